@@ -1,0 +1,238 @@
+"""HTTPS between parties: a client and a server that both show and check certificates."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvicorn
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from openldn.base.errors import Issue, LdnError
+
+CheckPeer = Callable[[bytes], None]  # given the peer's certificate (DER); raises LdnError to refuse
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a party shows and whom it believes, as PEM files."""
+
+    certificate: Path  # own chain, leaf first
+    key: Path
+    ca: Path  # the anchors we believe
+
+
+def server_context(identity: Identity) -> ssl.SSLContext:
+    """TLS for a server that demands a client certificate from one of our anchors."""
+    context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
+    context.verify_mode = ssl.CERT_REQUIRED
+    return context
+
+
+def client_context(identity: Identity, check_peer: CheckPeer | None = None) -> ssl.SSLContext:
+    """TLS for a client that shows its certificate; `check_peer` runs before anything is sent."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
+    if check_peer is not None:
+        context.sslobject_class = _checked(check_peer)
+    return context
+
+
+def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
+    context = ssl.SSLContext(protocol)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    try:
+        context.load_cert_chain(identity.certificate, identity.key)
+        context.load_verify_locations(identity.ca)
+    except (OSError, ssl.SSLError) as error:
+        files = f"{identity.certificate}, {identity.key}, {identity.ca}"
+        text = f"certificate files cannot be used ({files}); run: openldn doctor"
+        raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
+    return context
+
+
+def _checked(check_peer: CheckPeer) -> type[ssl.SSLObject]:
+    class CheckedPeer(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if certificate := self.getpeercert(binary_form=True):
+                check_peer(certificate)
+
+    return CheckedPeer
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What came back: headers by lower-case name; the body as bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@dataclass
+class HttpClient:
+    """Keep-alive connections to one party or a few; every call has a deadline."""
+
+    context: ssl.SSLContext | None = None  # None: plain HTTP, for loopback only
+    limit: int = 32  # connections at once per party
+    largest: int = 64 * 1024 * 1024  # bytes of a reply we are ready to hold
+    _session: aiohttp.ClientSession | None = field(default=None, repr=False)
+
+    async def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        deadline: float,  # seconds for the whole call
+    ) -> Reply:
+        """The reply, whatever its status.
+
+        Raises LdnError: timeout when the deadline passes, incomplete when the party cannot be
+        reached, refuses our certificate or breaks off, too-long when the reply is too large.
+        """
+        try:
+            async with asyncio.timeout(deadline):
+                call = self._open().request(
+                    method, url, headers=headers, data=body, allow_redirects=False
+                )
+                async with call as response:
+                    return await self._reply(response)
+        except TimeoutError as error:
+            text = f"no answer within {deadline:g} s; try again later"
+            raise LdnError(Issue.TIMEOUT, text) from error
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            raise as_call_error(error) from error
+
+    async def _reply(self, response: aiohttp.ClientResponse) -> Reply:
+        body = await response.content.read(self.largest + 1)
+        while len(body) <= self.largest and (more := await response.content.read(self.largest)):
+            body += more
+        if len(body) > self.largest:
+            raise LdnError(Issue.TOO_LONG, "the answer is larger than we accept", status=502)
+        headers = {k.lower(): v for k, v in response.headers.items()}
+        return Reply(response.status, headers, body)
+
+    def _open(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                ssl=self.context if self.context else True,
+                limit=0,
+                limit_per_host=self.limit,
+                keepalive_timeout=60,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector, timeout=aiohttp.ClientTimeout(total=None), trust_env=False
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close every connection."""
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+
+_REFUSALS = {  # words of OpenSSL -> what happened, whose turn it is
+    "ALERT_CERTIFICATE_EXPIRED": "the other party refuses our certificate: expired; renew it",
+    "ALERT_CERTIFICATE_REVOKED": "the other party refuses our certificate: revoked; renew it",
+    "ALERT_UNKNOWN_CA": "the other party does not trust who issued our certificate",
+    "ALERT_CERTIFICATE_REQUIRED": "the other party demands a client certificate; configure one",
+    "ALERT_BAD_CERTIFICATE": "the other party refuses our certificate",
+    "ALERT_CERTIFICATE_UNKNOWN": "the other party refuses our certificate",
+    "CERTIFICATE_HAS_EXPIRED": "the other party's certificate has expired; its operator's turn",
+    "CERTIFICATE_VERIFY_FAILED": "the other party's certificate is not one we trust",
+}
+
+
+def as_call_error(error: BaseException) -> LdnError:
+    """The LdnError of a call that did not complete: what happened and whose turn it is."""
+    chain = [error]
+    while following := chain[-1].__cause__ or chain[-1].__context__:
+        chain.append(following)
+    for link in chain:
+        if isinstance(link, LdnError):
+            return link
+        words = str(link).upper().replace(" ", "_")
+        for word, text in _REFUSALS.items():
+            if word in words:
+                return LdnError(Issue.INCOMPLETE, text, detail=word)
+    kind = type(error).__name__
+    if isinstance(error, aiohttp.ClientConnectorError):
+        text = "the other party cannot be reached; check that it runs and try again"
+        return LdnError(Issue.INCOMPLETE, text, detail=kind)
+    text = "the other party broke off the connection; try again"
+    return LdnError(Issue.INCOMPLETE, text, detail=kind)
+
+
+class PeerCertificateProtocol(HttpToolsProtocol):
+    """uvicorn's protocol that also tells the application the client's certificate (DER).
+
+    It stands in `scope["extensions"]["tls"]["client_certificate"]`; absent without TLS.
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        secured = transport.get_extra_info("ssl_object")
+        self._peer = secured.getpeercert(binary_form=True) if secured else None
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        if self._peer is not None:
+            extensions: dict[str, Any] = {"tls": {"client_certificate": self._peer}}
+            self.scope["extensions"] = extensions
+
+
+def peer_certificate(scope: Mapping[str, Any]) -> bytes | None:
+    """The client certificate (DER) of an ASGI request, or None without TLS."""
+    tls = (scope.get("extensions") or {}).get("tls") or {}
+    certificate = tls.get("client_certificate")
+    return certificate if isinstance(certificate, bytes) else None
+
+
+def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> uvicorn.Server:
+    """A server for one ASGI application; `context` None serves plain HTTP."""
+    config = uvicorn.Config(
+        app,
+        host=host,
+        port=port,
+        http=PeerCertificateProtocol,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        date_header=True,
+        lifespan="on",
+        timeout_keep_alive=75,
+        timeout_graceful_shutdown=10,
+        h11_max_incomplete_event_size=64 * 1024,
+    )
+    config.load()
+    config.ssl = context
+    return uvicorn.Server(config)
+
+
+@asynccontextmanager
+async def serving(
+    app: Any, host: str, port: int, context: ssl.SSLContext | None
+) -> AsyncIterator[int]:
+    """Serve in the running loop for as long as the block lasts; the port, also when 0 was asked."""
+    running = server(app, host, port, context)
+    task = asyncio.create_task(running.serve())
+    try:
+        while not running.started and not task.done():
+            await asyncio.sleep(0.005)
+        if task.done():
+            raise LdnError(
+                Issue.TRANSIENT, f"port {port} is in use; stop that program or choose another"
+            )
+        yield running.servers[0].sockets[0].getsockname()[1]
+    finally:
+        running.should_exit = True
+        await task

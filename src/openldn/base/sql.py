@@ -1,0 +1,121 @@
+"""PostgreSQL: pools, transactions and migrations; SQL itself stands in each room's store."""
+
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+
+from openldn.base.errors import Issue, LdnError
+
+Pool = asyncpg.Pool
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+Row = asyncpg.Record
+
+_MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_LOCK = 0x0_1D_4  # one key for all migrations of a database
+
+
+async def open_pool(dsn: str, *, size: int = 8, minimum: int = 1) -> Pool:
+    """A pool of connections to the database at `dsn`; raises LdnError(transient) if it is away."""
+    with _told():
+        pool = await asyncpg.create_pool(
+            dsn, min_size=minimum, max_size=size, command_timeout=30, timeout=10
+        )
+    assert pool is not None  # noqa: S101  (create_pool is typed for the un-awaited case too)
+    return pool
+
+
+@asynccontextmanager
+async def connection(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection of the pool; database failures come out as LdnError."""
+    with _told():
+        async with pool.acquire(timeout=10) as held:
+            yield held
+
+
+@asynccontextmanager
+async def transaction(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection inside a transaction: all or nothing; failures come out as LdnError."""
+    with _told():
+        async with pool.acquire(timeout=10) as held, held.transaction():
+            yield held
+
+
+async def migrate(pool: Pool, room: str, folder: Path) -> list[str]:
+    """Run the numbered .sql files of `folder` that this database has not seen; their names.
+
+    Forward only, each in its own transaction, under one advisory lock, so that several
+    processes may start at once. Raises LdnError(exception) when a file name breaks the rule.
+    """
+    files = sorted(folder.glob("*.sql"))
+    wrong = [f.name for f in files if not _MIGRATION.fullmatch(f.name)]
+    if wrong:
+        raise LdnError(Issue.EXCEPTION, f"migrations of {room} not named NNNN_verb.sql: {wrong}")
+    async with connection(pool) as db:
+        await db.execute("SELECT pg_advisory_lock($1)", _LOCK)
+        try:
+            return [f.name for f in files if await _applied_now(db, room, f)]
+        finally:
+            await db.execute("SELECT pg_advisory_unlock($1)", _LOCK)
+
+
+async def _applied_now(db: Connection, room: str, file: Path) -> bool:
+    await db.execute(
+        """CREATE TABLE IF NOT EXISTS migration (
+             room text NOT NULL, name text NOT NULL, applied timestamptz NOT NULL DEFAULT now(),
+             PRIMARY KEY (room, name))"""
+    )
+    async with db.transaction():
+        done = await db.execute(
+            "INSERT INTO migration (room, name) VALUES ($1, $2) ON CONFLICT DO NOTHING",
+            room,
+            file.name,
+        )
+        if done == "INSERT 0 0":
+            return False
+        await db.execute(file.read_text(encoding="utf-8"))
+        return True
+
+
+class _told:
+    """Turns what the driver raises into LdnError, once, here."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if error is not None and (known := as_store_error(error)) is not None:
+            raise known from error
+
+
+def as_store_error(error: BaseException) -> LdnError | None:
+    """The LdnError for a database failure, or None when it is none of ours to tell.
+
+    Constraint violations are left alone: the store that caused one knows what it means.
+    """
+    full = "the store is full; nothing was written; the operator must free disk space"
+    match error:
+        case asyncpg.DiskFullError() | asyncpg.OutOfMemoryError():
+            return LdnError(Issue.TRANSIENT, full, detail=type(error).__name__)
+        case asyncpg.QueryCanceledError():
+            return LdnError(Issue.TIMEOUT, "the store did not answer in time; try again")
+        case asyncpg.InvalidPasswordError() | asyncpg.InvalidCatalogNameError():
+            text = "the store refuses our settings; the operator must check the DSN"
+            return LdnError(Issue.TRANSIENT, text, detail=type(error).__name__)
+        case (
+            asyncpg.PostgresConnectionError()
+            | asyncpg.CannotConnectNowError()
+            | asyncpg.AdminShutdownError()
+            | asyncpg.CrashShutdownError()
+            | asyncpg.TooManyConnectionsError()
+            | asyncpg.InterfaceError()
+            | ConnectionError()
+            | FileNotFoundError()
+        ):
+            text = "the store is not reachable; try again in a moment"
+            return LdnError(Issue.TRANSIENT, text, detail=type(error).__name__)
+        case _:
+            return None

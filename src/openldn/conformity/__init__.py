@@ -1,0 +1,1 @@
+"""Data conformity (canvas area 4): data stations for sources that cannot yet speak."""

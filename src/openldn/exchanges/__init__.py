@@ -1,0 +1,1 @@
+"""Every exchange OpenLDN knows. To add one: write a file, add one line here."""

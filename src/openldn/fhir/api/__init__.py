@@ -1,0 +1,1 @@
+"""The FHIR REST interactions on a record store: one file per interaction."""

@@ -1,0 +1,1 @@
+"""JSON and XML of FHIR, both ways, lossless, checked against the official definitions."""

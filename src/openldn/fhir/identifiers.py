@@ -1,0 +1,69 @@
+"""Dutch identifiers as types: parsed once at the edge, trusted after, never printed by accident."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from openldn.base.errors import Issue, LdnError
+
+CANON = "https://openldn.nl/fhir"  # canonical base of what this project defines itself
+BSN_SYSTEM = "http://fhir.nl/fhir/NamingSystem/bsn"
+URA_SYSTEM = "http://fhir.nl/fhir/NamingSystem/ura"
+UZI_SYSTEM = "http://fhir.nl/fhir/NamingSystem/uzi"
+UZI_ROLE_SYSTEM = "http://fhir.nl/fhir/NamingSystem/uzi-rolcode"
+AGB_SYSTEM = "http://fhir.nl/fhir/NamingSystem/agb-z"
+
+_WEIGHTS = (9, 8, 7, 6, 5, 4, 3, 2, -1)
+
+
+def _digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+@dataclass(frozen=True, order=True)
+class Ura:
+    """A care provider in the UZI register: eight digits."""
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The URA in `text`, padded to eight digits; raises LdnError(invalid) for anything else.
+
+        Source: NVI app/models/ura.py (digits only, at most eight, left-padded with zeros).
+        """
+        if not _digits(text) or len(text) > 8:
+            raise LdnError(Issue.INVALID, "a URA has at most eight digits")
+        return cls(text.zfill(8))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class Bsn:
+    """A citizen service number; repr and str hide it, so a log line cannot leak it."""
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The BSN in `text`; raises LdnError(invalid) unless it is nine digits passing 11-proef.
+
+        Source: Rijksdienst voor Identiteitsgegevens, elfproef; 000000000 is refused.
+        """
+        if len(text) != 9 or not _digits(text):
+            raise LdnError(Issue.INVALID, "a BSN has nine digits; check what was typed")
+        total = sum(w * int(d) for w, d in zip(_WEIGHTS, text, strict=True))
+        if total % 11 or not total:
+            raise LdnError(Issue.INVALID, "this BSN fails its check digit; check what was typed")
+        return cls(text)
+
+    @property
+    def masked(self) -> str:
+        """What a screen may show: the last three digits."""
+        return f"•••••{self.value[-3:]}"
+
+    def __repr__(self) -> str:
+        return "Bsn(•••)"
+
+    __str__ = __repr__

@@ -1,0 +1,1 @@
+"""The record store: FHIR resources of one holder in PostgreSQL, with history and search."""

@@ -1,0 +1,1 @@
+"""Searching: parameters of the specification, parsing a request, keys of a resource."""

@@ -1,0 +1,1 @@
+"""The traffic rules (canvas area 5): the communication patterns."""

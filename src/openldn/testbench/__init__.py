@@ -1,0 +1,1 @@
+"""Trials: the network on a laptop, synthetic patients, simulators, reports."""

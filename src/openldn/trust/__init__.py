@@ -1,0 +1,1 @@
+"""Whom we believe (canvas area 7): certificates, tokens, agreements."""

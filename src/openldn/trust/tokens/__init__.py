@@ -1,0 +1,1 @@
+"""Access tokens: asking for them, granting them, checking them."""

@@ -1,0 +1,78 @@
+"""Real parts for the tests: one PostgreSQL server per test run, one empty database per test."""
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import asyncpg
+import pytest
+
+from openldn.base import postgres
+from openldn.base.sql import Pool, open_pool
+
+
+@pytest.fixture(scope="session")
+def database_server() -> Iterator[postgres.Cluster]:
+    """A running PostgreSQL server of this test process."""
+    folder = Path(tempfile.mkdtemp(prefix="openldn-test-"))
+    folder.chmod(0o755)
+    place = postgres.cluster(folder)
+    postgres.create(place)
+    process = postgres.start(place, folder / "postgres.log")
+    while not postgres.ready(place):
+        assert process.poll() is None, (folder / "postgres.log").read_text()
+        time.sleep(0.02)
+    yield place
+    postgres.stop(process)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+class Databases:
+    """Makes empty databases and forgets them with the server."""
+
+    def __init__(self, place: postgres.Cluster) -> None:
+        self.place, self.made = place, 0
+
+    async def fresh(self) -> str:
+        """The DSN of a new, empty database."""
+        self.made += 1
+        name = f"test_{self.made}"
+        admin = await asyncpg.connect(self.place.dsn)
+        try:
+            await admin.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+        finally:
+            await admin.close()
+        return self.place.dsn_of(name)
+
+    @asynccontextmanager
+    async def pool(self) -> AsyncIterator[Pool]:
+        """A pool on a new, empty database, closed afterwards."""
+        pool = await open_pool(await self.fresh())
+        try:
+            yield pool
+        finally:
+            await pool.close()
+
+
+@pytest.fixture(scope="session")
+def databases(database_server: postgres.Cluster) -> Databases:
+    return Databases(database_server)
+
+
+@pytest.fixture
+def dsn(databases: Databases) -> str:
+    """The DSN of an empty database of this test alone."""
+    return asyncio.run(databases.fresh())
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder with real test data beside the project; skips where it is absent."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("no test data beside the project")
+    return folder
