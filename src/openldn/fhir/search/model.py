@@ -94,5 +94,6 @@ class Query:
     count_only: bool = False  # _summary=count
     total: bool = False  # _total=accurate
     lastn: int = 0  # > 0: $lastn, this many newest per code
+    compartment: str = ""  # Patient id: only resources of that patient's compartment
     understood: tuple[tuple[str, str], ...] = field(default=())  # for the self link, in order
     ignored: tuple[str, ...] = ()  # parameter names left out under Prefer: handling=lenient
