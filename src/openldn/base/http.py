@@ -74,6 +74,15 @@ class Reply:
     body: bytes
 
 
+@dataclass(frozen=True)
+class StreamedReply:
+    """What is coming back: its status and headers are known, its lines arrive one by one."""
+
+    status: int
+    headers: Mapping[str, str]
+    lines: AsyncIterator[bytes]  # without line ends; the last one may lack one
+
+
 @dataclass
 class HttpClient:
     """Keep-alive connections to one party or a few; every call has a deadline."""
@@ -105,8 +114,7 @@ class HttpClient:
                 async with call as response:
                     return await self._reply(response)
         except TimeoutError as error:
-            text = f"no answer within {deadline:g} s; try again later"
-            raise LdnError(Issue.TIMEOUT, text) from error
+            raise _late(deadline) from error
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
             raise as_call_error(error) from error
 
@@ -115,9 +123,51 @@ class HttpClient:
         while len(body) <= self.largest and (more := await response.content.read(self.largest)):
             body += more
         if len(body) > self.largest:
-            raise LdnError(Issue.TOO_LONG, "the answer is larger than we accept", status=502)
+            raise _large()
         headers = {k.lower(): v for k, v in response.headers.items()}
         return Reply(response.status, headers, body)
+
+    @asynccontextmanager
+    async def stream(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        body: bytes | None = None,
+        deadline: float,  # seconds for the headers, and again for each next piece of the body
+    ) -> AsyncIterator[StreamedReply]:
+        """The reply while it comes in, whatever its status, for as long as the block lasts.
+
+        Raises LdnError as `send` does, also from `lines`.
+        """
+        call = self._open().request(method, url, headers=headers, data=body, allow_redirects=False)
+        try:
+            async with asyncio.timeout(deadline):
+                response = await call
+        except TimeoutError as error:
+            raise _late(deadline) from error
+        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+            raise as_call_error(error) from error
+        try:
+            named = {k.lower(): v for k, v in response.headers.items()}
+            yield StreamedReply(response.status, named, self._lines(response, deadline))
+        finally:
+            response.close()  # a half-read connection is of no use to another call
+
+    async def _lines(
+        self, response: aiohttp.ClientResponse, deadline: float
+    ) -> AsyncIterator[bytes]:
+        size, rest = 0, b""
+        while piece := await _piece(response, deadline):
+            size += len(piece)
+            if size > self.largest:
+                raise _large()
+            *whole, rest = (rest + piece).split(b"\n")
+            for line in whole:
+                yield line
+        if rest:
+            yield rest
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -137,6 +187,24 @@ class HttpClient:
         if self._session is not None:
             await self._session.close()
             self._session = None
+
+
+async def _piece(response: aiohttp.ClientResponse, deadline: float) -> bytes:
+    try:
+        async with asyncio.timeout(deadline):
+            return await response.content.readany()
+    except TimeoutError as error:
+        raise _late(deadline) from error
+    except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
+        raise as_call_error(error) from error
+
+
+def _late(deadline: float) -> LdnError:
+    return LdnError(Issue.TIMEOUT, f"no answer within {deadline:g} s; try again later")
+
+
+def _large() -> LdnError:
+    return LdnError(Issue.TOO_LONG, "the answer is larger than we accept", status=502)
 
 
 _REFUSALS = {  # words of OpenSSL -> what happened, whose turn it is
