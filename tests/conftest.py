@@ -1,6 +1,7 @@
 """Real parts for the tests: one PostgreSQL server per test run, one empty database per test."""
 
 import asyncio
+import os
 import shutil
 import tempfile
 import time
@@ -76,3 +77,31 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("no test data beside the project")
     return folder
+
+
+@pytest.fixture(scope="session")
+def chromium() -> str:
+    """The browser's program; without it the browser tests are not run."""
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    if program is None:
+        pytest.skip("not run: chromium is missing; as root `make test` installs it")
+    return program
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name the tests that a missing program kept from running."""
+    for reason in sorted(_not_run(terminalreporter)):
+        terminalreporter.write_line(reason, yellow=True)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Refuse, where everything must run, that a test was not run for want of a program."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter and "OPENLDN_TESTS_COMPLETE" in os.environ and _not_run(reporter):
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _not_run(reporter: pytest.TerminalReporter) -> set[str]:
+    skipped = [str(report.longrepr) for report in reporter.stats.get("skipped", [])]
+    return {text[text.index("not run:") :].rstrip("')") for text in skipped if "not run:" in text}
