@@ -36,6 +36,25 @@ _OPTIONS = {
 _PR_SET_PDEATHSIG = 1
 
 
+class DiesWithParent:
+    """Runs in a child just before its program: be that user, and get a signal when we die."""
+
+    def __init__(self, parent: int, owner: str = "", sent: int = signal.SIGINT) -> None:
+        self._parent, self._sent = parent, sent
+        self._owner = pwd.getpwnam(owner) if owner else None
+        self._prctl = getattr(ctypes.CDLL(None), "prctl", None)  # Linux only
+
+    def __call__(self) -> None:
+        if self._owner:
+            os.setgroups([])
+            os.setgid(self._owner.pw_gid)
+            os.setuid(self._owner.pw_uid)
+        if self._prctl:  # after setuid, which clears it
+            self._prctl(_PR_SET_PDEATHSIG, self._sent)
+            if os.getppid() != self._parent:
+                os._exit(1)
+
+
 @dataclass(frozen=True)
 class Cluster:
     """One PostgreSQL data folder and the binaries that serve it."""
@@ -112,9 +131,7 @@ def start(place: Cluster, log: Path) -> subprocess.Popen[bytes]:
 
     Returns at once: `wait_ready` tells when it answers.
     """
-    place.socket.mkdir(mode=0o700, exist_ok=True)
-    if place.owner:
-        shutil.chown(place.socket, place.owner)
+    _prepare_socket(place)
     options = [f"-c{k}={v}" for k, v in _OPTIONS.items()]
     command = [str(place.bin / "postgres"), "-D", str(place.data), "-k", str(place.socket)]
     with log.open("ab") as sink:
@@ -125,7 +142,7 @@ def start(place: Cluster, log: Path) -> subprocess.Popen[bytes]:
             stdin=subprocess.DEVNULL,
             cwd=str(place.data),
             start_new_session=True,
-            preexec_fn=_bound_to(os.getpid(), place.owner),
+            preexec_fn=DiesWithParent(os.getpid(), place.owner),
         )
 
 
@@ -144,6 +161,20 @@ def stop(process: subprocess.Popen[bytes]) -> None:
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait(timeout=5)
+
+
+def _prepare_socket(place: Cluster) -> None:
+    """The folder of the socket, ours alone; raises LdnError(forbidden) if somebody else has it.
+
+    It stands in a folder that every user can write: one made beforehand could be a trap.
+    """
+    place.socket.mkdir(mode=0o700, exist_ok=True)
+    ours = {os.geteuid()} | ({pwd.getpwnam(place.owner).pw_uid} if place.owner else set())
+    if place.socket.is_symlink() or place.socket.stat().st_uid not in ours:
+        text = f"{place.socket} belongs to another user; remove it"
+        raise LdnError(Issue.FORBIDDEN, text)
+    if place.owner:
+        shutil.chown(place.socket, place.owner)
 
 
 def hash_of(text: str) -> int:
@@ -165,32 +196,13 @@ def _run(command: list[str], place: Cluster) -> None:
         capture_output=True,
         timeout=120,
         cwd=str(place.data.parent),
-        preexec_fn=_bound_to(os.getpid(), place.owner),
+        preexec_fn=DiesWithParent(os.getpid(), place.owner),
     )
     if done.returncode:
         last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no reason given"])[
             -1
         ]
         raise LdnError(Issue.TRANSIENT, f"the database cannot be created: {last}")
-
-
-class _bound_to:
-    """Runs in the child: be the unprivileged user, and die when the parent dies."""
-
-    def __init__(self, parent: int, owner: str) -> None:
-        self._parent = parent
-        self._owner = pwd.getpwnam(owner) if owner else None
-        self._prctl = ctypes.CDLL(None).prctl if hasattr(ctypes.CDLL(None), "prctl") else None
-
-    def __call__(self) -> None:
-        if self._owner:
-            os.setgroups([])
-            os.setgid(self._owner.pw_gid)
-            os.setuid(self._owner.pw_uid)
-        if self._prctl:  # after setuid, which clears it
-            self._prctl(_PR_SET_PDEATHSIG, signal.SIGINT)
-            if os.getppid() != self._parent:
-                os._exit(1)
 
 
 def _unprivileged() -> str:

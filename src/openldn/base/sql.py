@@ -1,7 +1,7 @@
 """PostgreSQL: pools, transactions and migrations; SQL itself stands in each room's store."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Row = asyncpg.Record
 
 _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
+_DATABASE = re.compile(r"[a-z][a-z0-9_]{0,62}")
 _LOCK = 0x0_1D_4  # one key for all migrations of a database
 
 
@@ -42,6 +43,28 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     with _told():
         async with pool.acquire(timeout=10) as held, held.transaction():
             yield held
+
+
+async def create_databases(dsn: str, names: Sequence[str]) -> None:
+    """Make the databases that are not there yet on the server at `dsn`.
+
+    Raises LdnError: transient when the server is away, invalid for a name with other than
+    a-z, 0-9 and _, forbidden when this user may not create databases.
+    """
+    if wrong := [name for name in names if not _DATABASE.fullmatch(name)]:
+        raise LdnError(Issue.INVALID, f"not names of databases: {wrong}")
+    with _told():
+        db = await asyncpg.connect(dsn, timeout=10)
+    try:
+        known = {row["datname"] for row in await db.fetch("SELECT datname FROM pg_database")}
+        for name in names:
+            if name not in known:
+                await db.execute(f"CREATE DATABASE {name} STRATEGY FILE_COPY")
+    except asyncpg.InsufficientPrivilegeError as error:
+        text = "the database user may not create databases; grant CREATEDB"
+        raise LdnError(Issue.FORBIDDEN, text) from error
+    finally:
+        await db.close()
 
 
 async def migrate(pool: Pool, room: str, folder: Path) -> list[str]:
