@@ -6,9 +6,12 @@ from collections.abc import Callable
 import typer
 
 from openldn.base.errors import LdnError
+from openldn.cli.pki import pki
 
 # name typed -> function; its docstring is the help text
-COMMANDS: dict[str, Callable[..., None]] = {}
+COMMANDS: dict[str, Callable[..., None]] = {
+    "pki": pki,
+}
 
 
 def build() -> typer.Typer:

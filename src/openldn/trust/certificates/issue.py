@@ -1,0 +1,254 @@
+"""An authority of our own: certificates shaped as those of the UZI register, for test and pilot."""
+
+import ipaddress
+import os
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock, utc_now
+from openldn.fhir.identifiers import Ura
+from openldn.trust.certificates.party import OTHER_NAME
+
+ROOT_NAME = "TEST OpenLDN Root CA"
+ISSUING_NAME = "TEST UZI-register Zorgverlener Server CA"
+_SCHEME = "2.16.528.1.1007.99.2110"  # UZI numbers of test certificates
+_DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336: not for TLS
+_AUTHORITY_DAYS = 3650
+_LEAF_DAYS = 365
+_SLACK = timedelta(minutes=5)  # clocks differ; a fresh certificate is valid at once everywhere
+
+
+@dataclass(frozen=True)
+class Subject:
+    """Whom a certificate is for."""
+
+    ura: Ura
+    name: str
+    uzi: str = ""  # empty: made from the URA
+    agb: str = "00000000"
+    hosts: tuple[str, ...] = ("localhost", "127.0.0.1", "::1")
+
+
+@dataclass(frozen=True)
+class Authority:
+    """The issuing authority of a folder."""
+
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+@dataclass(frozen=True)
+class Term:
+    """From when and how long a certificate counts."""
+
+    clock: Clock = utc_now
+    days: float = _LEAF_DAYS
+
+    def ends(self) -> datetime:
+        """The last moment."""
+        return self.clock() + timedelta(days=self.days)
+
+
+_YEAR = Term()
+
+
+def create_authority(folder: Path, clock: Clock = utc_now) -> Authority:
+    """The authority of `folder`: the one that is there, else a new root and issuing authority.
+
+    `ca.pem` is the anchor others must trust; the root's key is thrown away after its one use.
+    Raises LdnError(exception) when what is there cannot be used.
+    """
+    if (folder / "ca.pem").exists():
+        return _existing(folder, clock())
+    root_key, key = _fresh_key(), _fresh_key()
+    root = _authority(ROOT_NAME, root_key, None, clock())
+    issuing = _authority(ISSUING_NAME, key, Authority(root, root_key), clock())
+    write_private(folder / "issuing.key", _pem_of_key(key))
+    write_private(folder / "issuing.pem", _pem(issuing))
+    write_private(folder / "ca.pem", _pem(root))
+    return Authority(issuing, key)
+
+
+def issue_server(folder: Path, subject: Subject, term: Term = _YEAR) -> None:
+    """Write `server.pem` (chain, leaf first) and `server.key` in `folder`, for TLS both ways.
+
+    The authority is that of the folder above. Raises LdnError(invalid | exception).
+    """
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    _issue(folder / "server", subject, usages, term)
+
+
+def issue_signing(folder: Path, subject: Subject, term: Term = _YEAR) -> None:
+    """Write `signing.pem` and `signing.key` in `folder`, for assertions; not usable for TLS.
+
+    Source: NIST SP 800-57 §5.2, one key for one purpose. Raises LdnError(invalid | exception).
+    """
+    _issue(folder / "signing", subject, (_DOCUMENT_SIGNING,), term)
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """The content at `path`, whole or not at all, readable by its owner only.
+
+    Raises LdnError(exception) when it cannot be written.
+    """
+    draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sink = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(sink, "wb") as file:
+            file.write(content)
+        draft.replace(path)
+    except OSError as error:
+        draft.unlink(missing_ok=True)
+        text = f"cannot write {path}: {error.strerror}; choose another folder"
+        raise LdnError(Issue.EXCEPTION, text) from error
+
+
+def _issue(
+    stem: Path, subject: Subject, usages: Sequence[x509.ObjectIdentifier], term: Term
+) -> None:
+    authority = _existing(stem.parent.parent, term.clock())
+    key = _fresh_key()
+    name = _name(subject.name, subject.hosts[0] if subject.hosts else subject.name)
+    builder = (
+        _builder(name, key, authority, (term.clock(), term.ends()))
+        .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        .add_extension(_key_usage(leaf=True), critical=True)
+        .add_extension(_alternatives(subject), critical=False)
+        .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+    )
+    leaf = builder.sign(authority.key, hashes.SHA256())
+    write_private(stem.with_suffix(".key"), _pem_of_key(key))
+    write_private(stem.with_suffix(".pem"), _pem(leaf) + _pem(authority.certificate))
+
+
+def _existing(folder: Path, now: datetime) -> Authority:
+    try:
+        certificate = x509.load_pem_x509_certificate((folder / "issuing.pem").read_bytes())
+        content = (folder / "issuing.key").read_bytes()
+        key = serialization.load_pem_private_key(content, password=None)
+    except (OSError, ValueError, TypeError) as error:
+        text = f"no usable authority in {folder}; remove ca.pem there or choose another folder"
+        raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or _differ(certificate, key):
+        text = f"issuing.key and issuing.pem in {folder} do not belong together; make a new folder"
+        raise LdnError(Issue.EXCEPTION, text)
+    if now > certificate.not_valid_after_utc:
+        text = f"the authority in {folder} has expired; make a new one in another folder"
+        raise LdnError(Issue.EXCEPTION, text)
+    return Authority(certificate, key)
+
+
+def _differ(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> bool:
+    return certificate.public_key() != key.public_key()
+
+
+def _authority(
+    title: str, key: ec.EllipticCurvePrivateKey, above: Authority | None, now: datetime
+) -> x509.Certificate:
+    name = _name("TEST OpenLDN", title)
+    span = (now, now + timedelta(days=_AUTHORITY_DAYS))
+    length = 0 if above else 1
+    return (
+        _builder(name, key, above or name, span)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=length), critical=True)
+        .add_extension(_key_usage(leaf=False), critical=True)
+        .sign(above.key if above else key, hashes.SHA256())
+    )
+
+
+def _builder(
+    name: x509.Name,
+    key: ec.EllipticCurvePrivateKey,
+    issuer: Authority | x509.Name,
+    span: tuple[datetime, datetime],
+) -> x509.CertificateBuilder:
+    authority = issuer if isinstance(issuer, Authority) else None
+    above = authority.key if authority else key
+    begins, ends = span
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(issuer.certificate.subject if isinstance(issuer, Authority) else issuer)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(begins - _SLACK)
+        .not_valid_after(ends)
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
+        .add_extension(
+            x509.AuthorityKeyIdentifier.from_issuer_public_key(above.public_key()), critical=False
+        )
+    )
+
+
+def _alternatives(subject: Subject) -> x509.SubjectAlternativeName:
+    uzi = subject.uzi or f"9{subject.ura.value}"
+    if not (uzi + subject.agb).isascii() or not (uzi + subject.agb).isdigit():
+        raise LdnError(Issue.INVALID, "a UZI number and an AGB code have digits only")
+    number = f"{_SCHEME}-1-{uzi}-S-{subject.ura.value}-00.000-{subject.agb}".encode()
+    other = x509.OtherName(OTHER_NAME, bytes((0x0C, len(number))) + number)  # UTF8String
+    return x509.SubjectAlternativeName([other, *map(_host, subject.hosts)])
+
+
+def _host(text: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(text))
+    except ValueError:
+        pass
+    try:
+        return x509.DNSName(text.encode("idna").decode("ascii"))
+    except (ValueError, UnicodeError) as error:
+        raise LdnError(Issue.INVALID, "this is not a host name or address; check --host") from error
+
+
+def _name(organization: str, common: str) -> x509.Name:
+    try:
+        return x509.Name(
+            [
+                x509.NameAttribute(NameOID.COUNTRY_NAME, "NL"),
+                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+                x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
+            ]
+        )
+    except ValueError as error:
+        text = "the name of an organization has 1 to 64 characters in a certificate"
+        raise LdnError(Issue.INVALID, text) from error
+
+
+def _key_usage(*, leaf: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=leaf,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=not leaf,
+        crl_sign=not leaf,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _fresh_key() -> ec.EllipticCurvePrivateKey:
+    return ec.generate_private_key(ec.SECP256R1())
+
+
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
+
+
+def _pem_of_key(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
