@@ -1,0 +1,221 @@
+"""The audit log of one organization: written durably before anything is disclosed."""
+
+import asyncio
+import hashlib
+import hmac
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.log import emit
+from openldn.base.runtime import Clock, NewId
+from openldn.base.sql import Connection, Pool, connection, transaction
+from openldn.fhir.model import Resource
+from openldn.functions.audit import chain, store
+from openldn.functions.audit.event import audit_event
+from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Source, Verdict
+
+_MOST = 500  # calls that share one commit
+_PIECE = 1000  # events recomputed at a time
+_UNAVAILABLE = "the audit log cannot be written, so nothing is disclosed; try again in a moment"
+
+
+def key_of(path: Path) -> bytes:
+    """The secret key of a log, kept in this file; made when there is none yet.
+
+    It finds a patient without a BSN in an index and seals the end of the chain. It must be kept
+    as long as the log. Raises LdnError(exception) when the file cannot be used.
+    """
+    try:
+        if not path.exists():
+            _make(path)
+        key = path.read_bytes()
+    except OSError as error:
+        text = f"the key of the audit log, {path}, cannot be used: {error.strerror}"
+        raise LdnError(Issue.EXCEPTION, text) from error
+    if len(key) != 32:
+        raise LdnError(Issue.EXCEPTION, f"the key of the audit log, {path}, is damaged; restore it")
+    return key
+
+
+def _make(path: Path) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(os.urandom(32))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)  # fails when another process was first: then theirs counts
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+@dataclass
+class _Call:
+    """One caller that waits until its events are safe."""
+
+    events: list[tuple[Resource, bytes | None]] = field(repr=False)
+    done: asyncio.Future[None]
+
+
+@dataclass
+class AuditLog:
+    """Appends events to the holder's chain; calls that come together share one commit."""
+
+    pool: Pool
+    source: Source
+    key: bytes = field(repr=False)
+    clock: Clock
+    new_id: NewId
+    patience: float = 5.0  # seconds a caller waits for its events to be safe
+    _waiting: list[_Call] = field(default_factory=list, repr=False)
+    _writer: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    async def prepare(self) -> None:
+        """Make the tables and the holder's chain, if they are not there yet."""
+        await store.prepare(self.pool)
+        holder = str(self.source.holder)
+        async with connection(self.pool) as db:
+            await store.begin(db, holder, chain.seal(self.key, holder, 0, chain.START))
+
+    async def record(self, accesses: Sequence[Access]) -> None:
+        """Write these durably, all or none; returns when they are safe on disk.
+
+        The same access again (a retry with its X-Request-Id and token) is written once. Raises
+        LdnError(transient) when they could not be written in time; the caller then discloses
+        nothing.
+        """
+        if not accesses:
+            return
+        now = self.clock()
+        events = [
+            (audit_event(a, self.source, now, self.new_id()), _once(a, self.key)) for a in accesses
+        ]
+        call = _Call(events, asyncio.get_running_loop().create_future())
+        self._waiting.append(call)
+        self._start()
+        try:
+            async with asyncio.timeout(self.patience):
+                await call.done
+        except TimeoutError as error:
+            raise LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="timeout") from error
+
+    def _start(self) -> None:
+        if self._waiting and self._writer is None:
+            batch, self._waiting = self._waiting[:_MOST], self._waiting[_MOST:]
+            self._writer = asyncio.create_task(self._commit(batch))
+            self._writer.add_done_callback(self._ended)
+
+    def _ended(self, writer: asyncio.Task[None]) -> None:
+        self._writer = None
+        if not writer.cancelled() and (error := writer.exception()) is not None:
+            emit("failed", issue=str(Issue.EXCEPTION), detail=type(error).__qualname__)
+        self._start()
+
+    async def _commit(self, batch: list[_Call]) -> None:
+        failure = LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="not written")
+        written = False
+        # Who gave up waiting has answered 503; what was not begun by then is not written.
+        wanted = [call for call in batch if not call.done.done()]
+        try:
+            if wanted:
+                await self._append([event for call in wanted for event in call.events])
+            written = True
+        except (LdnError, TimeoutError) as error:
+            detail = error.detail or error.message if isinstance(error, LdnError) else "timeout"
+            failure = LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail=detail)
+        finally:
+            for call in wanted:
+                if call.done.done():
+                    continue
+                if written:
+                    call.done.set_result(None)
+                else:
+                    call.done.set_exception(failure)
+
+    async def _append(self, events: list[tuple[Resource, bytes | None]]) -> None:
+        holder = str(self.source.holder)
+        async with transaction(self.pool) as db:
+            head = await store.locked_head(db, holder)
+            if head is None:
+                raise LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="no chain: prepare first")
+            fresh = await self._unknown(db, events)
+            if not fresh:
+                return
+            lines = chain.linked([event for event, _ in fresh], self.key, head)
+            sealed = chain.seal(self.key, holder, lines[-1].seq, lines[-1].hash)
+            await store.append(db, holder, lines, [once for _, once in fresh], sealed)
+
+    async def _unknown(
+        self, db: Connection, events: list[tuple[Resource, bytes | None]]
+    ) -> list[tuple[Resource, bytes | None]]:
+        marks = [once for _, once in events if once is not None]
+        seen = await store.recorded_before(db, str(self.source.holder), marks) if marks else set()
+        fresh = []
+        for event, once in events:
+            if once is None or once not in seen:
+                fresh.append((event, once))
+            if once is not None:
+                seen.add(once)
+        return fresh
+
+    async def find(self, wanted: AuditFilter) -> AuditPage:
+        """One page of the events that fit, newest first."""
+        key = chain.patient_key(self.key, wanted.patient) if wanted.patient else None
+        async with connection(self.pool) as db:
+            rows = await store.find(db, str(self.source.holder), wanted, key)
+        page = rows[: wanted.count]
+        return AuditPage(tuple(b for _, b in page), page[-1][0] if len(rows) > len(page) else 0)
+
+    async def verify(self) -> Verdict:
+        """Recompute the whole chain: what was altered, removed or reordered shows.
+
+        Source: specification of audit events §8.8, rule G13.
+        """
+        holder = str(self.source.holder)
+        async with transaction(self.pool) as db:
+            await store.read_only(db)
+            seq, before = 0, chain.START
+            while lines := await store.lines_after(db, holder, seq, _PIECE):
+                for line in lines:
+                    if reason := chain.fault(line, seq + 1, before, self.key):
+                        return Verdict(seq, seq + 1, reason)
+                    seq, before = line.seq, line.hash
+            head = await store.head(db, holder)
+        expected = chain.seal(self.key, holder, seq, before)
+        if head is None or head.seq != seq or not hmac.compare_digest(head.seal, expected):
+            return Verdict(seq, seq + 1, "the end of the log does not fit its seal")
+        return Verdict(seq)
+
+    async def close(self) -> None:
+        """Wait until what was handed in is written or refused."""
+        while self._writer is not None:
+            await asyncio.wait({self._writer})
+
+
+def _once(access: Access, key: bytes) -> bytes | None:
+    """What makes a retry the same access; None where a repeat cannot be told from a new one.
+
+    The token bounds it in time, so an id used again later is a new access (rule G07).
+    """
+    if not access.correlation or not access.token:
+        return None
+    person = access.requester.person
+    parts = (
+        access.code,
+        access.correlation,
+        access.token,
+        str(access.requester.organization),
+        person.uzi if person else "",
+        str(access.holder),
+        access.patient.value if access.patient else "",
+        access.query,
+        access.outcome,
+        str(access.count),
+    )
+    text = "\x1f".join(parts).encode(errors="replace")
+    return hmac.digest(key, b"once|" + hashlib.sha256(text).digest(), "sha256")
