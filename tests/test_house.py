@@ -15,8 +15,8 @@ FORBIDDEN = re.compile(rf"{BRITISH}|{MISSPELT}", re.IGNORECASE)
 EMPTY_NAMES = re.compile(r"(Manager|Helper|Util|Utils|Handler|Service)$")
 BASE_FILES = {"__init__", "errors", "runtime", "settings", "sql", "http", "log", "postgres"}
 
-# Where an exception may be caught broadly: the rim, a boundary per holder, the supervisor.
-RIMS = {"fhir/http.py", "testbench/laptop/supervisor.py"}
+# Where an exception may be caught broadly: the rim of every role.
+RIMS = {"fhir/http.py"}
 
 
 def short(path: Path) -> str:

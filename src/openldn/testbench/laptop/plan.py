@@ -1,0 +1,93 @@
+"""Who stands in the network on a laptop, on which port, in which file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from openldn.base.errors import Issue, LdnError
+from openldn.testbench.members import MEMBERS, Member
+
+PORT_BASE = 8400
+HOST = "127.0.0.1"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One network: its folder and its ports."""
+
+    folder: Path
+    base: int = PORT_BASE
+    members: tuple[Member, ...] = MEMBERS
+
+    @property
+    def portal(self) -> int:
+        """The port of the professional portal, which people type."""
+        return self.base
+
+    @property
+    def addressing(self) -> int:
+        """The port of the directory."""
+        return self.base + 1
+
+    def port(self, member: Member) -> int:
+        """The port of this member's node."""
+        return self.base + 10 + self.members.index(member)
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Every port of this network by the name of what listens there."""
+        nodes = {m.key: self.port(m) for m in self.members}
+        return {"portal": self.portal, "addressing": self.addressing, **nodes}
+
+    def origin(self, name: str) -> str:
+        """The address of a part, without a path."""
+        scheme = "http" if name == "portal" else "https"
+        return f"{scheme}://{HOST}:{self.ports[name]}"
+
+    @property
+    def network_file(self) -> Path:
+        """Tells other programs where everything is; there only while all is healthy."""
+        return self.folder / "network.json"
+
+    @property
+    def pki(self) -> Path:
+        """The folder of the test certificates."""
+        return self.folder / "pki"
+
+    def settings(self, name: str) -> Path:
+        """The settings file of a part."""
+        return self.folder / "settings" / f"{name}.toml"
+
+    def log(self, name: str) -> Path:
+        """The log of a part."""
+        return self.folder / "logs" / f"{name}.log"
+
+    def network(self) -> dict[str, object]:
+        """The content of `network_file`."""
+        return {
+            "version": 1,
+            "nodes": [self._node(m) for m in self.members],
+            "services": {"addressing": f"{self.origin('addressing')}/fhir/R4"},
+            "portals": {"home": f"{self.origin('portal')}/"},
+            "trust": {"ca": str(self.pki / "ca.pem")},
+        }
+
+    def _node(self, member: Member) -> dict[str, object]:
+        origin = self.origin(member.key)
+        return {
+            "key": member.key,
+            "name": member.name,
+            "ura": member.ura,
+            "infrastructure": member.infrastructure,
+            "api": f"{origin}/api",
+            "fhir": {fhir: f"{origin}/fhir/{fhir}" for fhir in ("STU3", "R4")},
+            "certificate": str(self.pki / member.key / "server.pem"),
+            "key_file": str(self.pki / member.key / "server.key"),
+        }
+
+
+def plan(folder: Path, base: int = PORT_BASE) -> Plan:
+    """The network in this folder; raises LdnError(invalid) for impossible ports."""
+    if not 1024 <= base <= 65000:
+        text = f"--port-base {base}: choose a number from 1024 to 65000"
+        raise LdnError(Issue.INVALID, text)
+    return Plan(folder.absolute(), base)

@@ -1,0 +1,34 @@
+"""The fictitious care providers of the network on a laptop."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Member:
+    """A fictitious care provider with a node of its own."""
+
+    key: str
+    name: str
+    kind: str
+    infrastructure: str
+    ura: str
+    agb: str
+
+
+# The first five of the transition plan's picture; URAs and AGB codes are of no real provider.
+MEMBERS = (
+    Member("hospital", "Ziekenhuis De Brug", "hospital", "zorgplatform", "90000001", "06990001"),
+    Member("clinic", "Kliniek Het Veer", "clinic", "lsp", "90000002", "06990002"),
+    Member(
+        "rehabilitation",
+        "Revalidatiecentrum De Linde",
+        "nursing home",
+        "nuts",
+        "90000003",
+        "47990003",
+    ),
+    Member("gp", "Huisartsenpraktijk Het Plein", "general practice", "lsp", "90000004", "01990004"),
+    Member("pharmacy", "Apotheek De Vijzel", "pharmacy", "lsp", "90000005", "02990005"),
+)
+# The operator of the directory: an organization too, for it shows a certificate.
+OPERATOR = Member("addressing", "Adressering LDN", "operator", "direct", "90000099", "90990099")

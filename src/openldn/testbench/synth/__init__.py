@@ -1,0 +1,1 @@
+"""Fictitious patients: coherent, Dutch, reproducible; nobody real, no real BSN."""
