@@ -29,7 +29,8 @@ class Parameter:
     name: str  # "related-target"
     kind: Kind
     expression: str  # FHIRPath, of this resource type only
-    targets: tuple[str, ...] = ()  # resource types a reference may point to
+    targets: tuple[str, ...] = ()  # resource types a reference may point to; empty = any
+    components: tuple[tuple[Kind, str], ...] = ()  # of a composite: kind and relative expression
 
 
 @dataclass(frozen=True)
@@ -38,21 +39,27 @@ class Value:
 
     token: system None = any system, "" = explicitly none; code "" = any code of the system.
     reference: system = target type or "", code = id or absolute URL. date, number, quantity:
-    prefix + text (+ system and code of a unit).
+    prefix + text (+ system and code of a unit). composite: the token of the pair in `token`,
+    the rest as its other component.
     """
 
     text: str
     prefix: str = "eq"
     system: str | None = None
     code: str = ""
+    token: str = ""  # composite only: "system|code", or "*|code" for any system
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One step of a chain: follow this reference to resources of this type."""
+    """One step of a chain: follow this reference to resources of this type.
+
+    `reverse`: from what is referred to, to the resources of type `parameter.type` (_has).
+    """
 
     parameter: Parameter
     target: str
+    reverse: bool = False
 
 
 @dataclass(frozen=True)
