@@ -1,0 +1,212 @@
+"""Pull: one named holder is asked every query of an exchange at once (gericht bevragen)."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from enum import StrEnum
+
+from openldn.base.errors import Issue, LdnError, as_ldn_error
+from openldn.base.runtime import Clock
+from openldn.fhir.identifiers import Bsn, Ura
+from openldn.functions.addressing.model import Directory, Endpoint, Organization
+from openldn.infrastructures.model import Call, Entry, Infrastructure, Page, Search
+from openldn.patterns.exchange import Exchange, Query, Release
+from openldn.trust.parties import Requester
+
+
+@dataclass(frozen=True)
+class Question:
+    """What somebody wants to know about one patient from one holder."""
+
+    exchange: Exchange
+    release: Release
+    patient: Bsn
+    holder: Ura
+    requester: Requester
+    correlation: str
+    trace: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A question with the way to its holder found."""
+
+    question: Question
+    holder: Organization
+    endpoint: Endpoint
+
+
+class Status(StrEnum):
+    """What became of one query."""
+
+    OK = "ok"
+    EMPTY = "empty"  # answered: the holder has nothing of this
+    FAILED = "failed"
+    LATE = "late"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one query came to; with an error, what had come in before it stays."""
+
+    query: Query
+    status: Status
+    started: datetime
+    ended: datetime
+    matches: tuple[Entry, ...] = ()
+    includes: tuple[Entry, ...] = ()
+    error: LdnError | None = None
+    token: str = ""  # jti of the token it was asked with
+
+    @property
+    def milliseconds(self) -> float:
+        """How long it took."""
+        return round((self.ended - self.started).total_seconds() * 1000, 1)
+
+
+Note = Callable[[Plan, Answer], Awaitable[None]]  # writes the evidence of one answer, durably
+
+_REFUSALS = {Issue.FORBIDDEN, Issue.LOGIN}
+
+
+def status_of(error: LdnError) -> Status:
+    """What a failure means to who asked."""
+    if error.issue is Issue.TIMEOUT:
+        return Status.LATE
+    return Status.REFUSED if error.issue in _REFUSALS else Status.FAILED
+
+
+@dataclass(frozen=True)
+class Pull:
+    """The pattern, over the ports of what it needs."""
+
+    directory: Directory
+    infrastructures: Mapping[str, Infrastructure]  # by Endpoint.infrastructure
+    note: Note
+    clock: Clock
+    patience: float = 10.0  # seconds we wait for one query, all its pages included
+    pages: int = 50  # of one query; beyond it the answer is incomplete
+    _running: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+
+    async def plan(self, question: Question) -> Plan:
+        """The way to the holder.
+
+        Raises LdnError: not-found when the directory does not know it as active or as serving
+        this exchange, not-supported for a road this node does not travel.
+        Source: exchange patterns §6, step 1.
+        """
+        holder = await self.directory.organization(question.holder)
+        if not holder.active:
+            text = "this holder no longer takes part in the network; choose another"
+            raise LdnError(Issue.NOT_FOUND, text)
+        endpoint = await self.directory.endpoint(question.holder, question.exchange.payload)
+        if endpoint.infrastructure not in self.infrastructures:
+            text = "this node has no road to that holder; ask its operator to connect one"
+            raise LdnError(Issue.NOT_SUPPORTED, text, status=501)
+        return Plan(question, holder, endpoint)
+
+    async def answers(self, plan: Plan) -> AsyncIterator[Answer]:
+        """Every answer as it comes in, its evidence already written.
+
+        One query that fails, is late or is refused never hides another. Once asked, a query is
+        waited for and its evidence written, also when the caller stops listening.
+        Source: exchange patterns §7.2 (answers stream; late ones are dropped but audited).
+        """
+        queue: asyncio.Queue[Answer] = asyncio.Queue()
+        asking = asyncio.create_task(self._ask_all(plan, queue))
+        self._running.add(asking)
+        asking.add_done_callback(self._running.discard)
+        for _ in plan.question.release.plan:
+            yield await _next(queue, asking)
+
+    async def _ask_all(self, plan: Plan, queue: asyncio.Queue[Answer]) -> None:
+        async with asyncio.TaskGroup() as group:
+            for query in plan.question.release.plan:
+                group.create_task(self._ask_into(plan, query, queue))
+
+    async def _ask_into(self, plan: Plan, query: Query, queue: asyncio.Queue[Answer]) -> None:
+        answer = await self._ask(plan, query)
+        try:
+            await self.note(plan, answer)
+        except LdnError as error:
+            # What cannot be proven is not passed on.
+            answer = replace(
+                answer, status=Status.FAILED, matches=(), includes=(), error=error, token=""
+            )
+        queue.put_nowait(answer)
+
+    async def _ask(self, plan: Plan, query: Query) -> Answer:
+        started = self.clock()
+        pages: list[Page] = []
+        failure: LdnError | None = None
+        try:
+            async with asyncio.timeout(self.patience):
+                await self._collect(plan, query, pages)
+        except TimeoutError:
+            text = f"no answer within {self.patience:g} s; try again later"
+            failure = LdnError(Issue.TIMEOUT, text)
+        except LdnError as error:
+            failure = error
+        matches = tuple(e for page in pages for e in page.matches)
+        return Answer(
+            query=query,
+            status=_status(matches, failure),
+            started=started,
+            ended=self.clock(),
+            matches=matches,
+            includes=tuple(e for page in pages for e in page.includes),
+            error=failure,
+            token=next((page.token for page in pages), ""),
+        )
+
+    async def _collect(self, plan: Plan, query: Query, pages: list[Page]) -> None:
+        question, endpoint = plan.question, plan.endpoint
+        road = self.infrastructures[endpoint.infrastructure]
+        until = asyncio.get_running_loop().time() + self.patience
+        call = Call(question.requester, question.correlation, question.trace, until)
+        search = Search(query.path, asked(question, query))
+        pages.append(await road.search(endpoint, search, call))
+        while following := pages[-1].next:
+            if len(pages) >= self.pages:
+                text = f"the answer has more than {self.pages} pages; the rest was not fetched"
+                raise LdnError(Issue.INCOMPLETE, text)
+            _require_below(following, endpoint.url)
+            pages.append(await road.follow(endpoint, pages[-1], call))
+
+
+def asked(question: Question, query: Query) -> tuple[tuple[str, str], ...]:
+    """The parameters of this query in this question; the patient first, where the release does."""
+    return query.about(question.patient) if question.release.names_patient else query.pairs
+
+
+def in_order(answers: list[Answer], release: Release) -> list[Answer]:
+    """The answers in the order of the release's table."""
+    places = {query.id: place for place, query in enumerate(release.plan)}
+    return sorted(answers, key=lambda a: places[a.query.id])
+
+
+def _status(matches: tuple[Entry, ...], failure: LdnError | None) -> Status:
+    if failure is not None:
+        return status_of(failure)
+    return Status.OK if matches else Status.EMPTY
+
+
+def _require_below(link: str, base: str) -> None:
+    """A holder may not send us elsewhere with our token."""
+    if not link.startswith((f"{base}/", f"{base}?")) or "/.." in link:
+        text = "the holder's next page lies outside its own address; its operator's turn"
+        raise LdnError(Issue.INCOMPLETE, text)
+
+
+async def _next(queue: asyncio.Queue[Answer], asking: asyncio.Task[None]) -> Answer:
+    if queue.empty() and not asking.done():
+        waiting = asyncio.create_task(queue.get())
+        await asyncio.wait({waiting, asking}, return_when=asyncio.FIRST_COMPLETED)
+        if waiting.done():
+            return waiting.result()
+        waiting.cancel()
+    if queue.empty():
+        raise as_ldn_error(asking.exception() or RuntimeError())
+    return queue.get_nowait()
