@@ -12,19 +12,21 @@ CREATE TABLE record (
 );
 CREATE UNIQUE INDEX record_rid ON record (holder, rid);
 CREATE INDEX record_updated ON record (holder, fhir, type, updated, rid);
+CREATE INDEX record_history ON record (holder, fhir, updated);
 ALTER TABLE record ALTER COLUMN body SET STORAGE MAIN;
 
 CREATE TABLE record_version (
-  holder  text        NOT NULL,
+  holder  text        NOT NULL,  -- as in record
   fhir    text        NOT NULL,
   type    text        NOT NULL,
   id      text        NOT NULL,
   version integer     NOT NULL,
   updated timestamptz NOT NULL,
-  body    bytea,
+  body    bytea,                 -- FHIR JSON as it was served; NULL for a deletion
   PRIMARY KEY (holder, fhir, type, id, version)
 );
 CREATE INDEX record_version_updated ON record_version (holder, fhir, type, updated);
+CREATE INDEX record_version_history ON record_version (holder, fhir, updated);
 
 -- Index tables: one row per key of a current resource. `scope` is "STU3/Observation/code".
 CREATE TABLE record_token (
