@@ -1,0 +1,127 @@
+"""What one FHIR base is made of, and what a caller wants of it.
+
+Source: hl7.org/fhir/STU3/http.html and hl7.org/fhir/R4/http.html.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import NoReturn
+
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.codec import Format
+from openldn.fhir.definitions import definitions
+from openldn.fhir.http import negotiate
+from openldn.fhir.model import FhirVersion, Resource
+from openldn.fhir.records.model import Place
+from openldn.fhir.records.store import Records
+from openldn.fhir.search.model import Query
+
+ABSTRACT = frozenset({"Resource", "DomainResource", "Parameters"})  # never at an address
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """One thing a caller wants done, told to the guard before it is done.
+
+    In a transaction or batch the guard hears of the whole first, then of every entry.
+    """
+
+    code: str  # of hl7.org/fhir/R4/valueset-restful-interaction.html: "read", "create" …
+    type: str = ""
+    id: str = ""
+    resource: Resource | None = None  # what is written
+    query: Query | None = None  # what is searched, or the condition of a conditional write
+    operation: str = ""  # "$lastn" when the code is "operation"
+
+
+PlaceOf = Callable[[Request], Awaitable[Place]]  # whose records this request is about
+Guard = Callable[[Request, Interaction], Awaitable[None]]  # raises LdnError to refuse
+Confine = Callable[[Request], Awaitable[str]]  # the one patient (id) this caller may see, or ""
+
+
+async def permit(request: Request, interaction: Interaction) -> None:
+    """A guard that lets everything pass: who serves it has checked the caller before."""
+
+
+async def everyone(request: Request) -> str:
+    """No confinement to one patient."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Api:
+    """One FHIR base: whose records, in which version, and what may be done with them."""
+
+    records: Records
+    version: FhirVersion
+    place_of: PlaceOf
+    guard: Guard = permit
+    confine: Confine = everyone
+    writable: bool = True
+    types: frozenset[str] = frozenset()  # resource types served; empty = all of the version
+    public: str = ""  # base URL the world sees; empty = as the request was addressed
+    key: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)  # of pages
+
+    @cached_property
+    def served(self) -> frozenset[str]:
+        """The resource types that have an address here."""
+        every = definitions(self.version).resources - ABSTRACT
+        return self.types & every if self.types else every
+
+
+@dataclass(frozen=True)
+class Call:
+    """One request, taken apart."""
+
+    api: Api
+    request: Request
+    base: str  # URL of the FHIR base, without trailing slash
+    type: str = ""
+    id: str = ""
+    version: str = ""  # of the resource, as it stands in the address
+    operation: str = ""  # "$lastn"
+    inner: str = ""  # Observation in Patient/1/Observation
+    follow: "Follow | None" = None  # answers an entry of a batch as if it came by itself
+    patient: str = ""  # the one patient (id) the caller may see; empty = every patient
+
+    async def place(self) -> Place:
+        """Whose records are asked."""
+        return await self.api.place_of(self.request)
+
+    async def permitted(
+        self, code: str, *, resource: Resource | None = None, query: Query | None = None
+    ) -> None:
+        """Ask the guard; raises what the guard raises."""
+        asked = Interaction(code, self.type, self.id, resource, query, self.operation)
+        await self.api.guard(self.request, asked)
+
+    @property
+    def form(self) -> Format:
+        """The format the caller wants; raises LdnError with status 406."""
+        return negotiate(self.request)
+
+    @property
+    def lenient(self) -> bool:
+        """Whether the caller would rather have an unknown parameter ignored than refused."""
+        return "handling=lenient" in preferences(self.request)
+
+
+Action = Callable[[Call], Awaitable[Response]]
+Follow = Callable[[Request, str], Awaitable[Response]]  # given the path below the base
+
+
+def preferences(request: Request) -> frozenset[str]:
+    """The preferences of the header Prefer, "return=minimal" and the like (RFC 7240)."""
+    given = ",".join(request.headers.getlist("prefer"))
+    parts = given.replace(";", ",").split(",")
+    return frozenset(p.strip().replace(" ", "").replace('"', "") for p in parts)
+
+
+def bad(message: str, where: str = "") -> NoReturn:
+    """Refuse the request: it cannot be understood as it stands."""
+    raise LdnError(Issue.INVALID, message, where=where)

@@ -1,0 +1,75 @@
+"""Reading one resource: read and vread, with conditional reads."""
+
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.api.answers import answer, etag, version_headers
+from openldn.fhir.api.confine import require_visible
+from openldn.fhir.api.model import Call, bad
+from openldn.fhir.api.pairs import refuse_unknown
+from openldn.fhir.records.model import Record
+
+
+async def read(call: Call) -> Response:
+    """GET [type]/[id]: the current version; 304 when the caller has it already.
+
+    Raises LdnError: not-found, deleted. Source: hl7.org/fhir/R4/http.html#read.
+    """
+    refuse_unknown(call)
+    await call.permitted("read")
+    place = await call.place()
+    record = await call.api.records.read(place, call.type, call.id)
+    await require_visible(call, place, record)
+    return shown(call, record)
+
+
+async def vread(call: Call) -> Response:
+    """GET [type]/[id]/_history/[vid]: that version; raises LdnError: not-found, deleted."""
+    refuse_unknown(call)
+    await call.permitted("vread")
+    place = await call.place()
+    number = version_number(call.version)
+    record = await call.api.records.vread(place, call.type, call.id, number)
+    await require_visible(call, place, record)
+    return shown(call, record)
+
+
+def version_number(text: str) -> int:
+    """The version id as a number; raises LdnError(not-found): we number versions 1, 2, 3 …"""
+    if not (text.isascii() and text.isdigit()) or len(text) > 9:
+        raise LdnError(Issue.NOT_FOUND, "no such version; see _history for those there are")
+    return int(text)
+
+
+def shown(call: Call, record: Record) -> Response:
+    """The record as an answer."""
+    if record.body is None:
+        raise LdnError(Issue.DELETED, "this resource has been deleted")
+    headers = version_headers(record)
+    if _unchanged(call.request, record):
+        return Response(None, 304, headers)
+    return answer(call, record.body, headers=headers)
+
+
+def _unchanged(request: Request, record: Record) -> bool:
+    """Whether the caller's copy is still good (RFC 9110 §13.2.2: the tag goes before the date)."""
+    tags = request.headers.get("if-none-match")
+    if tags is not None:
+        known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}
+        return "*" in known or etag(record.version).removeprefix("W/") in known
+    since = request.headers.get("if-modified-since")
+    return since is not None and record.updated.replace(microsecond=0) <= _moment(since)
+
+
+def _moment(text: str) -> datetime:
+    try:
+        moment = parsedate_to_datetime(text)
+    except (ValueError, IndexError, OverflowError):
+        bad("the header If-Modified-Since is not an HTTP date")
+    if moment.tzinfo is None:
+        bad("the header If-Modified-Since has no time zone")
+    return moment
