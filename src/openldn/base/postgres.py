@@ -146,6 +146,16 @@ def start(place: Cluster, log: Path) -> subprocess.Popen[bytes]:
         )
 
 
+def running(place: Cluster) -> bool:
+    """Whether a server still uses this data folder, one of ours or one that a kill left behind."""
+    try:
+        number = int((place.data / "postmaster.pid").read_text().split()[0])
+        os.kill(number, 0)
+    except (OSError, ValueError, IndexError):
+        return False
+    return True
+
+
 def ready(place: Cluster) -> bool:
     """Whether the server answers."""
     command = [str(place.bin / "pg_isready"), "-q", "-h", str(place.socket), "-d", "postgres"]
