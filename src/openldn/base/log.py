@@ -27,6 +27,7 @@ def _event(name: str, level: int, fields: str, meaning: str) -> Event:
 
 
 _REQUEST = "role method route status milliseconds correlation exchange issue detail peer"
+_REFUSED = "role issue detail correlation peer"
 CATALOGUE = {
     e.name: e
     for e in (
@@ -34,6 +35,7 @@ CATALOGUE = {
         _event("started", logging.INFO, "role port version milliseconds", "a role serves"),
         _event("stopped", logging.INFO, "role", "a role ended cleanly"),
         _event("failed", logging.ERROR, "role issue detail correlation", "something broke"),
+        _event("refused", logging.WARNING, _REFUSED, "a token was not granted"),
         _event("published", logging.INFO, "role holder", "own entry stands in the directory"),
         _event("waiting", logging.WARNING, "role part issue detail", "a part is not there yet"),
         _event("insecure", logging.WARNING, "role setting", "a development stand-in is on"),

@@ -1,0 +1,227 @@
+"""The asking side: tokens of other parties, fetched once and kept while they last."""
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.http import HttpClient, Reply
+from openldn.base.runtime import Clock, NewId
+from openldn.fhir.identifiers import Ura
+from openldn.trust.parties import Requester
+from openldn.trust.tokens.assertions import Signer
+from openldn.trust.tokens.model import AccessToken
+from openldn.trust.tokens.service import CLIENT_ASSERTION_TYPE, GRANT_TYPE
+
+_ASSERTION = 60  # seconds our assertions live
+_METADATA = timedelta(hours=1)
+_MARGIN = timedelta(seconds=30)  # a token this near its end is not used any more
+_KEPT = 10_000  # tokens
+_WELL_KNOWN = "/.well-known/oauth-authorization-server"
+_FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
+_TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
+
+Key = tuple[Ura, str, Requester]
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class _Metadata(msgspec.Struct, frozen=True):
+    issuer: str
+    token_endpoint: str
+
+
+class _Given(msgspec.Struct, frozen=True):
+    access_token: str
+    token_type: str
+    expires_in: int = 60
+    scope: str | None = None
+    jti: str = ""
+
+
+class _Refusal(msgspec.Struct, frozen=True):
+    error: str = ""
+
+
+_REASONS = {  # error code of the other side -> whose turn it is
+    "invalid_client": "it does not accept our certificate or does not know us as a participant",
+    "invalid_grant": "it does not accept our assertion; check that our clock is right",
+    "invalid_scope": "it does not offer what we ask for; its agreements must allow it",
+    "invalid_request": "it does not understand our request; report this to its operator",
+    "unauthorized_client": "it does not allow us to ask; its operator must allow it",
+    "unsupported_grant_type": "it speaks another dialect; report this to its operator",
+}
+
+
+@dataclass
+class TokenClient:
+    """Gets tokens with the signed word of our organization; implements `Tokens`."""
+
+    signer: Signer
+    clients: Callable[[Ura], HttpClient]  # a client that checks that the server is this holder
+    clock: Clock
+    new_id: NewId
+    deadline: float = 10.0  # seconds for one token, metadata included
+    _tokens: dict[Key, AccessToken] = field(default_factory=dict, repr=False)
+    _metadata: dict[str, tuple[_Metadata, datetime]] = field(default_factory=dict, repr=False)
+    _asking: dict[Key, asyncio.Task[AccessToken]] = field(default_factory=dict, repr=False)
+
+    async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
+        """A token of the authorization server `issuer` that opens `holder`'s data.
+
+        Several who need the same token at once wait for one request.
+        Raises LdnError: forbidden with the server's reason, incomplete, timeout.
+        """
+        if requester.organization != self.signer.party.ura:
+            text = "this node asks for its own organization only; check the signing certificate"
+            raise LdnError(Issue.FORBIDDEN, text)
+        key = (holder, issuer.rstrip("/"), requester)
+        kept = self._tokens.get(key)
+        if kept is not None and kept.expires - self.clock() > _MARGIN:
+            return kept
+        task = self._asking.get(key)
+        if task is None:
+            task = self._asking[key] = asyncio.create_task(self._ask(key))
+            task.add_done_callback(lambda done: self._asked(key, done))
+        return await asyncio.shield(task)
+
+    def forget(self, token: AccessToken) -> None:
+        """Do not use this token again: the holder refused it."""
+        self._tokens = {k: t for k, t in self._tokens.items() if t.value != token.value}
+
+    def _asked(self, key: Key, done: asyncio.Task[AccessToken]) -> None:
+        self._asking.pop(key, None)
+        # Looking at the exception keeps asyncio from reporting it when nobody waited to the end.
+        if done.cancelled() or done.exception() is not None:
+            return
+        if len(self._tokens) >= _KEPT:
+            now = self.clock()
+            self._tokens = {k: t for k, t in self._tokens.items() if t.expires > now}
+        if len(self._tokens) < _KEPT:
+            self._tokens[key] = done.result()
+
+    async def _ask(self, key: Key) -> AccessToken:
+        holder, issuer, requester = key
+        try:
+            async with asyncio.timeout(self.deadline):
+                metadata = await self._metadata_of(holder, issuer)
+                began = self.clock()
+                body = urlencode(self._form(issuer, requester, began)).encode("ascii")
+                reply = await self.clients(holder).send(
+                    "POST",
+                    metadata.token_endpoint,
+                    headers=_FORM,
+                    body=body,
+                    deadline=self.deadline,
+                )
+        except TimeoutError as error:
+            text = f"the holder's authorization server gave no token in {self.deadline:g} s"
+            raise LdnError(Issue.TIMEOUT, f"{text}; try again later") from error
+        if reply.status != 200:
+            self._metadata.pop(issuer, None)
+            raise _refusal(reply)
+        return self._given(reply, requester, began)
+
+    def _form(self, issuer: str, requester: Requester, now: datetime) -> Mapping[str, str]:
+        return {
+            "grant_type": GRANT_TYPE,
+            "assertion": self.signer.sign(self._claims(issuer, now) | _vouched(requester)),
+            "client_assertion_type": CLIENT_ASSERTION_TYPE,
+            "client_assertion": self.signer.sign(self._claims(issuer, now)),
+            "scope": " ".join(sorted(requester.scopes)),
+        }
+
+    def _claims(self, issuer: str, now: datetime) -> dict[str, Any]:
+        ura, moment = self.signer.party.ura.value, int(now.timestamp())
+        claims = {"iss": ura, "sub": ura, "aud": issuer, "jti": self.new_id()}
+        return claims | {"iat": moment, "exp": moment + _ASSERTION}
+
+    async def _metadata_of(self, holder: Ura, issuer: str) -> _Metadata:
+        kept = self._metadata.get(issuer)
+        if kept is not None and self.clock() - kept[1] < _METADATA:
+            return kept[0]
+        reply = await self.clients(holder).send(
+            "GET",
+            metadata_url(issuer),
+            headers={"accept": "application/json"},
+            deadline=self.deadline,
+        )
+        if reply.status != 200:
+            raise _refusal(reply)
+        found = _decoded(reply, _Metadata)
+        same_scheme = urlsplit(found.token_endpoint).scheme == urlsplit(issuer).scheme
+        if found.issuer.rstrip("/") != issuer or not same_scheme:
+            # RFC 8414 §3.3: metadata of another issuer must not be used
+            raise _unintelligible("metadata of another issuer")
+        self._metadata[issuer] = (found, self.clock())
+        return found
+
+    def _given(self, reply: Reply, requester: Requester, began: datetime) -> AccessToken:
+        given = _decoded(reply, _Given)
+        if given.token_type.lower() != "bearer" or not _TOKEN.fullmatch(given.access_token):
+            raise _unintelligible("token")
+        if given.scope is not None and not requester.scopes <= set(given.scope.split()):
+            text = "the holder's authorization server allows less than we ask for"
+            raise LdnError(Issue.FORBIDDEN, f"{text}; its agreements must allow it")
+        lasting = timedelta(seconds=min(max(given.expires_in, 0), 86_400))
+        return AccessToken(given.access_token, given.jti or self.new_id(), began + lasting)
+
+
+def metadata_url(issuer: str) -> str:
+    """Where the metadata of an issuer stands: the well-known part comes before its path.
+
+    Raises LdnError(incomplete) for what is no issuer URL. Source: RFC 8414 §3.1.
+    """
+    try:
+        parts = urlsplit(issuer)
+    except ValueError as error:
+        raise _bad_issuer() from error
+    if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
+        raise _bad_issuer()
+    return f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{parts.path.rstrip('/')}"
+
+
+def _vouched(requester: Requester) -> dict[str, Any]:
+    claims: dict[str, Any] = {"purpose": requester.purpose}
+    if requester.person is not None:
+        person = requester.person
+        claims["person"] = {"uzi": person.uzi, "role": person.role, "name": person.name}
+    if requester.patient is not None:
+        claims["patient"] = requester.patient.value
+    return claims
+
+
+def _refusal(reply: Reply) -> LdnError:
+    # Only words we know are repeated: what another party writes may hold anything.
+    code = ""
+    try:
+        code = msgspec.json.decode(reply.body, type=_Refusal).error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        code = ""
+    if code in _REASONS and 400 <= reply.status < 500:
+        text = f"the holder's authorization server refuses ({code}): {_REASONS[code]}"
+        return LdnError(Issue.FORBIDDEN, text, detail=f"token endpoint: {code}")
+    text = "the holder's authorization server gives no token now; try again later"
+    return LdnError(Issue.INCOMPLETE, text, detail=f"token endpoint: status {reply.status}")
+
+
+def _decoded(reply: Reply, kind: type[S]) -> S:
+    try:
+        return msgspec.json.decode(reply.body, type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise _unintelligible("JSON") from error
+
+
+def _bad_issuer() -> LdnError:
+    text = "the directory gives no usable authorization server of this holder; its turn"
+    return LdnError(Issue.INCOMPLETE, text)
+
+
+def _unintelligible(detail: str) -> LdnError:
+    text = "the holder's authorization server gives an answer we do not understand"
+    return LdnError(Issue.INCOMPLETE, f"{text}; report this to its operator", detail=detail)
