@@ -4,6 +4,7 @@ import ipaddress
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -108,7 +109,8 @@ def write_private(path: Path, content: bytes) -> None:
             file.write(content)
         draft.replace(path)
     except OSError as error:
-        draft.unlink(missing_ok=True)
+        with suppress(OSError):
+            draft.unlink()
         text = f"cannot write {path}: {error.strerror}; choose another folder"
         raise LdnError(Issue.EXCEPTION, text) from error
 
@@ -211,17 +213,16 @@ def _host(text: str) -> x509.GeneralName:
 
 
 def _name(organization: str, common: str) -> x509.Name:
-    try:
-        return x509.Name(
-            [
-                x509.NameAttribute(NameOID.COUNTRY_NAME, "NL"),
-                x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
-                x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
-            ]
-        )
-    except ValueError as error:
+    if not 1 <= len(organization) <= 64:  # X.520, ub-organization-name
         text = "the name of an organization has 1 to 64 characters in a certificate"
-        raise LdnError(Issue.INVALID, text) from error
+        raise LdnError(Issue.INVALID, text)
+    return x509.Name(
+        [
+            x509.NameAttribute(NameOID.COUNTRY_NAME, "NL"),
+            x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization),
+            x509.NameAttribute(NameOID.COMMON_NAME, common[:64]),
+        ]
+    )
 
 
 def _key_usage(*, leaf: bool) -> x509.KeyUsage:
