@@ -1,0 +1,323 @@
+"""The pages of the portal: read what was asked, do one thing, show the outcome."""
+
+import secrets
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+from urllib.parse import parse_qsl
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from openldn.access.professional.evidence import entries
+from openldn.access.professional.facts import everything, fact, fact_key
+from openldn.access.professional.pages import HEADERS, Visit, asset, render
+from openldn.access.professional.people import practitioner, practitioners
+from openldn.access.professional.portal import Portal
+from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.readers import library
+from openldn.access.professional.sections import section_of
+from openldn.access.professional.summary import shelf_of, summary
+from openldn.access.professional.words import LANGUAGES, language_of, words
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.http import application, read_body, respond_json
+from openldn.fhir.identifiers import Bsn
+
+SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
+_LARGEST_FORM = 16 * 1024
+Page = Callable[[Visit], Awaitable[Response]]
+
+
+def app(portal: Portal) -> ASGIApp:
+    """The portal as an ASGI application."""
+
+    async def say(request: Request, error: LdnError) -> Response:
+        return _problem(_visit(portal, request), error)
+
+    return application(
+        routes(portal), role="portal", new_id=portal.new_id, lifespan=portal.lifespan, say=say
+    )
+
+
+def routes(portal: Portal) -> list[Route]:
+    """Every address of the portal; all but the first group ask to sign in."""
+    table: tuple[tuple[str, str, Page, bool], ...] = (
+        ("GET", "/", home, False),
+        ("GET", "/health", health, False),
+        ("GET", "/static/{name}", static, False),
+        ("GET", "/language/{code}", choose_language, False),
+        ("GET", "/sign-in", sign_in, False),
+        ("POST", "/sign-in", signed_in, False),
+        ("GET", "/network", network, False),
+        ("POST", "/sign-out", sign_out, False),
+        ("GET", "/session", session, True),
+        ("GET", "/find", find, True),
+        ("POST", "/find", ask, True),
+        ("GET", "/questions/{id}", answer, True),
+        ("GET", "/questions/{id}/parts", parts, True),
+        ("POST", "/questions/{id}/again", again, True),
+        ("GET", "/questions/{id}/evidence", evidence, True),
+        ("GET", "/questions/{id}/facts/{key}", one_fact, True),
+    )
+    return [
+        Route(path, _endpoint(portal, page, members=members), methods=[method])
+        for method, path, page, members in table
+    ]
+
+
+def _endpoint(
+    portal: Portal, page: Page, *, members: bool
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        _require_own_host(portal, request)
+        visit = _visit(portal, request)
+        if members and visit.session is None:
+            return _to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
+        return await page(visit)
+
+    endpoint.__name__ = page.__name__  # what the log calls the route
+    return endpoint
+
+
+def _visit(portal: Portal, request: Request) -> Visit:
+    cookies = request.cookies
+    language = language_of(cookies.get(LANGUAGE, ""), request.headers.get("accept-language", ""))
+    session = portal.sessions.find(cookies.get(SESSION, ""))
+    bound = session.id if session else cookies.get(VISIT, "")
+    return Visit(portal, request, words(language), session, bound)
+
+
+def _require_own_host(portal: Portal, request: Request) -> None:
+    """Refuses names that are not ours, so that no foreign site can point its name at us."""
+    name = request.url.hostname or ""
+    if name not in {"localhost", "127.0.0.1", "::1", portal.settings.host, *portal.settings.hosts}:
+        raise LdnError(Issue.FORBIDDEN, "this name is not ours; the operator must add it to hosts")
+
+
+async def _form(visit: Visit) -> Mapping[str, str]:
+    """The fields of a form that we made; raises LdnError(forbidden) for any other."""
+    if visit.request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        raise LdnError(Issue.FORBIDDEN, "this form came from another site; start at our own page")
+    body = await read_body(visit.request, _LARGEST_FORM)
+    try:
+        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=32))
+    except ValueError as error:
+        raise LdnError(Issue.INVALID, "the form cannot be read; go back and try again") from error
+    if not visit.portal.sessions.proven(visit.visit, fields.get("proof", "")):
+        raise LdnError(Issue.FORBIDDEN, "this form is too old or not ours; open the page again")
+    return fields
+
+
+def _to(path: str) -> Response:
+    return RedirectResponse(path, 303, HEADERS)
+
+
+def _cookie(response: Response, name: str, value: str, *, seconds: int | None = None) -> None:
+    response.set_cookie(name, value, seconds, path="/", httponly=True, samesite="strict")
+
+
+def _problem(visit: Visit, error: LdnError) -> Response:
+    correlation = visit.request.state.correlation
+    context = {"error": error, "correlation": correlation}
+    return render(visit, "problem.html", context, status=error.status)
+
+
+async def home(visit: Visit) -> Response:
+    """What this is and where to begin."""
+    return render(visit, "home.html")
+
+
+async def health(visit: Visit) -> Response:
+    """Says that the portal serves."""
+    return respond_json({"status": "ready"})
+
+
+async def static(visit: Visit) -> Response:
+    """The look and behavior of the pages."""
+    found = asset(visit.request.path_params["name"])
+    if found is None:
+        raise LdnError(Issue.NOT_FOUND, "there is no such file")
+    return found
+
+
+async def choose_language(visit: Visit) -> Response:
+    """Remembers the language and goes back to the page one was at."""
+    code = visit.request.path_params["code"]
+    if code not in LANGUAGES:
+        raise LdnError(Issue.NOT_FOUND, "there are no pages in this language")
+    to = visit.request.query_params.get("to", "/")
+    own = to.startswith("/") and not to.startswith("//") and to.isascii() and "\\" not in to
+    response = _to(to if own and to.isprintable() else "/")
+    _cookie(response, LANGUAGE, code, seconds=365 * 24 * 3600)
+    return response
+
+
+async def sign_in(visit: Visit) -> Response:
+    """The simulated practitioners, by provider."""
+    bound = visit.visit or secrets.token_urlsafe(24)
+    fresh = Visit(visit.portal, visit.request, visit.words, visit.session, bound)
+    staff = [(node, practitioners(node)) for node in visit.portal.gate.network().nodes]
+    over = visit.request.query_params.get("over") == "1" and visit.session is None
+    response = render(fresh, "sign_in.html", {"staff": staff, "over": over})
+    if visit.session is None:
+        _cookie(response, VISIT, bound)
+    return response
+
+
+async def signed_in(visit: Visit) -> Response:
+    """Begins a session for the chosen practitioner; an earlier one ends."""
+    fields = await _form(visit)
+    nodes = visit.portal.gate.network().nodes
+    provider, person = practitioner(nodes, fields.get("practitioner", ""))
+    if visit.session:
+        visit.portal.sessions.end(visit.session.id)
+    begun = visit.portal.sessions.begin(provider, person)
+    response = _to("/find")
+    _cookie(response, SESSION, begun.id)
+    response.delete_cookie(VISIT)
+    return response
+
+
+async def sign_out(visit: Visit) -> Response:
+    """Ends the session; everything that was asked in it is forgotten."""
+    await _form(visit)
+    if visit.session:
+        visit.portal.sessions.end(visit.session.id)
+    response = _to("/")
+    response.delete_cookie(SESSION)
+    return response
+
+
+async def session(visit: Visit) -> Response:
+    """Keeps the session alive: having come here is enough."""
+    return Response(status_code=204, headers=HEADERS)
+
+
+async def find(visit: Visit) -> Response:
+    """The form in which to ask for a patient."""
+    return await _find(visit, {}, {})
+
+
+async def _find(visit: Visit, fields: Mapping[str, str], wrong: Mapping[str, str]) -> Response:
+    holders: list[Holder] = []
+    problem: LdnError | None = None
+    try:
+        holders = await visit.portal.gate.holders(visit.member.provider)
+    except LdnError as error:
+        problem = error
+    context = {"fields": fields, "wrong": wrong, "holders": holders, "problem": problem}
+    return render(visit, "find.html", context, status=400 if wrong else 200)
+
+
+async def ask(visit: Visit) -> Response:
+    """Asks the chosen provider, or shows the form again with what is wrong beside each field."""
+    fields = await _form(visit)
+    holders = await visit.portal.gate.holders(visit.member.provider)
+    holder = next((h for h in holders if h.ura == fields.get("holder") and h.able), None)
+    bsn = "".join(c for c in fields.get("bsn", "") if c not in " .-\u00a0")
+    wrong = _wrong(bsn, holder, fields)
+    if wrong or holder is None:
+        return await _find(visit, fields, wrong)
+    question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
+    return _to(f"/questions/{question.id}")
+
+
+def _wrong(bsn: str, holder: Holder | None, fields: Mapping[str, str]) -> dict[str, str]:
+    """Which fields are wrong, and the key of the text that says how."""
+    wrong: dict[str, str] = {}
+    if not bsn:
+        wrong["bsn"] = "find.bsn.empty"
+    elif len(bsn) != 9 or not (bsn.isascii() and bsn.isdigit()):
+        wrong["bsn"] = "find.bsn.digits"
+    else:
+        try:
+            Bsn.parse(bsn)
+        except LdnError:
+            wrong["bsn"] = "find.bsn.check"
+    if holder is None:
+        wrong["holder"] = "find.holder.empty"
+    if fields.get("treating") != "yes":
+        wrong["treating"] = "find.treating.empty"
+    return wrong
+
+
+def _question(visit: Visit) -> Question:
+    return visit.member.question(visit.request.path_params["id"])
+
+
+def _shown(visit: Visit, question: Question) -> dict[str, Any]:
+    seen = summary(question, visit.words, visit.portal.clock().date())
+    return {"question": question, "summary": seen}
+
+
+def _hidden(response: Response, question: Question) -> Response:
+    """The page without the BSN, wherever in the answer it may have stood."""
+    response.body = bytes(response.body).replace(
+        question.bsn.value.encode(), question.bsn.masked.encode()
+    )
+    response.headers["content-length"] = str(len(response.body))
+    return response
+
+
+async def answer(visit: Visit) -> Response:
+    """What came in so far, by section."""
+    question = _question(visit)
+    return _hidden(render(visit, "answer.html", _shown(visit, question)), question)
+
+
+async def parts(visit: Visit) -> Response:
+    """The changing parts of the answer's page; empty (204) when nothing changed since."""
+    question = _question(visit)
+    headers = {
+        "x-version": str(question.version),
+        "x-done": "yes" if question.finished else "no",
+    }
+    if visit.request.query_params.get("since") == str(question.version):
+        return Response(status_code=204, headers=HEADERS | headers)
+    response = _hidden(render(visit, "parts.html", _shown(visit, question)), question)
+    response.headers.update(headers)
+    return response
+
+
+async def again(visit: Visit) -> Response:
+    """Asks the same once more, as a new question with its own evidence."""
+    await _form(visit)
+    question = _question(visit)
+    asked = visit.portal.ask(visit.member, question.bsn, question.holder)
+    return _to(f"/questions/{asked.id}")
+
+
+async def evidence(visit: Visit) -> Response:
+    """What the provider's own log says of this question."""
+    question = _question(visit)
+    events, problem = [], None
+    try:
+        events = await visit.portal.gate.accesses(question.provider, question.correlation)
+    except LdnError as error:
+        problem = error
+    listed = entries(library(visit.words, events), events)
+    context = _shown(visit, question) | {"entries": listed, "problem": problem}
+    return _hidden(render(visit, "evidence.html", context), question)
+
+
+async def one_fact(visit: Visit) -> Response:
+    """One fact with everything that came with it, codes and identifiers included."""
+    question = _question(visit)
+    shelf = shelf_of(question, visit.words)
+    key = visit.request.path_params["key"]
+    resource = next((r for r in shelf.resources.values() if fact_key(r) == key), None)
+    if resource is None:
+        raise LdnError(Issue.NOT_FOUND, "this fact is not part of the answer")
+    section = section_of(resource)
+    context = _shown(visit, question) | {
+        "fact": fact(shelf, section, resource),
+        "section": section,
+        "lines": everything(resource),
+    }
+    return _hidden(render(visit, "fact.html", context), question)
+
+
+async def network(visit: Visit) -> Response:
+    """Who takes part in this network, and at which addresses."""
+    return render(visit, "network.html", {"network": visit.portal.gate.network()})

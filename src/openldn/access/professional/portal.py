@@ -1,0 +1,106 @@
+"""The running portal: its sessions, its way to the nodes, and the questions under way."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from openldn.access.professional.gate import Connect, Gate, connect
+from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.sessions import Session, Sessions
+from openldn.access.professional.settings import PortalSettings
+from openldn.base.errors import Issue, LdnError
+from openldn.base.log import emit
+from openldn.base.runtime import Clock, NewId
+from openldn.fhir.identifiers import Bsn
+
+LONGEST_ANSWER = 120.0  # seconds until a question is given up
+
+
+@dataclass
+class Portal:
+    """What every page of the portal is made from."""
+
+    settings: PortalSettings
+    clock: Clock
+    new_id: NewId
+    gate: Gate
+    sessions: Sessions
+    tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, repr=False)
+
+    def ask(self, session: Session, bsn: Bsn, holder: Holder) -> Question:
+        """A question that is being asked from now on; its answers gather in it."""
+        question = Question(
+            id=self.new_id(),
+            bsn=bsn,
+            holder=holder,
+            provider=session.provider,
+            practitioner=session.practitioner,
+            asked=self.clock(),
+            correlation=self.new_id(),
+        )
+        self.sessions.keep(session, question)
+        self.tasks[question.id] = asyncio.create_task(self._run(question))
+        return question
+
+    async def _run(self, question: Question) -> None:
+        problem: LdnError | None = None
+        try:
+            async with asyncio.timeout(LONGEST_ANSWER):
+                async for event in self.gate.ask(question):
+                    question.take(event)
+        except LdnError as error:
+            problem = error
+        except TimeoutError:
+            problem = LdnError(Issue.TIMEOUT, "the answer takes too long; ask again later")
+        finally:
+            question.end(self.clock(), problem)
+            self.tasks.pop(question.id, None)
+        if problem is not None:
+            facts = {"issue": str(problem.issue), "detail": problem.detail}
+            emit("failed", role="portal", correlation=question.correlation, **facts)
+
+    @asynccontextmanager
+    async def lifespan(self, app: Any) -> AsyncIterator[None]:
+        """As long as the portal serves; at the end every question under way is given up."""
+        sweeping = asyncio.create_task(self._sweep())
+        try:
+            yield
+        finally:
+            await _ended([sweeping, *self.tasks.values()])
+            await self.gate.close()
+
+    async def _sweep(self) -> None:
+        """Forgets what is over also when nobody asks for a page."""
+        while True:
+            await asyncio.sleep(30)
+            self.sessions.sweep()
+
+
+async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        await asyncio.wait(tasks)
+
+
+def portal(
+    settings: PortalSettings, clock: Clock, new_id: NewId, connect: Connect = connect
+) -> Portal:
+    """A portal that is ready to serve; it needs no network file yet."""
+    tasks: dict[str, asyncio.Task[None]] = {}
+
+    def drop(question: Question) -> None:
+        if task := tasks.get(question.id):
+            task.cancel()
+
+    idle, longest = (
+        timedelta(minutes=settings.idle_minutes),
+        timedelta(hours=settings.session_hours),
+    )
+    sessions = Sessions(clock, idle, longest, drop)
+    gate = Gate(Path(settings.network), settings.patience, connect)
+    return Portal(settings, clock, new_id, gate, sessions, tasks)

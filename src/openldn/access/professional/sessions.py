@@ -1,0 +1,98 @@
+"""Who is signed in, in memory: bounded in number and time, gone with the process."""
+
+import hashlib
+import hmac
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from openldn.access.professional.people import Practitioner
+from openldn.access.professional.question import Question
+from openldn.access.professional.settings import Node
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock
+
+MOST_SESSIONS = 200
+MOST_QUESTIONS = 4  # per session; the oldest makes room
+
+
+@dataclass
+class Session:
+    """One signed-in practitioner and the questions asked since."""
+
+    id: str = field(repr=False)
+    provider: Node
+    practitioner: Practitioner
+    began: datetime
+    used: datetime
+    questions: OrderedDict[str, Question] = field(default_factory=OrderedDict, repr=False)
+
+    def question(self, id: str) -> Question:
+        """The question with this id; raises LdnError(not-found) when it is gone."""
+        if id not in self.questions:
+            raise LdnError(Issue.NOT_FOUND, "this question is not kept any more; ask again")
+        return self.questions[id]
+
+
+@dataclass
+class Sessions:
+    """All sessions of this process."""
+
+    clock: Clock
+    idle: timedelta
+    longest: timedelta
+    drop: Callable[[Question], None]  # told when a question is given up
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    _open: OrderedDict[str, Session] = field(default_factory=OrderedDict, repr=False)
+
+    def begin(self, provider: Node, practitioner: Practitioner) -> Session:
+        """A new session; beyond the most we keep, the one unused longest ends."""
+        self.sweep()
+        while len(self._open) >= MOST_SESSIONS:
+            self.end(next(iter(self._open)))
+        now = self.clock()
+        session = Session(secrets.token_urlsafe(32), provider, practitioner, now, now)
+        self._open[session.id] = session
+        return session
+
+    def find(self, id: str) -> Session | None:
+        """The living session with this id, which counts as used now; None for any other."""
+        self.sweep()
+        session = self._open.get(id)
+        if session is not None:
+            session.used = self.clock()
+            self._open.move_to_end(id)
+        return session
+
+    def keep(self, session: Session, question: Question) -> None:
+        """Add a question; the oldest ones make room."""
+        session.questions[question.id] = question
+        while len(session.questions) > MOST_QUESTIONS:
+            self.drop(session.questions.popitem(last=False)[1])
+
+    def end(self, id: str) -> None:
+        """End a session and forget its questions; nothing happens when there is none."""
+        session = self._open.pop(id, None)
+        for question in session.questions.values() if session else ():
+            self.drop(question)
+
+    def sweep(self) -> None:
+        """End every session that is over."""
+        now = self.clock()
+        over = [
+            s.id
+            for s in self._open.values()
+            if now - s.used > self.idle or now - s.began > self.longest
+        ]
+        for id in over:
+            self.end(id)
+
+    def proof(self, visit: str) -> str:
+        """What a form of this visit carries to prove that it is one of ours."""
+        return hmac.new(self._secret, visit.encode(), hashlib.sha256).hexdigest()
+
+    def proven(self, visit: str, proof: str) -> bool:
+        """Whether the form was made by us for this visit."""
+        return bool(visit) and hmac.compare_digest(self.proof(visit).encode(), proof.encode())
