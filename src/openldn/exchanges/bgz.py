@@ -225,6 +225,6 @@ BGZ = Exchange(
         ),
     ),
     use_cases=(UseCase("retrieve", Pattern.PULL, "bgz"),),
-    purposes=frozenset({"TREAT", "COC", "ETREAT", "BTG"}),
+    purposes=frozenset({"TREAT", "COC", "ETREAT"}),
     source="Nictiz information standard BgZ 2017; transition plan §4.1 (pull)",
 )

@@ -1,0 +1,72 @@
+"""What an organization's own applications may ask its node; nobody else."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.http import peer_certificate
+from openldn.fhir.codec import dump
+from openldn.fhir.http import negotiate, read_json, respond, respond_json
+from openldn.fhir.identifiers import Ura
+from openldn.node.ask import Asker, collection, events
+from openldn.node.serve import trace_of
+from openldn.patterns.pull import Plan, Pull
+from openldn.trust.certificates import require_party
+
+STREAM = "application/x-ndjson"
+
+
+@dataclass(frozen=True)
+class Own:
+    """A guard: the caller shows a certificate of the node's own organization."""
+
+    ura: Ura
+
+    def __call__(self, request: Request) -> None:
+        """Let it pass, or raise LdnError: login without certificate, forbidden for others."""
+        party = require_party(peer_certificate(request.scope))
+        if party.ura != self.ura:
+            text = "this address is for the organization's own applications; use your own node"
+            raise LdnError(Issue.FORBIDDEN, text)
+
+
+def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:
+    """Asking another holder, and whom one can ask."""
+    own = Own(asker.ura)
+
+    async def ask(request: Request) -> Response:
+        """POST {"bsn", "holder", "purpose", "practitioner"}: one Bundle, or a stream of events."""
+        own(request)
+        streamed = STREAM in request.headers.get("accept", "")
+        if not streamed:
+            negotiate(request)
+        question = asker.question(
+            request.path_params["code"],
+            await read_json(request),
+            request.state.correlation,
+            trace_of(request),
+        )
+        plan = await pull.plan(question)
+        if streamed:
+            return StreamingResponse(_lines(asker, pull, plan), media_type=STREAM)
+        answers = [answer async for answer in pull.answers(plan)]
+        return respond(request, collection(plan, answers, asker), question.release.fhir)
+
+    async def holders(request: Request) -> Response:
+        """GET: every care provider in the directory, and what it answers."""
+        own(request)
+        return respond_json({"holders": await asker.holders()})
+
+    return [
+        Route("/api/exchanges/{code}/$ask", ask, methods=["POST"]),
+        Route("/api/holders", holders, methods=["GET"]),
+    ]
+
+
+async def _lines(asker: Asker, pull: Pull, plan: Plan) -> AsyncIterator[bytes]:
+    async for event in events(pull, plan, asker.clock):
+        yield dump(event) + b"\n"

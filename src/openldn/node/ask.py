@@ -1,0 +1,244 @@
+"""The asking half of a node: a request becomes a question, its answers become one Bundle."""
+
+import re
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock, NewId, instant
+from openldn.exchanges import EXCHANGES
+from openldn.fhir.identifiers import CANON, Bsn, Ura
+from openldn.fhir.model import Resource
+from openldn.functions.addressing.model import Directory
+from openldn.functions.audit.model import REQUESTED, Access, Audit
+from openldn.infrastructures.model import Entry
+from openldn.node.evidence import outcome_code
+from openldn.node.sources import said
+from openldn.patterns.exchange import Exchange, Pattern
+from openldn.patterns.pull import Answer, Plan, Pull, Question, asked, in_order
+from openldn.trust.parties import Person, Requester
+
+_UZI = re.compile(r"[0-9]{1,12}")
+_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
+_LONGEST_NAME = 200
+
+
+class Practitioner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Who asks, as the organization vouches for it."""
+
+    uzi: str
+    role: str
+    name: str = ""
+
+
+class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What an application sends to ask."""
+
+    bsn: str
+    holder: str
+    purpose: str
+    practitioner: Practitioner
+    release: str = ""
+
+
+@dataclass(frozen=True)
+class Asker:
+    """One organization that asks."""
+
+    ura: Ura
+    name: str
+    directory: Directory
+    new_id: NewId
+    clock: Clock
+
+    def question(self, code: str, body: dict[str, Any], correlation: str, trace: str) -> Question:
+        """The question in this body; raises LdnError: not-found (exchange, release), invalid."""
+        exchange = EXCHANGES.get(code)
+        if exchange is None:
+            text = f"no such exchange; choose from {', '.join(EXCHANGES)}"
+            raise LdnError(Issue.NOT_FOUND, text)
+        read = _read(body)
+        patient, holder = Bsn.parse(read.bsn), Ura.parse(read.holder)
+        requester = Requester(
+            organization=self.ura,
+            scopes=frozenset({exchange.scope(Pattern.PULL)}),
+            purpose=_purpose(read.purpose, exchange),
+            organization_name=self.name,
+            person=_person(read.practitioner),
+            patient=patient,
+        )
+        release = exchange.release(read.release)
+        return Question(exchange, release, patient, holder, requester, correlation, traced(trace))
+
+    async def holders(self) -> list[dict[str, Any]]:
+        """Every care provider of the directory, and which exchanges it answers."""
+        found = []
+        for organization in await self.directory.organizations():
+            answers = {
+                code: organization.active and await self._answers(organization.ura, exchange)
+                for code, exchange in EXCHANGES.items()
+            }
+            entry = {"ura": str(organization.ura), "name": organization.name}
+            found.append({**entry, "active": organization.active, **answers})
+        return found
+
+    async def _answers(self, holder: Ura, exchange: Exchange) -> bool:
+        try:
+            await self.directory.endpoint(holder, exchange.payload)
+        except LdnError as error:
+            if error.issue is Issue.NOT_FOUND:
+                return False
+            raise
+        return True
+
+
+def _read(body: dict[str, Any]) -> Body:
+    try:
+        return msgspec.convert(body, Body)
+    except msgspec.ValidationError as error:
+        # The error may repeat a name the caller sent; only a place of ours is told.
+        place = re.search(r"at `\$\.([a-z.]{1,40})`", str(error))
+        text = (
+            "the question needs bsn, holder, purpose and practitioner (uzi, role, name) as text, "
+            "and may have release; nothing else"
+        )
+        raise LdnError(Issue.INVALID, text, where=place.group(1) if place else "") from error
+
+
+def _purpose(text: str, exchange: Exchange) -> str:
+    if text in exchange.purposes:
+        return text
+    choices = ", ".join(sorted(exchange.purposes))
+    raise LdnError(Issue.INVALID, f"purpose: choose from {choices}", where="purpose")
+
+
+def _person(given: Practitioner) -> Person:
+    if not _UZI.fullmatch(given.uzi):
+        raise LdnError(Issue.INVALID, "practitioner.uzi: digits, at most 12", where="practitioner")
+    if not _ROLE.fullmatch(given.role):
+        text = 'practitioner.role: a UZI role code such as "01.015"'
+        raise LdnError(Issue.INVALID, text, where="practitioner")
+    if len(given.name) > _LONGEST_NAME or not given.name.isprintable():
+        text = f"practitioner.name: at most {_LONGEST_NAME} printable characters"
+        raise LdnError(Issue.INVALID, text, where="practitioner")
+    return Person(given.uzi, given.role, given.name)
+
+
+def traced(trace: str) -> str:
+    """A W3C traceparent below this one; a fresh one when there is none."""
+    parts = trace.split("-")
+    whole = parts[1] if len(parts) == 4 else secrets.token_hex(16)
+    return f"00-{whole}-{secrets.token_hex(8)}-01"
+
+
+def noting(audit: Audit) -> Callable[[Plan, Answer], Any]:
+    """How the asking side keeps evidence of each answer, before anyone sees it."""
+
+    async def note(plan: Plan, answer: Answer) -> None:
+        await audit.record([_access(plan, answer)])
+
+    return note
+
+
+def _access(plan: Plan, answer: Answer) -> Access:
+    question = plan.question
+    return Access(
+        code=REQUESTED,
+        started=answer.started,
+        ended=answer.ended,
+        outcome=outcome_code(answer.error),
+        requester=question.requester,
+        holder=question.holder,
+        patient=question.patient,
+        exchange=question.exchange.code,
+        pattern=Pattern.PULL,
+        query=said(answer.query.path, list(asked(question, answer.query))),
+        correlation=question.correlation,
+        trace=question.trace,
+        count=len(answer.matches),
+        reason=answer.error.message if answer.error else "",
+        token=answer.token,
+        peer=plan.endpoint.url,
+        interaction="operation" if answer.query.operation else "search-type",
+    )
+
+
+async def events(pull: Pull, plan: Plan, clock: Clock) -> AsyncIterator[dict[str, Any]]:
+    """What happens to a question, as it happens: the plan, each answer, the end."""
+    began = clock()
+    holder = {"ura": str(plan.holder.ura), "name": plan.holder.name}
+    queries = [
+        {"id": q.id, "zib": q.zib, "title": {"nl": q.title.nl, "en": q.title.en}}
+        for q in plan.question.release.plan
+    ]
+    release = plan.question.release
+    yield {
+        "event": "plan",
+        "holder": holder,
+        "release": release.id,
+        "fhir": str(release.fhir),
+        "queries": queries,
+    }
+    async for answer in pull.answers(plan):
+        yield _event(answer)
+    milliseconds = round((clock() - began).total_seconds() * 1000, 1)
+    final = {"event": "final", "correlation": plan.question.correlation}
+    yield {**final, "milliseconds": milliseconds}
+
+
+def _event(answer: Answer) -> dict[str, Any]:
+    error = answer.error
+    return {
+        "event": "answer",
+        "query": answer.query.id,
+        "status": str(answer.status),
+        "milliseconds": answer.milliseconds,
+        "resources": [e.resource for e in answer.matches],
+        "includes": [e.resource for e in answer.includes],
+        "error": {"issue": str(error.issue), "message": error.message} if error else None,
+    }
+
+
+def collection(plan: Plan, answers: list[Answer], asker: Asker) -> Resource:
+    """One Bundle of everything that came, each resource once, in the order of the table.
+
+    A query that failed stands in it as an OperationOutcome: a gap is never silent.
+    """
+    ordered = in_order(answers, plan.question.release)
+    found: dict[str, Resource] = {}
+    for entry in _entries(ordered):
+        found.setdefault(entry.full_url, entry.resource)
+    entries = [{"fullUrl": url, "resource": resource} for url, resource in found.items()]
+    entries += [_gap(a.query.id, a.query.title.en, a.error, asker) for a in ordered if a.error]
+    correlation = {
+        "system": f"{CANON}/NamingSystem/correlation",
+        "value": plan.question.correlation,
+    }
+    bundle: Resource = {
+        "resourceType": "Bundle",
+        "meta": {"lastUpdated": instant(asker.clock())},
+        "identifier": correlation,
+        "type": "collection",
+    }
+    return {**bundle, "entry": entries} if entries else bundle
+
+
+def _entries(answers: Iterable[Answer]) -> Iterable[Entry]:
+    for answer in answers:
+        yield from answer.matches
+        yield from answer.includes
+
+
+def _gap(id_: str, title: str, error: LdnError, asker: Asker) -> dict[str, Any]:
+    issue = {
+        "severity": "error",
+        "code": str(error.issue),
+        "details": {"text": f"{id_} {title}"},
+        "diagnostics": error.message,
+    }
+    outcome = {"resourceType": "OperationOutcome", "id": id_, "issue": [issue]}
+    return {"fullUrl": f"urn:uuid:{asker.new_id()}", "resource": outcome}

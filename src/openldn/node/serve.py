@@ -1,0 +1,297 @@
+"""The policy enforcement point: every question another party asks about our patients.
+
+The order is fixed: certificate, token, policy, source, evidence, answer. Nothing about the
+patient is looked at before the token is verified, and nothing is answered without evidence.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cache
+from urllib.parse import quote, urlencode
+
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.http import peer_certificate
+from openldn.base.runtime import Clock
+from openldn.exchanges import EXCHANGES
+from openldn.fhir.api.answers import bundle_bytes, matched
+from openldn.fhir.api.pages import PAGE, seal, unseal
+from openldn.fhir.api.pairs import FORM, LARGEST_FORM, split
+from openldn.fhir.codec import Format, encode, parse
+from openldn.fhir.http import negotiate, read_body, respond
+from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
+from openldn.fhir.model import FhirVersion
+from openldn.fhir.records.model import Found
+from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.functions.authorization.model import (
+    AllowedQuery,
+    Asked,
+    Basis,
+    Consent,
+    Facts,
+    patient_parameter,
+)
+from openldn.functions.authorization.policy import VERSION, checks, denials
+from openldn.node.capabilities import capability_statement
+from openldn.node.evidence import outcome_code
+from openldn.node.sources import Pair, Source, Wanted
+from openldn.patterns.exchange import Exchange, Pattern
+from openldn.trust.certificates import CertificateParty, require_party
+from openldn.trust.tokens.api import bearer
+from openldn.trust.tokens.model import Grant
+
+Verify = Callable[[str, bytes], Awaitable[Grant]]  # token, certificate -> what it stands for
+RELATION = "declared-by-requester"  # how a treatment relation is shown in a pull
+_EMERGENCIES = frozenset({"ETREAT", "BTG"})
+_READS = {0: "search-system", 1: "search-type", 2: "read", 3: "history-instance"}
+
+
+@dataclass(frozen=True)
+class Holder:
+    """One organization that answers: who it is, and the ports it needs for that."""
+
+    ura: Ura
+    public: str  # origin of its FHIR bases
+    sources: Mapping[FhirVersion, Source]
+    verify: Verify
+    known: Callable[[Ura], Awaitable[bool]]  # whether an organization takes part now
+    audit: Audit
+    clock: Clock
+    consent: Consent = Consent.UNKNOWN  # what counts for every patient, until consent is asked
+    pages: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)
+
+    def base(self, version: FhirVersion) -> str:
+        """The FHIR base of this version (URL)."""
+        return f"{self.public}/fhir/{version}"
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """One question under way: who asks, with which right, and what."""
+
+    holder: Holder
+    request: Request
+    version: FhirVersion
+    peer: CertificateParty
+    grant: Grant
+    exchange: Exchange
+    asked: Asked
+    wanted: Wanted  # as it was put
+    started: datetime
+
+
+def serve_routes(holder: Holder) -> list[BaseRoute]:
+    """The FHIR bases at which other parties ask this holder."""
+
+    async def metadata(request: Request) -> Response:
+        """GET: what can be asked here; for every party with a certificate we believe."""
+        require_party(peer_certificate(request.scope), holder.clock())
+        version = _version(request)
+        statement = capability_statement(version, holder.base(version), holder.clock())
+        return respond(request, statement, version)
+
+    async def serve(request: Request) -> Response:
+        """Any other request: permitted and answered, or refused with every reason."""
+        return await _answer(await _visit(holder, request))
+
+    every = ["GET", "POST", "PUT", "PATCH", "DELETE"]
+    return [
+        Route("/fhir/{version}/metadata", metadata, methods=["GET"]),
+        Route("/fhir/{version}/{rest:path}", serve, methods=every),
+        Route("/fhir/{version}", serve, methods=every),
+    ]
+
+
+def _version(request: Request) -> FhirVersion:
+    try:
+        return FhirVersion(request.path_params["version"])
+    except ValueError as error:
+        text = f"no such FHIR version here; choose {' or '.join(FhirVersion)}"
+        raise LdnError(Issue.NOT_FOUND, text) from error
+
+
+async def _visit(holder: Holder, request: Request) -> _Visit:
+    started = holder.clock()
+    version = _version(request)
+    certificate = peer_certificate(request.scope)
+    peer = require_party(certificate, started)
+    grant = await holder.verify(bearer(request), certificate or b"")
+    exchange = _exchange(grant)
+    negotiate(request)  # a form we do not make is told before anything is looked up
+    wanted = _wanted(holder, version, request.path_params.get("rest", ""), await _pairs(request))
+    interaction = _interaction(request)
+    asked = Asked(wanted.type, wanted.pairs, wanted.operation, interaction)
+    return _Visit(holder, request, version, peer, grant, exchange, asked, wanted, started)
+
+
+def _exchange(grant: Grant) -> Exchange:
+    """The exchange the token is for; without one of ours, policy refuses the scope."""
+    exchanges = list(EXCHANGES.values())
+    fitting = (e for e in exchanges if e.scope(Pattern.PULL) in grant.requester.scopes)
+    return next(fitting, exchanges[0])
+
+
+async def _pairs(request: Request) -> list[Pair]:
+    pairs = split(request.scope.get("query_string", b"").decode("latin-1"))
+    if request.method != "POST":
+        return pairs
+    body = await read_body(request, LARGEST_FORM)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if body and kind != FORM:
+        raise LdnError(Issue.NOT_SUPPORTED, f"send the parameters as {FORM}", status=415)
+    if not body.isascii():
+        raise LdnError(Issue.INVALID, "the form is not percent-encoded")
+    return pairs + split(body.decode("ascii"))
+
+
+def _wanted(holder: Holder, version: FhirVersion, rest: str, pairs: Sequence[Pair]) -> Wanted:
+    """The search at this address; a following page stands for the question it belongs to."""
+    parts = rest.strip("/").split("/")
+    operation = parts[1] if len(parts) == 2 and parts[1].startswith("$") else ""
+    wanted = Wanted(version, parts[0], operation, tuple(pairs))
+    pages = [value for name, value in pairs if name == PAGE]
+    if not pages:
+        return wanted
+    if len(pairs) > 1:
+        raise LdnError(Issue.INVALID, "a page link takes no other parameters", where=PAGE)
+    before, cursor = unseal(holder.pages, f"{version}/{wanted.path}", pages[0])
+    return Wanted(version, parts[0], operation, tuple(before), cursor)
+
+
+def _interaction(request: Request) -> str:
+    """FHIR's code of what is asked; what is neither a search nor an operation is never allowed."""
+    parts = [p for p in request.path_params.get("rest", "").split("/") if p]
+    method = request.method
+    if len(parts) == 2 and parts[1].startswith("$") and method in {"GET", "POST"}:
+        return "operation"
+    if method == "GET":
+        return _READS.get(len(parts), "vread")
+    if method == "POST" and len(parts) == 2 and parts[1] == "_search":
+        return "search-type"
+    written = {"POST": "create" if parts else "transaction", "DELETE": "delete", "PATCH": "patch"}
+    return written.get(method, "update")
+
+
+async def _answer(visit: _Visit) -> Response:
+    facts = await _facts(visit)
+    try:
+        if reasons := denials(facts):
+            raise LdnError(Issue.FORBIDDEN, "refused: " + "; ".join(reasons))
+        source = visit.holder.sources[visit.version]
+        found = await source.search(_addressed(visit))
+    except LdnError as error:
+        await visit.holder.audit.record([_access(visit, facts, error=error)])
+        raise
+    await visit.holder.audit.record([_access(visit, facts, count=len(found.matches))])
+    return _respond(visit, found)
+
+
+async def _facts(visit: _Visit) -> Facts:
+    holder, requester = visit.holder, visit.grant.requester
+    emergency = requester.purpose in _EMERGENCIES
+    return Facts(
+        requester=requester,
+        granted=visit.grant.holder,
+        holder=holder.ura,
+        peer=visit.peer.ura,
+        known=await holder.known(requester.organization),
+        asked=visit.asked,
+        allowed=_allowed(visit.exchange.code, visit.version),
+        scope=visit.exchange.scope(Pattern.PULL),
+        purposes=visit.exchange.purposes,
+        basis=Basis.EMERGENCY if emergency else Basis.EXPLICIT,
+        consent=holder.consent,
+        relation=RELATION if requester.person else "",
+    )
+
+
+@cache
+def _allowed(code: str, version: FhirVersion) -> tuple[AllowedQuery, ...]:
+    """What may be asked: every row of every release of the exchange in this FHIR version."""
+    rows = (AllowedQuery.parse(q.template) for q in EXCHANGES[code].queries(version))
+    return tuple(dict.fromkeys(rows))
+
+
+def _patient(visit: _Visit) -> Bsn | None:
+    try:
+        return visit.asked.patient() or visit.grant.requester.patient
+    except LdnError:
+        return None  # named in no usable way; the policy has said so
+
+
+def _addressed(visit: _Visit) -> Wanted:
+    """The search with its patient named, also where the token fixes the patient."""
+    wanted, patient = visit.wanted, visit.grant.requester.patient
+    if visit.asked.patients() or patient is None:
+        return wanted
+    named = (patient_parameter(wanted.type), f"{BSN_SYSTEM}|{patient.value}")
+    return Wanted(wanted.fhir, wanted.type, wanted.operation, (named, *wanted.pairs), wanted.cursor)
+
+
+def _access(
+    visit: _Visit, facts: Facts, *, count: int = 0, error: LdnError | None = None
+) -> Access:
+    request = visit.request
+    return Access(
+        code=SERVED,
+        started=visit.started,
+        ended=visit.holder.clock(),
+        outcome=outcome_code(error),
+        requester=visit.grant.requester,
+        holder=visit.holder.ura,
+        patient=_patient(visit),
+        exchange=visit.exchange.code,
+        pattern=Pattern.PULL,
+        query=visit.wanted.said,
+        correlation=request.state.correlation,
+        trace=trace_of(request),
+        count=count,
+        reason=error.message if error else "",
+        token=visit.grant.id,
+        peer=request.client.host if request.client else "",
+        checks=checks(facts),
+        legal_basis=facts.basis,
+        policy=f"{visit.exchange.code}|{VERSION}",
+        relation=facts.relation,
+        consent=f"presumed-{facts.consent}" if facts.consent is Consent.PERMIT else "",
+        interaction=visit.asked.interaction,
+    )
+
+
+def trace_of(request: Request) -> str:
+    """The W3C traceparent of a request; empty when it has none that is well formed."""
+    given = request.headers.get("traceparent", "")
+    parts = given.split("-")
+    if [len(p) for p in parts] != [2, 32, 16, 2]:
+        return ""
+    return given if all(set(p) <= _HEXADECIMAL for p in parts) else ""
+
+
+_HEXADECIMAL = set("0123456789abcdef")
+
+
+def _respond(visit: _Visit, found: Found) -> Response:
+    wanted, base = visit.wanted, visit.holder.base(visit.version)
+    url = f"{base}/{quote(wanted.path)}"
+    own = f"{url}?{urlencode(wanted.pairs, quote_via=quote, safe='')}" if wanted.pairs else url
+    links = [{"relation": "self", "url": own}]
+    if found.next:
+        about = f"{visit.version}/{wanted.path}"
+        page = seal(visit.holder.pages, about, list(wanted.pairs), found.next)
+        links.append({"relation": "next", "url": f"{url}?{PAGE}={page}"})
+    head: dict[str, object] = {"type": "searchset"}
+    if found.total is not None:
+        head["total"] = found.total
+    entries = [matched(base, record, "match") for record in found.matches]
+    entries += [matched(base, record, "include") for record in found.included]
+    body = bundle_bytes({**head, "link": links}, entries)
+    form = negotiate(visit.request)
+    if form is Format.XML:
+        body = encode(parse(body), form, visit.version)
+    kind = f"{form.mime}; fhirVersion={visit.version.mime}; charset=utf-8"
+    return Response(body, 200, {"content-type": kind})

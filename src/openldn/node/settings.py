@@ -1,0 +1,61 @@
+"""The settings of one node: one organization, its certificates, its road and its sources."""
+
+from pathlib import Path
+
+from openldn.base.http import Identity
+from openldn.base.settings import Settings
+from openldn.fhir.identifiers import Ura
+from openldn.fhir.model import FhirVersion
+
+STATION = "station"  # a source that is the node's own data station
+
+
+class NodeSettings(Settings, frozen=True, kw_only=True):
+    """One node; files are PEM paths, never values."""
+
+    key: str  # short name, as in network.json
+    name: str  # of the organization
+    ura: str
+    certificate: Path  # server and client certificate, leaf first
+    key_file: Path
+    ca: Path  # the authorities this node believes
+    signing_certificate: Path  # signs the assertions that tokens are asked with
+    signing_key: Path
+    audit_key: Path  # made at first start; to be kept as long as the audit log
+    dsn: str  # PostgreSQL database of this node alone
+    addressing: str  # FHIR base of the directory
+    addressing_ura: str  # whose certificate the directory must show
+    public: str  # origin other parties reach this node at, "https://node.example:8443"
+    agb: str = ""
+    kind: str = ""  # sort of care provider, in words
+    infrastructure: str = "direct"  # the road others find this node on
+    host: str = "127.0.0.1"
+    port: int = 8443
+    patience: float = 10.0  # seconds we wait for one query at another holder
+    source_patience: float = 8.0  # seconds we wait for our own source
+    stu3: str = STATION  # where STU3 data come from: "station" or the FHIR base (URL) of a source
+    r4: str = STATION  # the same for R4
+    insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
+
+    @property
+    def holder(self) -> Ura:
+        """The organization; raises LdnError(invalid) for what is not a URA."""
+        return Ura.parse(self.ura)
+
+    @property
+    def identity(self) -> Identity:
+        """What the node shows on its connections and whom it believes."""
+        return Identity(self.certificate, self.key_file, self.ca)
+
+    @property
+    def issuer(self) -> str:
+        """The node's authorization server (URL)."""
+        return f"{self.public}/oauth2/{self.holder}"
+
+    def fhir(self, version: FhirVersion) -> str:
+        """The FHIR base others ask this node's data at (URL)."""
+        return f"{self.public}/fhir/{version}"
+
+    def source(self, version: FhirVersion) -> str:
+        """Where data of this version come from."""
+        return {FhirVersion.STU3: self.stu3, FhirVersion.R4: self.r4}[version]
