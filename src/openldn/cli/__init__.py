@@ -7,10 +7,12 @@ import typer
 
 from openldn.base.errors import LdnError
 from openldn.cli.pki import pki
+from openldn.cli.station import station
 
 # name typed -> function; its docstring is the help text
 COMMANDS: dict[str, Callable[..., None]] = {
     "pki": pki,
+    "station": station,
 }
 
 
