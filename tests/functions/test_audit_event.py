@@ -6,7 +6,10 @@ from dataclasses import replace
 import pytest
 from functions.audit_cases import HOSPITAL_NODE, JANSEN, MOMENT, REQUESTER, SERVED_JANSEN
 
+from openldn.fhir.codec import Format, decode
 from openldn.fhir.identifiers import BSN_SYSTEM, Ura
+from openldn.fhir.model import FhirVersion
+from openldn.functions.audit.chain import canonical
 from openldn.functions.audit.event import audit_event, masked
 from openldn.functions.audit.model import READ, REQUESTED, Access, Source
 from openldn.trust.parties import Person
@@ -179,3 +182,20 @@ def test_hostile_text_is_kept_in_a_form_that_can_be_stored() -> None:
 
 def test_an_access_does_not_show_its_patient_or_query_when_printed() -> None:
     assert JANSEN.value not in repr(SERVED_JANSEN)
+
+
+KINDS = [
+    SERVED_JANSEN,
+    replace(SERVED_JANSEN, code=REQUESTED),
+    replace(SERVED_JANSEN, code=READ),
+    replace(SERVED_JANSEN, outcome="8", reason="no consent"),
+    replace(SERVED_JANSEN, patient=None, correlation="", query="", token="", peer="", trace=""),
+    replace(SERVED_JANSEN, requester=replace(REQUESTER, person=None, organization_name="")),
+]
+
+
+@pytest.mark.parametrize("access", KINDS)
+def test_every_event_fits_the_official_definition(access: Access) -> None:
+    event = event_of(access)
+
+    assert decode(canonical(event), Format.JSON, FhirVersion.R4) == event
