@@ -267,12 +267,14 @@ def _one_string(statement: Statement, text: str, modifier: str) -> str:
     return _words("(k.folded ~>=~", plain, "AND k.folded ~<~", last, ")")
 
 
+# ge and le are generous: any part of the value on that day or after (before) it will do, so that
+# a period that ends or begins within the day asked is not missed.
 _DATE_TESTS = {
     "eq": "(k.low >= {low} AND k.high <= {high})",
     "gt": "k.high > {high}",
     "lt": "k.low < {low}",
-    "ge": "(k.high > {high} OR (k.low >= {low} AND k.high <= {high}))",
-    "le": "(k.low < {low} OR (k.low >= {low} AND k.high <= {high}))",
+    "ge": "k.high > {low}",
+    "le": "k.low < {high}",
     "sa": "k.low >= {high}",
     "eb": "k.high <= {low}",
     "ap": "(k.low < {high} + 0.1 * (greatest(now(), {low}) - least(now(), {low}))"
