@@ -1,10 +1,11 @@
 """JSON and XML of FHIR, both ways, lossless, checked against the official definitions."""
 
-from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec.check import Check
 from openldn.fhir.codec.model import LIMITS, Format, Limits, Problems
 from openldn.fhir.codec.syntax import dump, parse
 from openldn.fhir.codec.tables import tables
+from openldn.fhir.codec.xml_read import read
+from openldn.fhir.codec.xml_write import write
 from openldn.fhir.model import FhirVersion, Resource
 
 __all__ = ["LIMITS", "Format", "Limits", "decode", "dump", "encode", "parse"]
@@ -18,7 +19,7 @@ def decode(body: bytes, form: Format, version: FhirVersion, *, limits: Limits = 
     its type and for a body that is not well-formed; too-long beyond the limits. Never a value.
     """
     if form is Format.XML:
-        raise LdnError(Issue.NOT_SUPPORTED, "XML is not accepted yet", status=415)
+        return read(body, tables(version), limits)
     return check(parse(body, limits), version)
 
 
@@ -32,7 +33,10 @@ def check(value: object, version: FhirVersion) -> Resource:
 
 
 def encode(resource: Resource, form: Format, version: FhirVersion) -> bytes:
-    """The bytes of a resource in this format."""
+    """The bytes of a resource in this format.
+
+    Raises LdnError(structure) for a resource that XML cannot hold: it was not decoded by us.
+    """
     if form is Format.XML:
-        raise LdnError(Issue.NOT_SUPPORTED, "XML is not available yet", status=406)
+        return write(resource, tables(version))
     return dump(resource)

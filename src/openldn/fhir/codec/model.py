@@ -27,8 +27,9 @@ class Limits:
     """How much of anything we accept before we stop reading."""
 
     size: int = 32 * 1024 * 1024  # bytes
-    depth: int = 64  # objects and arrays within each other, and XML elements
-    nodes: int = 4_000_000  # objects, arrays and elements
+    depth: int = 64  # elements within each other
+    nodes: int = 1_000_000  # objects and arrays
+    values: int = 2_000_000  # values in objects and arrays
     digits: int = 1000  # of one number, and of its exponent's reach
 
 

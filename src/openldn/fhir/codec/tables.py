@@ -1,9 +1,10 @@
 """The definitions as the codec needs them: per type one table, made at first use."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import IntEnum
 from functools import cache
+from typing import Any
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec.primitives import PRIMITIVES, Primitive
@@ -40,13 +41,15 @@ class Prop:
     primitive: Primitive | None
     tables: "Tables"
     accepts: Callable[[str], object]  # of a primitive's text
+    read: Callable[[str], Any] | None  # of a primitive's text; None: it is the value
     _table: "Table | None" = None
 
     @property
     def table(self) -> "Table":
         """The table of what stands under this key (of its side object, for a primitive)."""
         if self._table is None:
-            self._table = self.tables.of(self.type)
+            around = self.kind is Kind.RESOURCE
+            self._table = replace(NOWHERE, wraps=self) if around else self.tables.of(self.type)
         return self._table
 
 
@@ -61,7 +64,11 @@ class Table:
     attributes: dict[str, Prop]
     choices: dict[str, Prop]  # the props that belong to a choice
     required: tuple[tuple[str, tuple[str, ...]], ...]  # element, keys of which one must be there
-    sealed: bool  # an Extension: a value or extensions, never both
+    sealed: bool = False  # an Extension: a value or extensions, never both
+    wraps: Prop | None = None  # of the XML element around a resource: the prop it goes to
+
+
+NOWHERE = Table("", False, {}, {}, {}, {}, ())
 
 
 @dataclass(eq=False)
@@ -134,6 +141,7 @@ class Tables:
             primitive=primitive,
             tables=self,
             accepts=primitive.accepts if primitive else _nothing,
+            read=primitive.read if primitive else None,
         )
 
 
@@ -161,6 +169,7 @@ def _side(prop: Prop) -> Prop:
         primitive=prop.primitive,
         tables=prop.tables,
         accepts=_nothing,
+        read=None,
     )
 
 
