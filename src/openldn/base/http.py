@@ -1,6 +1,8 @@
 """HTTPS between parties: a client and a server that both show and check certificates."""
 
 import asyncio
+import errno
+import socket
 import ssl
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -286,21 +288,30 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> uv
     return uvicorn.Server(config)
 
 
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens; raises LdnError(conflict) that names the port when it is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        reason = "is in use" if error.errno == errno.EADDRINUSE else f"{error.strerror}"
+        text = f"port {port} on {host}: {reason}; stop that program or choose another port"
+        raise LdnError(Issue.CONFLICT, text) from error
+
+
 @asynccontextmanager
 async def serving(
     app: Any, host: str, port: int, context: ssl.SSLContext | None
 ) -> AsyncIterator[int]:
     """Serve in the running loop for as long as the block lasts; the port, also when 0 was asked."""
-    running = server(app, host, port, context)
-    task = asyncio.create_task(running.serve())
+    running, entrance = server(app, host, port, context), listen(host, port)
+    task = asyncio.create_task(running.serve(sockets=[entrance]))
     try:
         while not running.started and not task.done():
             await asyncio.sleep(0.005)
         if task.done():
-            raise LdnError(
-                Issue.TRANSIENT, f"port {port} is in use; stop that program or choose another"
-            )
-        yield running.servers[0].sockets[0].getsockname()[1]
+            raise LdnError(Issue.EXCEPTION, "the application did not start; see the log")
+        yield entrance.getsockname()[1]
     finally:
         running.should_exit = True
         await task

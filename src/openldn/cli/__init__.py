@@ -1,39 +1,56 @@
-"""The openldn command: one function per subcommand, one line in COMMANDS each."""
+"""The openldn command: one module per subcommand, one line in COMMANDS each."""
 
 import sys
 from collections.abc import Callable
+from importlib import import_module
+from typing import Any
 
 import typer
 
 from openldn.base.errors import LdnError
-from openldn.cli.pki import pki
-from openldn.cli.station import station
 
-# name typed -> function; its docstring is the help text
-COMMANDS: dict[str, Callable[..., None]] = {
-    "pki": pki,
-    "station": station,
-}
+# Each names a module here and the function in it, whose docstring is the help text.
+COMMANDS = (
+    "pki",
+    "run",
+    "station",
+    "synth",
+    "up",
+)
 
 
-def build() -> typer.Typer:
-    """The command line application with every command of COMMANDS."""
+def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
+    """The command line application with these commands."""
     app = typer.Typer(
         name="openldn",
         help="The Dutch nationwide network of health data, on your machine.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
     )
-    for name, command in COMMANDS.items():
-        app.command(name)(command)
+    app.callback()(_several)
+    for name in names:
+        app.command(name)(_function(name))
     return app
+
+
+def _several() -> None:
+    """The Dutch nationwide network of health data, on your machine."""
+
+
+def _function(name: str) -> Callable[..., Any]:
+    function: Callable[..., Any] = getattr(import_module(f"openldn.cli.{name}"), name)
+    return function
 
 
 def main() -> None:
     """Run the command; a failure we know is one line on standard error and exit code 1."""
+    # only what is typed is loaded: the command that runs a role must start fast
+    typed = sys.argv[1] if len(sys.argv) > 1 else ""
+    names = (typed,) if typed in COMMANDS else COMMANDS
     try:
-        build()()
+        build(names)(prog_name="openldn")
     except LdnError as error:
         print(f"openldn: {error.message}", file=sys.stderr)
         raise SystemExit(1) from error

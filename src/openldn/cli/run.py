@@ -1,0 +1,40 @@
+"""openldn run: one role in this process, as in production."""
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvloop
+
+from openldn import app
+from openldn.base import log
+from openldn.base.errors import Issue, LdnError
+from openldn.base.http import listen, server
+from openldn.base.settings import environment, load
+
+
+def run(
+    role: Annotated[str, typer.Argument(help=f"One of: {', '.join(app.ROLES)}.")],
+    settings: Annotated[Path, typer.Option(help="The role's settings, a TOML file.")],
+) -> None:
+    """Run one role of the network, until it is told to stop."""
+    if role not in app.ROLES:
+        text = f"no role {role!r}; choose one of {', '.join(app.ROLES)}"
+        raise LdnError(Issue.INVALID, text)
+    log.configure(role, pretty=sys.stderr.isatty())
+    began = time.monotonic()
+    uvloop.run(_serve(role, settings, began))
+
+
+async def _serve(role: str, settings: Path, began: float) -> None:
+    chosen = app.ROLES[role]
+    values = load(settings, chosen.settings, environment())
+    async with chosen.build(values) as served:
+        entrance = listen(served.host, served.port)
+        running = server(served.app, served.host, served.port, served.context)
+        took = round((time.monotonic() - began) * 1000)
+        log.emit("started", role=role, port=served.port, milliseconds=took)
+        await running.serve(sockets=[entrance])
+    log.emit("stopped", role=role)
