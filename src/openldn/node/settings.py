@@ -21,11 +21,13 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     ca: Path  # the authorities this node believes
     signing_certificate: Path  # signs the assertions that tokens are asked with
     signing_key: Path
-    audit_key: Path  # made at first start; to be kept as long as the audit log
     dsn: str  # PostgreSQL database of this node alone
     addressing: str  # FHIR base of the directory
-    addressing_ura: str  # whose certificate the directory must show
     public: str  # origin other parties reach this node at, "https://node.example:8443"
+    audit_key: Path | None = None  # made at first start, kept as long as the audit log; None:
+    # audit.key beside the signing key
+    addressing_ura: str = ""  # whose certificate the directory must show; empty: its host name
+    # and an authority we believe are enough
     agb: str = ""
     kind: str = ""  # sort of care provider, in words
     infrastructure: str = "direct"  # the road others find this node on
@@ -41,6 +43,11 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     def holder(self) -> Ura:
         """The organization; raises LdnError(invalid) for what is not a URA."""
         return Ura.parse(self.ura)
+
+    @property
+    def sealing_key(self) -> Path:
+        """The file with the key of the audit log."""
+        return self.audit_key or self.signing_key.with_name("audit.key")
 
     @property
     def identity(self) -> Identity:

@@ -1,0 +1,53 @@
+"""Telling the directory who we are and where we answer, as soon as it can be told."""
+
+import asyncio
+from collections.abc import Sequence
+from typing import Protocol
+
+from openldn.base.errors import LdnError
+from openldn.base.log import emit
+from openldn.exchanges import EXCHANGES
+from openldn.fhir.model import FhirVersion
+from openldn.functions.addressing.model import Endpoint, Organization
+from openldn.node.settings import NodeSettings
+
+FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds between two attempts, doubling
+
+
+class Publishing(Protocol):
+    """The part of a directory client that writes our own entry."""
+
+    async def publish(self, organization: Organization, endpoints: Sequence[Endpoint]) -> None:
+        """Make the directory show exactly this; raises LdnError."""
+        ...
+
+
+def own_entry(settings: NodeSettings) -> tuple[Organization, list[Endpoint]]:
+    """Our organization and the addresses at which it answers, by FHIR version."""
+    holder = settings.holder
+    organization = Organization(holder, settings.name, active=True, kind=settings.kind)
+    endpoints = []
+    for version in FhirVersion:
+        payloads = tuple(e.payload for e in EXCHANGES.values() if e.queries(version))
+        if payloads:
+            base, issuer = settings.fhir(version), settings.issuer
+            endpoints.append(
+                Endpoint(holder, settings.infrastructure, version, base, issuer, payloads)
+            )
+    return organization, endpoints
+
+
+async def keep_publishing(directory: Publishing, settings: NodeSettings) -> None:
+    """Publish our entry, again and again until the directory has taken it."""
+    organization, endpoints = own_entry(settings)
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await directory.publish(organization, endpoints)
+        except LdnError as error:
+            emit("waiting", part="addressing", issue=str(error.issue), detail=error.message)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            continue
+        emit("published", holder=settings.ura)
+        return
