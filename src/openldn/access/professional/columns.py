@@ -97,7 +97,7 @@ def _dose(shelf: Library, column: Column, value: object) -> str:
 
 
 def _measure(shelf: Library, column: Column, value: object) -> str:
-    return "; ".join(_measured(shelf, value))
+    return "; ".join(filter(None, _measured(shelf, value)))
 
 
 def _measured(shelf: Library, value: object) -> Iterator[str]:

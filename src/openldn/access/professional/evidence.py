@@ -2,7 +2,6 @@
 
 import base64
 import binascii
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
@@ -10,8 +9,7 @@ from urllib.parse import unquote_plus
 from openldn.access.professional.readers import Library, at, codes, shown, text_of
 from openldn.fhir.identifiers import UZI_ROLE_SYSTEM
 from openldn.fhir.model import Resource
-
-_NUMBER = re.compile(r"(?<!\d)\d{6}(\d{3})(?!\d)")  # whatever might be a BSN
+from openldn.functions.audit.event import masked
 
 
 @dataclass(frozen=True)
@@ -72,8 +70,3 @@ def _query(event: Resource) -> str:
             continue
         return masked(text_of(unquote_plus(data.decode("utf-8", "replace"))))
     return next((masked(text_of(d)) for d in at(event, "entity.description")), "")
-
-
-def masked(text: str) -> str:
-    """The text with every number that might be a BSN hidden but for its last three digits."""
-    return _NUMBER.sub(r"•••••\1", text)

@@ -307,6 +307,18 @@ SECTIONS: tuple[Section, ...] = (
         ("managingOrganization",),
     ),
     Section(
+        "documents",
+        frozenset({"ihe.mhd.minimal.documentreference", "documentreference"}),
+        (Match("DocumentReference"), Match("DocumentManifest"), Match("Composition")),
+        (
+            _column("document", "description", "title", "type"),
+            _column("type", "type"),
+            _column("note", "content.attachment"),
+        ),
+        ("created", "date", "indexed"),
+        ("author",),
+    ),
+    Section(
         "payer",
         frozenset({"payer"}),
         (Match("Coverage"),),

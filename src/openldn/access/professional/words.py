@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -42,10 +42,12 @@ class Words:
         if found is None:
             return text
         year, month, day = found.groups()
+        try:
+            date(int(year), int(month or 1), int(day or 1))
+        except ValueError:
+            return text
         if month is None:
             return year
-        if not 1 <= int(month) <= 12:
-            return text
         name = self.texts[f"month.{int(month)}"]
         return f"{int(day)} {name} {year}" if day else f"{name} {year}"
 

@@ -1,0 +1,220 @@
+"""A portal and a node of our own behind it, served for real: TLS, certificates, lines of JSON."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from access.records import HOSTILE, JANSEN, MRS_JANSEN, PLAN, answers, audit_events
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from openldn.access.professional.api import app
+from openldn.access.professional.portal import Portal, portal
+from openldn.access.professional.settings import PortalSettings
+from openldn.base.http import Identity, server_context, serving
+from openldn.base.runtime import new_uuid
+from openldn.fhir.codec import dump
+from openldn.fhir.identifiers import Ura
+from openldn.trust.certificates.issue import Subject, create_authority, issue_server
+
+FULL, PARTIAL, SLOW, NOTHING, REFUSES, BREAKS, WITHOUT = (f"9000000{n}" for n in range(1, 8))
+HOLDERS = (
+    (FULL, "Ziekenhuis De Brug", True),
+    (PARTIAL, "Kliniek Het Veer", True),
+    (SLOW, "Revalidatiecentrum De Linde", True),
+    (NOTHING, "Huisartsenpraktijk Het Plein", True),
+    (REFUSES, "Apotheek De Vijzel", True),
+    (BREAKS, "Verpleeghuis De Wilgen", True),
+    (WITHOUT, "Fysiotherapie Zonder BgZ", False),
+)
+
+
+@dataclass
+class Clock:
+    """A clock that a test can turn."""
+
+    ahead: timedelta = timedelta()
+
+    def __call__(self) -> datetime:
+        return datetime.now(UTC) + self.ahead
+
+
+@dataclass
+class FakeNode:
+    """Answers as a node does; each holder behaves in its own way, told above."""
+
+    asked: list[dict[str, Any]] = field(default_factory=list)
+    certificates: list[bool] = field(default_factory=list)
+    go_on: threading.Event = field(default_factory=threading.Event)
+    directory_down: bool = False
+    log_down: bool = False
+
+    def app(self) -> Starlette:
+        return Starlette(
+            routes=[
+                Route("/api/holders", self.holders),
+                Route("/api/exchanges/bgz/$ask", self.ask, methods=["POST"]),
+                Route("/api/audit", self.audit),
+            ]
+        )
+
+    async def holders(self, request: Request) -> Response:
+        if self.directory_down:
+            return outcome(503, "transient", "the directory is away; try again in a moment")
+        listed = [{"ura": u, "name": n, "active": True, "bgz": able} for u, n, able in HOLDERS]
+        gone = {"ura": "90000009", "name": "Opgeheven Praktijk", "active": False, "bgz": True}
+        return JSONResponse({"holders": [*listed, gone]})
+
+    async def ask(self, request: Request) -> Response:
+        tls = request.scope["extensions"]["tls"]
+        body = await request.json()
+        self.certificates.append(bool(tls["client_certificate"]))
+        self.asked.append(body | {"correlation": request.headers["x-request-id"]})
+        if body["holder"] == REFUSES:
+            return outcome(403, "forbidden", "this holder refuses: no treatment relation known")
+        lines = self.lines(body["holder"], request.headers["x-request-id"])
+        return StreamingResponse(lines, media_type="application/x-ndjson")
+
+    async def lines(self, holder: str, correlation: str) -> AsyncIterator[bytes]:
+        queries = [{"id": i, "zib": zib, "title": {"nl": nl, "en": en}} for i, zib, nl, en in PLAN]
+        plan = {"event": "plan", "holder": {"ura": holder, "name": ""}, "queries": queries}
+        yield line(plan)
+        held = {FULL: MRS_JANSEN, SLOW: MRS_JANSEN, PARTIAL: HOSTILE}.get(holder, [])
+        for place, answer in enumerate(answers(held)):
+            if holder == BREAKS and place == 5:
+                return
+            if holder == SLOW and place == 20:
+                while not self.go_on.is_set():  # until the test says so
+                    await asyncio.sleep(0.01)
+            yield line(spoiled(answer) if holder == PARTIAL else answer)
+        yield line({"event": "final", "correlation": correlation, "milliseconds": 120})
+
+    async def audit(self, request: Request) -> Response:
+        if self.log_down:
+            return outcome(503, "transient", "the log is away; try again in a moment")
+        wanted = request.query_params["correlation"]
+        known = [a for a in self.asked if a["correlation"] == wanted]
+        events = [e for a in known for e in audit_events(a)]
+        entry = [{"resource": e} for e in events]
+        return JSONResponse({"resourceType": "Bundle", "type": "searchset", "entry": entry})
+
+
+SPOILED = {
+    "B13": ("late", "timeout", "no answer within 8 s; try again later"),
+    "B22": ("refused", "forbidden", "the holder refuses this query"),
+    "B15": ("failed", "incomplete", "the other party broke off the connection; try again"),
+}
+
+
+def spoiled(answer: dict[str, Any]) -> dict[str, Any]:
+    """The answer as it is when this query fails."""
+    if answer["query"] not in SPOILED:
+        return answer
+    status, issue, message = SPOILED[answer["query"]]
+    error = {"issue": issue, "message": message}
+    return answer | {"status": status, "resources": [], "includes": [], "error": error}
+
+
+def line(event: dict[str, Any]) -> bytes:
+    return dump(event) + b"\n"
+
+
+def outcome(status: int, code: str, text: str) -> Response:
+    issue = [{"severity": "error", "code": code, "diagnostics": text}]
+    return JSONResponse({"resourceType": "OperationOutcome", "issue": issue}, status)
+
+
+@dataclass
+class World:
+    """Everything that runs, and where."""
+
+    url: str
+    portal: Portal
+    node: FakeNode
+    clock: Clock
+    network: Path
+
+
+NODES = (
+    ("gp", "Huisartsenpraktijk Het Plein", NOTHING, "lsp"),
+    ("hospital", "Ziekenhuis De Brug", FULL, "zorgplatform"),
+)
+
+
+def network_file(folder: Path, port: int) -> dict[str, Any]:
+    def node(key: str, name: str, ura: str, road: str) -> dict[str, Any]:
+        origin = f"https://127.0.0.1:{port}"
+        return {
+            "key": key,
+            "name": name,
+            "ura": ura,
+            "infrastructure": road,
+            "api": f"{origin}/api",
+            "fhir": {"STU3": f"{origin}/fhir/STU3", "R4": f"{origin}/fhir/R4"},
+            "certificate": str(folder / "pki" / "gp" / "server.pem"),
+            "key_file": str(folder / "pki" / "gp" / "server.key"),
+        }
+
+    return {
+        "version": 1,
+        "nodes": [node(*n) for n in NODES[:1]] + [node(*NODES[1])],
+        "services": {"addressing": "https://127.0.0.1:9/fhir/R4"},
+        "portals": {"home": "http://127.0.0.1:9/"},
+        "trust": {"ca": str(folder / "pki" / "ca.pem")},
+    }
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[World]:
+    """The portal and its node, in a loop of their own, for as long as the block lasts."""
+    made: list[World] = []
+    ready, stop = threading.Event(), threading.Event()
+    problem: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            asyncio.run(_serve(folder, made, ready, stop))
+        except BaseException as error:
+            problem.append(error)
+            ready.set()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        assert ready.wait(30)
+        assert not problem, problem
+        yield made[0]
+    finally:
+        stop.set()
+        thread.join(30)
+
+
+async def _serve(
+    folder: Path, made: list[World], ready: threading.Event, stop: threading.Event
+) -> None:
+    pki = folder / "pki"
+    create_authority(pki)
+    issue_server(pki / "gp", Subject(Ura.parse(NOTHING), "Huisartsenpraktijk Het Plein"))
+    context = server_context(Identity(pki / "gp/server.pem", pki / "gp/server.key", pki / "ca.pem"))
+    node, clock, network = FakeNode(), Clock(), folder / "network.json"
+    settings = PortalSettings(network=str(network))
+    door = portal(settings, clock, new_uuid)
+    async with AsyncExitStack() as stack:
+        behind = await stack.enter_async_context(serving(node.app(), "127.0.0.1", 0, context))
+        network.write_text(json.dumps(network_file(folder, behind)))
+        port = await stack.enter_async_context(serving(app(door), "127.0.0.1", 0, None))
+        made.append(World(f"http://127.0.0.1:{port}", door, node, clock, network))
+        ready.set()
+        while not stop.is_set():
+            await asyncio.sleep(0.02)
+
+
+__all__ = ["JANSEN", "World", "running"]
