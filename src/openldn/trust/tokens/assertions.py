@@ -101,6 +101,7 @@ class Signer:
             private = serialization.load_pem_private_key(key.read_bytes(), password=None)
             if chain[0].public_key() != private.public_key():
                 raise ValueError("key of another certificate")
+            algorithm, kind = _suited(chain[0])
             party = party_of(_der(chain[0]))
         except (OSError, ValueError, TypeError, LdnError) as error:
             text = f"{certificate} and {key} cannot be used to sign; check the signing certificate"
@@ -111,7 +112,6 @@ class Signer:
             serialization.PrivateFormat.PKCS8,
             serialization.NoEncryption(),
         )
-        algorithm, kind = _suited(chain[0])
         return cls(party, algorithm, encoded, kind.import_key(pem))
 
     def sign(self, claims: dict[str, Any]) -> str:
