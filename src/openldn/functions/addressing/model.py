@@ -6,6 +6,9 @@ from typing import Protocol
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
 
+# What an endpoint serves, in the code system of the NL Generic Functions guide.
+BGZ = "http://nictiz.nl/fhir/CapabilityStatement/bgz2017-servercapabilities"
+
 
 @dataclass(frozen=True)
 class Organization:
@@ -26,6 +29,7 @@ class Endpoint:
     fhir: FhirVersion
     url: str  # FHIR base, without trailing slash
     authorization_server: str  # issuer URL of who gives tokens for it
+    payloads: tuple[str, ...] = ()  # codes of what it serves
 
 
 class Directory(Protocol):
