@@ -32,7 +32,7 @@ def bundle(kind: str, resources: list[Resource]) -> Resource:
 
 def outcome(code: str, diagnostics: str, severity: str = "error", where: str = "") -> Resource:
     """An OperationOutcome with one issue."""
-    issue: Resource = {"severity": severity, "code": code, "diagnostics": diagnostics}
+    issue: Resource = {"severity": severity, "code": str(code), "diagnostics": diagnostics}
     if where:
         issue["expression"] = [where]
     return {"resourceType": "OperationOutcome", "issue": [issue]}
