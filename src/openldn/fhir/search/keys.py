@@ -229,8 +229,14 @@ def _text(value: Any) -> str:
 
 
 def _add_string(found: _Found, name: str, value: Any) -> None:
-    """A text, or every text of a HumanName, an Address or another data type."""
+    """A text, or every text of a HumanName, an Address or another data type.
+
+    "de Wit" is also found by the part that nl-core keeps apart: the own name "Wit".
+    """
     if isinstance(value, dict):
+        for extension in _list(_element(value.get("_family")).get("extension")):
+            if isinstance(part := extension.get("valueString"), str):
+                found.strings[name, part] = None
         for key, part in value.items():
             if key not in ("use", "type", "period", "extension", "id"):
                 for item in part if isinstance(part, list) else [part]:
