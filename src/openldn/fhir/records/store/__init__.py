@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -17,6 +17,7 @@ from openldn.fhir.records.store.history import Wanted, history
 from openldn.fhir.records.store.loading import load, upsert
 from openldn.fhir.records.store.rows import Raced
 from openldn.fhir.records.store.search import search
+from openldn.fhir.records.store.statistics import Growth
 from openldn.fhir.records.store.writing import write
 from openldn.fhir.search.model import Query
 
@@ -33,6 +34,7 @@ class Records:
     pool: Pool
     clock: Clock
     new_id: NewId
+    _growth: Growth = field(default_factory=Growth, repr=False, compare=False)
 
     async def prepare(self) -> None:
         """Create or update the tables; may be called by several processes at once."""
@@ -101,7 +103,9 @@ class Records:
         for _ in range(_TRIES):
             with suppress(Raced):
                 async with transaction(self.pool) as db:
-                    return await write(db, place, changes, self._now(), self.new_id)
+                    written = await write(db, place, changes, self._now(), self.new_id)
+                await self._growth.add(len(changes), self.pool)
+                return written
         text = "others keep changing the same resources; try again in a moment"
         raise LdnError(Issue.CONFLICT, text)
 
@@ -125,7 +129,8 @@ class Records:
             with suppress(Raced):
                 async with transaction(self.pool) as db:
                     await upsert(db, place, batch, self._now())
-                    return
+                await self._growth.add(len(batch), self.pool)
+                return
         raise LdnError(Issue.CONFLICT, "others keep changing the same resources; load again")
 
     def _now(self) -> datetime:
