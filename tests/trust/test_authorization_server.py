@@ -513,6 +513,29 @@ def test_no_token_lives_longer_than_a_quarter_of_an_hour(
     run(databases, world, case)
 
 
+def test_a_person_need_not_be_named_by_a_system(databases: Databases, world: World) -> None:
+    async def case(world: World, server: AuthorizationServer) -> None:
+        answer = await server.grant(world.form(person=None), world.certificate(PRACTICE))
+        world.clock.advance(6)  # so that the store is asked
+        grant = await server.verify(answer["access_token"], world.certificate(PRACTICE))
+
+        assert grant.requester.person is None
+
+    run(databases, world, case)
+
+
+def test_a_token_that_memory_let_go_still_counts(databases: Databases, world: World) -> None:
+    async def case(world: World, server: AuthorizationServer) -> None:
+        server.remembered = 1
+        shown = world.certificate(PRACTICE)
+        tokens = [(await server.grant(world.form(), shown))["access_token"] for _ in range(3)]
+        ids = [(await server.verify(token, shown)).id for token in tokens * 2]
+
+        assert len(set(ids)) == 3
+
+    run(databases, world, case)
+
+
 def test_a_failure_repeats_nothing_of_what_was_sent(databases: Databases, world: World) -> None:
     form = world.form(patient="999911120", aud="https://elsewhere.example/999911120")
 

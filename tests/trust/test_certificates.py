@@ -208,6 +208,35 @@ def test_a_certificate_for_servers_only_is_not_a_clients() -> None:
         require_party(der(made))
 
 
+def test_a_certificate_without_stated_use_may_be_a_clients() -> None:
+    assert require_party(der(certificate([other(der_text(0x0C, NUMBER))]))).ura == HOSPITAL
+
+
+def test_a_key_that_is_not_for_signing_signs_nothing(tmp_path: Path) -> None:
+    authority = create_authority(tmp_path)
+    made = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([]))
+        .issuer_name(authority.certificate.subject)
+        .public_key(KEY.public_key())
+        .serial_number(7)
+        .not_valid_before(Time()() - timedelta(days=1))
+        .not_valid_after(Time()() + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([other(der_text(0x0C, NUMBER))]), critical=True)
+        .add_extension(for_agreement(), critical=True)
+        .sign(authority.key, hashes.SHA256())
+    )
+
+    with pytest.raises(LdnError):
+        Anchors.load(tmp_path / "ca.pem").check([made, authority.certificate], Time()())
+
+
+def for_agreement() -> x509.KeyUsage:
+    names = "digital_signature content_commitment key_encipherment data_encipherment"
+    more = "key_cert_sign crl_sign encipher_only decipher_only"
+    return x509.KeyUsage(**dict.fromkeys(f"{names} {more}".split(), False), key_agreement=True)
+
+
 def test_a_connection_that_outlives_its_certificate_counts_no_more(tmp_path: Path) -> None:
     world = World(tmp_path)
     shown = world.certificate(PRACTICE)

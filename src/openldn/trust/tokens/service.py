@@ -28,7 +28,6 @@ _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _LONGEST_TOKEN = timedelta(minutes=15)
 _FRESH = timedelta(seconds=5)  # how long a token is believed without asking the store again
 _SWEEP = timedelta(minutes=1)
-_REMEMBERED = 10_000  # tokens
 
 
 class _Seen(NamedTuple):
@@ -53,6 +52,7 @@ class AuthorizationServer:
     known: Callable[[Ura], Awaitable[bool]]
     scopes: frozenset[str]  # what can be asked for here
     lifetime: timedelta = timedelta(minutes=10)
+    remembered: int = 10_000  # tokens held in memory, so that not every request asks the store
     _seen: OrderedDict[bytes, _Seen] = field(default_factory=OrderedDict, repr=False)
     _swept: datetime | None = field(default=None, repr=False)
 
@@ -98,6 +98,7 @@ class AuthorizationServer:
         )
         token = secrets.token_urlsafe(32)
         await self.store.add(_hash(token), grant)
+        self._remember(_hash(token), grant, now)  # it is used at once, many times in parallel
         await self._sweep(now)
         return {
             "access_token": token,
@@ -156,10 +157,13 @@ class AuthorizationServer:
         grant = await self.store.find(self.holder, key)
         if grant is None or not await self.known(grant.requester.organization):
             return None
-        self._seen[key] = _Seen(grant, now)
-        while len(self._seen) > _REMEMBERED:
-            self._seen.popitem(last=False)
+        self._remember(key, grant, now)
         return grant
+
+    def _remember(self, key: bytes, grant: Grant, now: datetime) -> None:
+        self._seen[key] = _Seen(grant, now)
+        while len(self._seen) > self.remembered:
+            self._seen.popitem(last=False)
 
     async def _sweep(self, now: datetime) -> None:
         if self._swept is None or now - self._swept >= _SWEEP:
