@@ -5,7 +5,7 @@ from typing import Any
 
 from openldn.base.errors import Issue
 from openldn.fhir.codec.model import At, Problems
-from openldn.fhir.codec.rules import check_bundle, check_extension
+from openldn.fhir.codec.rules import BOTH_OR_NEITHER, check_bundle, sound_extension
 from openldn.fhir.codec.tables import Kind, Prop, Table, Tables
 
 _EMPTY = "empty; leave the element out"
@@ -63,8 +63,8 @@ class Check:
             chosen = {(p.element, p.base) for k in value if (p := table.choices.get(k))}
             if len(chosen) > 1 and len(chosen) > len({element for element, _ in chosen}):
                 self.problems.add(at, _repeated(chosen), "several types at once; send one")
-        if table.sealed:
-            check_extension(value, at, self.problems)
+        if table.sealed and not sound_extension(value):
+            self.problems.add(at, "", BOTH_OR_NEITHER)
 
     def _unknown(self, name: str, table: Table, at: At) -> None:
         if not (name == "resourceType" and table.resource):

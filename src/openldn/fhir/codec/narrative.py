@@ -18,6 +18,8 @@ _ELEMENTS = frozenset(
     " h4 h5 h6 hr i img li ol p pre q samp small span strong sub sup table tbody td tfoot th thead"
     " tr tt ul var".split()
 )
+DIV = f"{XHTML} div"
+_NAMES = frozenset(f"{XHTML} {name}" for name in _ELEMENTS)
 _EMPTY = frozenset(("br", "col", "hr", "img"))
 _ATTRIBUTES = frozenset(
     "abbr accesskey align alt axis bgcolor border cellhalign cellpadding cellspacing cellvalign"
@@ -27,9 +29,9 @@ _ATTRIBUTES = frozenset(
 )
 _BAD_STYLE = re.compile(r"url\s*\(|expression|@import|javascript|behavio|-moz-binding|\\|/\*", re.I)
 _LINK = re.compile(r"(?:https?|mailto|tel|urn):[^\s]*|[^:\s]*|#\S*", re.I)
-_IMAGE = re.compile(
-    r"data:image/(?:png|gif|jpeg);base64,[A-Za-z0-9+/=\s]*|#\S*|(?!//)[^:\s]*", re.I
-)
+_DATA = r"data:[a-z0-9.+/-]*;base64,[A-Za-z0-9+/=\s]*"  # in an img nothing of it can run
+_IMAGE = re.compile(rf"{_DATA}|(?!//)[^:\s]*", re.I)
+_CONTENT = re.compile(r">\s*[^<\s]|<(?:\w+:)?img\b")
 _CHECKED = {
     "href": _LINK.fullmatch,
     "cite": _LINK.fullmatch,
@@ -58,67 +60,92 @@ def _refuse_instruction(*_: object) -> None:
 
 def sound(text: str) -> bool:
     """Whether this is a div of XHTML as FHIR allows it."""
-    return normal(text) is not None
+    parser, look = hardened(), Look()
+    parser.StartElementHandler = look.start
+    parser.EndElementHandler = look.end
+    return _parsed(parser, text) and look.sound and has_content(text)
+
+
+def has_content(text: str) -> bool:
+    """Whether a div, well-formed, shows anything: text or an image."""
+    return _CONTENT.search(text) is not None
 
 
 def normal(text: str) -> str | None:
-    """The div in one spelling (comments and redundant prefixes gone); None if it is unsound."""
+    """The div in one spelling (comments and prefixes gone); None if it is unsound."""
     parser, narrative = hardened(), Narrative()
     parser.StartElementHandler = narrative.start
     parser.EndElementHandler = narrative.end
     parser.CharacterDataHandler = narrative.data
+    return narrative.text if _parsed(parser, text) else None
+
+
+def _parsed(parser: expat.XMLParserType, text: str) -> bool:
     try:
         parser.Parse(text, True)
     except (expat.ExpatError, LdnError):
-        return None
-    return narrative.text
+        return False
+    return True
 
 
-class Narrative:
-    """Collects the events of one div; `text` is its one spelling, or None if it is unsound."""
+class Look:
+    """Follows the elements of one div and keeps nothing but the verdict."""
 
-    __slots__ = ("_content", "_open", "_parts", "_sound")
+    __slots__ = ("depth", "sound")
 
     def __init__(self) -> None:
+        self.depth, self.sound = 0, True
+
+    def start(self, name: str, attributes: list[str]) -> None:
+        """An element begins."""
+        if name not in _NAMES or attributes or not 0 < self.depth < LIMITS.depth:
+            self._odd(name, attributes)
+        self.depth += 1
+
+    def _odd(self, name: str, attributes: list[str]) -> None:
+        if name not in _NAMES or (not self.depth and name != DIV):
+            self.sound = False
+        if self.depth >= LIMITS.depth:
+            raise LdnError(Issue.TOO_LONG, "a narrative is nested too deep", status=400)
+        for key, value in zip(attributes[::2], attributes[1::2], strict=True):
+            if key != _LANG and not (key in _ATTRIBUTES and _harmless(key, value)):
+                self.sound = False
+
+    def end(self, name: str) -> None:
+        """An element ends."""
+        self.depth -= 1
+
+
+class Narrative(Look):
+    """Collects the events of one div; `text` is its one spelling, or None if it is unsound."""
+
+    __slots__ = ("_content", "_open", "_parts")
+
+    def __init__(self) -> None:
+        super().__init__()
         self._parts: list[str] = []
         self._open: list[str] = []
-        self._sound, self._content = True, False
+        self._content = False
 
     @property
     def text(self) -> str | None:
         """The whole div."""
-        return "".join(self._parts) if self._sound and self._content else None
-
-    @property
-    def closed(self) -> bool:
-        """Whether the div itself has ended."""
-        return not self._open
+        return "".join(self._parts) if self.sound and self._content else None
 
     def start(self, name: str, attributes: list[str]) -> None:
         """An element begins."""
-        space, _, local = name.partition(" ")
-        first = not self._parts
-        if space != XHTML or local not in _ELEMENTS or (first and local != "div"):
-            self._sound = False
-        if len(self._open) >= LIMITS.depth:
-            raise LdnError(Issue.TOO_LONG, "a narrative is nested too deep", status=400)
+        super().start(name, attributes)
+        local = name.rpartition(" ")[2]
+        self._parts.append(f"<{local}" if self._open else f'<{local} xmlns="{XHTML}"')
         self._open.append(local)
         self._content = self._content or local == "img"
-        self._parts.append(f'<{local} xmlns="{XHTML}"' if first else f"<{local}")
         for key, value in zip(attributes[::2], attributes[1::2], strict=True):
-            self._attribute(key, value)
+            self._parts.append(f' {"xml:lang" if key == _LANG else key}="{_quoted(value)}"')
         self._parts.append("/>" if local in _EMPTY else ">")
-
-    def _attribute(self, key: str, value: str) -> None:
-        if key == _LANG:
-            key = "xml:lang"
-        elif key not in _ATTRIBUTES or not _harmless(key, value):
-            self._sound = False
-        quoted = escape(value, {'"': "&quot;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
-        self._parts.append(f' {key}="{quoted}"')
 
     def end(self, name: str) -> None:
         """An element ends."""
+        super().end(name)
         local = self._open.pop()
         if local not in _EMPTY:
             self._parts.append(f"</{local}>")
@@ -126,9 +153,13 @@ class Narrative:
     def data(self, text: str) -> None:
         """Text between elements."""
         if self._open and self._open[-1] in _EMPTY:
-            self._sound = False
+            self.sound = False
         self._content = self._content or not text.isspace()
         self._parts.append(escape(text, {"\r": "&#13;"}))
+
+
+def _quoted(value: str) -> str:
+    return escape(value, {'"': "&quot;", "\n": "&#10;", "\t": "&#9;", "\r": "&#13;"})
 
 
 def _harmless(key: str, value: str) -> bool:

@@ -14,11 +14,13 @@ _FIRST = {"document": "Composition", "message": "MessageHeader"}
 _CONTENTS = ("resource", "request", "response")
 
 
-def check_extension(value: dict[str, Any], at: At, problems: Problems) -> None:
-    """An extension has a value or extensions of its own: one of the two."""
-    valued = any(k.startswith(("value", "_value")) for k in value)
-    if valued == ("extension" in value):
-        problems.add(at, "", "an extension has either a value or extensions")
+BOTH_OR_NEITHER = "an extension has either a value or extensions"
+
+
+def sound_extension(value: dict[str, Any]) -> bool:
+    """Whether an extension has a value or extensions of its own: one of the two."""
+    nested = "extension" in value
+    return (len(value) > nested + ("url" in value) + ("id" in value)) != nested
 
 
 def check_bundle(bundle: dict[str, Any], at: At, problems: Problems) -> None:

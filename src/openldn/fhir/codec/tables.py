@@ -42,15 +42,15 @@ class Prop:
     tables: "Tables"
     accepts: Callable[[str], object]  # of a primitive's text
     read: Callable[[str], Any] | None  # of a primitive's text; None: it is the value
-    _table: "Table | None" = None
+    known: "Table | None" = None  # what `table` found
 
     @property
     def table(self) -> "Table":
         """The table of what stands under this key (of its side object, for a primitive)."""
-        if self._table is None:
+        if self.known is None:
             around = self.kind is Kind.RESOURCE
-            self._table = replace(NOWHERE, wraps=self) if around else self.tables.of(self.type)
-        return self._table
+            self.known = replace(NOWHERE, wraps=self) if around else self.tables.of(self.type)
+        return self.known
 
 
 @dataclass(slots=True, eq=False)
@@ -65,6 +65,7 @@ class Table:
     choices: dict[str, Prop]  # the props that belong to a choice
     required: tuple[tuple[str, tuple[str, ...]], ...]  # element, keys of which one must be there
     sealed: bool = False  # an Extension: a value or extensions, never both
+    special: bool = False  # more to check at its end: an Extension or a Bundle
     wraps: Prop | None = None  # of the XML element around a resource: the prop it goes to
 
 
@@ -111,6 +112,7 @@ class Tables:
                 if e.least
             ),
             sealed=name == "Extension",
+            special=name in ("Extension", "Bundle"),
         )
 
     def _props(self, element: Element, rank: int) -> list[Prop]:

@@ -1,36 +1,39 @@
 """XML as a resource, checked against the definitions while it is read: one pass, no tree.
 
-Expat instead of lxml: its events cost less than the making of a tree, and it has no ceiling of
-10 MB on one attribute, where a Binary with a PDF would end.
+Expat instead of lxml: its events cost less than the making and walking of a tree, and it has no
+ceiling of 10 MB on one attribute, where a Binary with a PDF would end.
 """
 
+import re
 from typing import Any
 from xml.parsers import expat  # document types and entities are refused, see narrative.hardened
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec.model import At, Limits, Problems
-from openldn.fhir.codec.narrative import XHTML, Narrative, hardened
-from openldn.fhir.codec.rules import check_bundle, check_extension
+from openldn.fhir.codec.narrative import DIV, Look, Narrative, hardened, has_content
+from openldn.fhir.codec.rules import BOTH_OR_NEITHER, check_bundle, sound_extension
 from openldn.fhir.codec.syntax import require_size, too_deep
 from openldn.fhir.codec.tables import FHIR, NOWHERE, Kind, Prop, Table, Tables
 from openldn.fhir.model import Resource
 
 _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance schemaLocation"
 _DISORDER = 1 << 30  # higher than any rank
+_PLAIN_DIV = b'<div xmlns="http://www.w3.org/1999/xhtml"'
+_PECULIAR = re.compile(rb"<(?:!|/?[^\s<>/:]+:)")  # a comment, CDATA or a prefix
+_STRAY = re.compile(rb">\s*[^<\s]")
+_UNSOUND = "expected a div of XHTML without scripts or outside content"
 
 
 def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
     """The resource in an XML document; raises LdnError as `codec.decode` says."""
     require_size(body, limits)
-    reader = _Reader(tables, limits)
-    try:
-        reader.parser.Parse(body, True)
-    except expat.ExpatError as error:
-        line = f"line {error.lineno}, column {error.offset}"
-        text = f"the body is not well-formed XML in UTF-8 ({line}); correct it and send it again"
-        raise LdnError(Issue.INVALID, text) from error
-    finally:
-        reader.release()
+    if b"\r" in body:  # as XML itself would
+        body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+    reader = _Reader(body, tables, limits, careful=False)
+    reader.read()
+    if reader.doubtful():
+        reader = _Reader(body, tables, limits, careful=True)
+        reader.read()
     reader.problems.complain()
     for owner, name in reader.hollow:
         if not any(v is not None for v in owner.get(name, (0,))):
@@ -39,41 +42,66 @@ def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
 
 
 class _Reader:
-    """The state of one reading: the object that is open, and those around it on a stack."""
+    """The state of one reading: the object that is open, and those around it on a stack.
+
+    Careful, it looks at all text between elements and spells each narrative anew. Otherwise it
+    takes narratives as they stand and leaves text unseen; `doubtful` tells whether that will do.
+    """
 
     __slots__ = (
-        "at", "current", "hollow", "last", "leaf", "limits", "narrative", "parser", "problems",
-        "result", "skipped", "stack", "table", "tables", "tags",
+        "body", "careful", "current", "hollow", "last", "leaf", "limits", "narrative", "odd",
+        "parser", "problems", "result", "skipped", "spans", "stack", "table", "tables", "tags",
+        "via",
     )  # fmt: skip
 
-    def __init__(self, tables: Tables, limits: Limits) -> None:
-        self.tables, self.limits = tables, limits
+    def __init__(self, body: bytes, tables: Tables, limits: Limits, *, careful: bool) -> None:
+        self.body, self.tables, self.limits, self.careful = body, tables, limits, careful
         self.problems = Problems()
         self.result: Resource = {}
         self.stack: list[tuple[Any, ...]] = []
         self.current: dict[str, Any] = {}  # the object that is open
         self.table = NOWHERE
-        self.tags: dict[str, Prop] = {}
+        self.tags: dict[str, Prop] = {}  # of the table
         self.last = 0  # rank of the element before
-        self.at: At = None
+        self.via: Prop | None = None  # the prop under which the open object stands
         self.leaf: Prop | None = None  # a primitive that is open
         self.hollow: list[tuple[dict[str, Any], str]] = []  # arrays with a value missing
         self.skipped = 0  # depth within an element we do not know
-        self.narrative = Narrative()
+        self.narrative: Look = Look()
+        self.spans: list[tuple[int, int]] = []  # where narratives stand in the body
+        self.odd = False  # a narrative cannot be taken as it stands
         self.parser = hardened()
+
+    def read(self) -> None:
+        """Read the whole body; raises LdnError when it is not well-formed."""
         self.resume()
+        try:
+            self.parser.Parse(self.body, True)
+        except expat.ExpatError as error:
+            line = f"line {error.lineno}, column {error.offset}"
+            text = f"the body is not well-formed XML in UTF-8 ({line}); correct it, send it again"
+            raise LdnError(Issue.INVALID, text) from error
+        finally:  # undo the circle between parser and reader, so that both can go at once
+            self.take(None, None, None)
+
+    def take(self, start: Any, end: Any, data: Any) -> None:
+        """Send the parser's events there."""
+        self.parser.StartElementHandler = start
+        self.parser.EndElementHandler = end
+        self.parser.CharacterDataHandler = data
 
     def resume(self) -> None:
-        """Take the events of elements ourselves again."""
-        self.parser.StartElementHandler = self.start
-        self.parser.EndElementHandler = self.end
-        self.parser.CharacterDataHandler = self.stray
+        """Take the events of elements ourselves (again)."""
+        self.take(self.start, self.end, self.stray if self.careful else None)
 
-    def release(self) -> None:
-        """Undo the circle between parser and reader, so that both can go at once."""
-        self.parser.StartElementHandler = None
-        self.parser.EndElementHandler = None
-        self.parser.CharacterDataHandler = None
+    def doubtful(self) -> bool:
+        """Whether there may be text between elements, or a narrative needs another spelling."""
+        begin = 0
+        for start, end in [*self.spans, (len(self.body), 0)]:
+            if _STRAY.search(self.body, begin, start):
+                return True
+            begin = end - 1
+        return self.odd
 
     def start(self, name: str, attributes: list[str]) -> None:
         """An element begins: a primitive is read at once, anything else becomes the open one."""
@@ -101,34 +129,65 @@ class _Reader:
             self.leaf = None
             return
         current, table = self.current, self.table
-        for element, keys in table.required:
-            if keys[0] not in current and not any(k in current for k in keys):
-                self.problems.add(self.at, element, "required; it is missing")
-        if table.sealed:
-            check_extension(current, self.at, self.problems)
-        elif not current:
-            self.problems.add(self.at, "", "empty; leave the element out")
-        elif table.name == "Bundle":
-            check_bundle(current, self.at, self.problems)
-        self.current, self.tags, self.table, self.last, self.at = self.stack.pop()
+        if table.required:
+            for element, keys in table.required:
+                if keys[0] not in current and not any(k in current for k in keys):
+                    self.problem(element, "required; it is missing")
+        if table.special or not current:
+            self.check_special(current, table)
+        self.current, self.table, self.tags, self.last, self.via = self.stack.pop()
 
-    def push(self, current: dict[str, Any], table: Table, at: At) -> None:
+    def check_special(self, current: dict[str, Any], table: Table) -> None:
+        """The rules of an Extension or a Bundle, and against an empty object."""
+        if not current:
+            self.problem("", "empty; leave the element out")
+        elif table.sealed and not sound_extension(current):
+            self.problem("", BOTH_OR_NEITHER)
+        elif table.name == "Bundle":
+            check_bundle(current, self.at(), self.problems)
+
+    def push(self, current: dict[str, Any], table: Table, via: Prop | None) -> None:
         """Make this the open object."""
-        if len(self.stack) >= self.limits.depth:
+        stack = self.stack
+        if len(stack) >= self.limits.depth:
             raise too_deep(self.limits)
-        self.stack.append((self.current, self.tags, self.table, self.last, self.at))
-        self.current, self.tags, self.table, self.last, self.at = current, table.tags, table, 0, at
+        stack.append((self.current, self.table, self.tags, self.last, self.via))
+        self.current, self.table, self.tags, self.last, self.via = (
+            current, table, table.tags, 0, via,
+        )  # fmt: skip
 
     def open(self, prop: Prop, attributes: list[str]) -> None:
         """An object begins, or the element around a resource."""
         value: dict[str, Any] = {}
-        if prop.kind is Kind.RESOURCE:
-            at: At = (self.at, prop.name, -1)
-        else:
-            at = _place(value, prop, self.current, self.at)
+        if prop.many and prop.kind is not Kind.RESOURCE:
+            items = self.current.get(prop.name)
+            if items is None:
+                self.current[prop.name] = [value]
+            else:
+                items.append(value)
+        elif prop.kind is not Kind.RESOURCE:
+            self.current[prop.name] = value
+        table = prop.known or prop.table
+        self.push(value, table, None if table.wraps else prop)
         if attributes:
-            self.attributes(value, prop.table, attributes, at)
-        self.push(value, prop.table, at)
+            self.attributes(value, table, attributes)
+
+    def at(self) -> At:
+        """The place of the open object."""
+        place: At = (None, self.problems.root, -1) if self.problems.root else None
+        frames = [*((frame[0], frame[4]) for frame in self.stack), (self.current, self.via)]
+        owner: dict[str, Any] = {}
+        for current, via in frames:
+            if via is not None:
+                index = len(owner.get(via.name, ())) - 1 if via.many else -1
+                place = (place, via.name, index)
+            if via is not None or current is self.result:
+                owner = current
+        return place
+
+    def problem(self, name: str, text: str, issue: Issue = Issue.STRUCTURE) -> None:
+        """Note a problem at an element of the open object, or at that itself."""
+        self.problems.add(self.at(), name, text, issue)
 
     def other(self, name: str, attributes: list[str]) -> None:
         """An element its owner does not know: a resource where one is due, else a mistake."""
@@ -139,11 +198,11 @@ class _Reader:
             return self.open_resource(table, attributes)
         if due:
             text = f"expected a FHIR {self.tables.source.version} resource in namespace {FHIR}"
-            self.problems.add(self.at, "", text)
+            self.problem("", text)
         elif space == FHIR:
-            self.problems.add(self.at, local, f"no such element in {self.table.name}")
+            self.problem(local, f"no such element in {self.table.name}")
         else:
-            self.problems.add(self.at, "", f"an element outside the namespace {FHIR}")
+            self.problem("", f"an element outside the namespace {FHIR}")
         return self.skip()
 
     def open_resource(self, table: Table, attributes: list[str]) -> None:
@@ -152,32 +211,37 @@ class _Reader:
         prop = self.table.wraps
         if prop is None:
             self.result, self.problems.root = value, table.name
-            at: At = (None, table.name, -1)
-            keys = attributes[::2]
-            attributes = [] if keys == [_SCHEMA] else attributes
+            attributes = [] if attributes[::2] == [_SCHEMA] else attributes
         else:
             if self.current:
-                self.problems.add(self.at, "", "one resource, not several")
+                self.problem(prop.name, "one resource, not several")
             self.current[table.name] = True  # what is around a resource is not empty
-            owner, _, _, _, place = self.stack[-1]
-            if prop.name == "contained" and place[1] == "contained":
-                text = "a contained resource cannot contain another"
-                self.problems.add(place, "contained", text)
-            at = _place(value, prop, owner, place)
+            self.put_resource(value, prop, *self.stack[-1][::4])
+        self.push(value, table, prop)
         if attributes:
-            self.attributes(value, table, attributes, at)
-        self.push(value, table, at)
+            self.attributes(value, table, attributes)
 
-    def attributes(self, value: dict[str, Any], table: Table, pairs: list[str], at: At) -> None:
-        """The XML attributes of an object: `id`, and `url` of an extension."""
+    def put_resource(
+        self, value: Resource, prop: Prop, owner: dict[str, Any], via: Prop | None
+    ) -> None:
+        """Give a resource that begins to the object that holds it."""
+        if prop.name == "contained" and via is not None and via.name == "contained":
+            self.problem("contained", "a contained resource cannot contain another")
+        if prop.many:
+            owner.setdefault(prop.name, []).append(value)
+        else:
+            owner[prop.name] = value
+
+    def attributes(self, value: dict[str, Any], table: Table, pairs: list[str]) -> None:
+        """The XML attributes of the open object: `id`, and `url` of an extension."""
         for key, text in zip(pairs[::2], pairs[1::2], strict=True):
             prop = table.attributes.get(key)
             if prop is None:
-                self.problems.add(at, key, "no such attribute here")
+                self.problem(key, "no such attribute here")
             elif prop.accepts(text):
                 value[key] = text
             else:
-                self.problems.add(at, key, f"expected {_expected(prop)}", Issue.INVALID)
+                self.problem(key, f"expected {_expected(prop)}", Issue.INVALID)
 
     def append(self, prop: Prop, value: Any) -> None:
         """One more value of a primitive that repeats; its side objects keep step."""
@@ -200,7 +264,7 @@ class _Reader:
             elif key == "id":
                 side["id"] = text
             else:
-                self.problems.add(self.at, prop.name, "an attribute that is not value or id")
+                self.problem(prop.name, "an attribute that is not value or id")
         if prop.many:
             self.append(prop, value)
         elif value is not None:
@@ -214,45 +278,58 @@ class _Reader:
         """The value that XML spells so; None, and a problem, if it is none of its type."""
         if prop.accepts(text):
             return text if prop.read is None else prop.read(text)
-        self.problems.add(self.at, prop.name, f"expected {_expected(prop)}", Issue.INVALID)
+        self.problem(prop.name, f"expected {_expected(prop)}", Issue.INVALID)
         return None
 
     def open_leaf(self, prop: Prop, side: dict[str, Any]) -> None:
         """The id and extensions of a primitive, as an object beside its value."""
         self.leaf = None
-        place: At = (self.at, prop.name, -1)
         if prop.many:
             values = self.current[prop.name]
-            sides = self.current.setdefault("_" + prop.name, [None] * len(values))
-            sides[-1] = side
-            place = (self.at, prop.name, len(values) - 1)
+            self.current.setdefault("_" + prop.name, [None] * len(values))[-1] = side
         else:
             self.current["_" + prop.name] = side
-        self.push(side, self.tables.of("Element"), place)
+        self.push(side, self.tables.of("Element"), prop)
 
     def open_narrative(self, attributes: list[str]) -> None:
         """A div begins: its events go to the narrative until it ends."""
-        self.narrative = Narrative()
-        self.parser.StartElementHandler = self.narrative.start
-        self.parser.EndElementHandler = self.narrative_end
-        self.parser.CharacterDataHandler = self.narrative.data
-        self.narrative.start(f"{XHTML} div", attributes)
+        begin = self.parser.CurrentByteIndex
+        if self.careful:
+            narrative = Narrative()
+            self.take(narrative.start, self.narrative_end, narrative.data)
+            self.narrative = narrative
+        else:
+            self.odd = self.odd or not self.body.startswith(_PLAIN_DIV, begin)
+            self.narrative = Look()
+            self.take(self.narrative.start, self.narrative_end, None)
+        self.spans.append((begin, begin))
+        self.narrative.start(DIV, attributes)
 
     def narrative_end(self, name: str) -> None:
         """An element within a div ends, or the div itself."""
-        self.narrative.end(name)
-        if self.narrative.closed:
-            text = self.narrative.text
-            if text is None:
-                expected = "expected a div of XHTML without scripts or outside content"
-                self.problems.add(self.at, "div", expected, Issue.INVALID)
+        narrative = self.narrative
+        narrative.end(name)
+        if not narrative.depth:
+            text = narrative.text if isinstance(narrative, Narrative) else self.span()
+            if text is None or not narrative.sound:
+                self.problem("div", _UNSOUND, Issue.INVALID)
             self.current["div"] = text
             self.resume()
+
+    def span(self) -> str | None:
+        """The div that ends here as it stands in the body; None if it shows nothing."""
+        begin = self.spans[-1][0]
+        end = self.body.index(b">", self.parser.CurrentByteIndex) + 1
+        self.spans[-1] = (begin, end)
+        raw = self.body[begin:end]
+        self.odd = self.odd or _PECULIAR.search(raw) is not None
+        text = raw.decode()
+        return text if has_content(text) else None
 
     def stray(self, text: str) -> None:
         """Text between elements: FHIR has none outside the narrative."""
         if not text.isspace():
-            self.problems.add(self.at, "", "text between elements; values stand in attributes")
+            self.problem("", "text between elements; values stand in attributes")
 
     def disordered(self, prop: Prop) -> int:
         """An element after one of a higher rank, or once more: the rank to go on from.
@@ -263,15 +340,13 @@ class _Reader:
         keys = {k for k in self.current if (p := self.table.props.get(k)) and p.rank == prop.rank}
         if keys and not prop.many:
             text = "several types or values at once; send one" if prop.choice else "may not repeat"
-            self.problems.add(self.at, prop.element, text)
+            self.problem(prop.element, text)
         return _DISORDER
 
     def skip(self) -> None:
         """Pass over the element that has just begun."""
         self.skipped = 1
-        self.parser.StartElementHandler = self.skip_start
-        self.parser.EndElementHandler = self.skip_end
-        self.parser.CharacterDataHandler = None
+        self.take(self.skip_start, self.skip_end, None)
 
     def skip_start(self, name: str, attributes: list[str]) -> None:
         """Deeper into what is passed over."""
@@ -282,16 +357,6 @@ class _Reader:
         self.skipped -= 1
         if not self.skipped:
             self.resume()
-
-
-def _place(value: Any, prop: Prop, owner: dict[str, Any], at: At) -> At:
-    """Put a value in its owner; the place where it stands then."""
-    if not prop.many:
-        owner[prop.name] = value
-        return (at, prop.name, -1)
-    items = owner.setdefault(prop.name, [])
-    items.append(value)
-    return (at, prop.name, len(items) - 1)
 
 
 def _expected(prop: Prop) -> str:
