@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,17 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
     with _told():
         async with pool.acquire(timeout=10) as held, held.transaction():
             yield held
+
+
+async def server_time(dsn: str) -> datetime:
+    """The time by the clock of the server at `dsn`, aware; raises LdnError(transient)."""
+    with _told():
+        db = await asyncpg.connect(dsn, timeout=5)
+    try:
+        moment: datetime = await db.fetchval("SELECT clock_timestamp()")
+        return moment
+    finally:
+        await db.close()
 
 
 async def create_databases(dsn: str, names: Sequence[str]) -> None:
