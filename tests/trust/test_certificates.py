@@ -341,7 +341,8 @@ def test_keys_are_readable_by_their_owner_only(tmp_path: Path) -> None:
     World(tmp_path)
 
     for path in tmp_path.rglob("*.key"):
-        assert path.stat().st_mode & 0o077 == 0
+        assert path.stat().st_mode & 0o777 == 0o600
+    assert (tmp_path / "ca.pem").stat().st_mode & 0o444 == 0o444
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -397,6 +398,13 @@ def test_the_command_makes_everything_an_organization_needs(
         "signing.pem",
     ]
     assert "ca.pem" in capsys.readouterr().out
+
+
+def test_the_command_makes_nothing_for_a_ura_that_is_none(tmp_path: Path) -> None:
+    with pytest.raises(LdnError):
+        pki(tmp_path, ura="12x")
+
+    assert not list(tmp_path.iterdir())
 
 
 def test_the_type_of_the_name_is_the_registers() -> None:

@@ -23,11 +23,12 @@ def pki(
     days: Annotated[float, typer.Option(help="days the certificates are valid")] = 365,
 ) -> None:
     """Make a TEST authority, and a server and a signing certificate for one organization."""
+    party = Ura.parse(ura) if ura else None
     create_authority(directory)
     print(f"authority    {directory / 'ca.pem'}   (give this file to those who must trust it)")
-    if not ura:
+    if party is None:
         return
-    subject = Subject(Ura.parse(ura), name or f"TEST {ura}")
+    subject = Subject(party, name or f"TEST {party}")
     if host:
         subject = Subject(subject.ura, subject.name, hosts=tuple(host))
     folder, term = directory / subject.ura.value, Term(days=days)

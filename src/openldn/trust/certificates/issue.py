@@ -25,6 +25,7 @@ _SCHEME = "2.16.528.1.1007.99.2110"  # UZI numbers of test certificates
 _DOCUMENT_SIGNING = x509.ObjectIdentifier("1.3.6.1.5.5.7.3.36")  # RFC 9336: not for TLS
 _AUTHORITY_DAYS = 3650
 _LEAF_DAYS = 365
+_SECRET, _PUBLIC = 0o600, 0o644  # who may read a file
 _SLACK = timedelta(minutes=5)  # clocks differ; a fresh certificate is valid at once everywhere
 
 
@@ -73,9 +74,9 @@ def create_authority(folder: Path, clock: Clock = utc_now) -> Authority:
     root_key, key = _fresh_key(), _fresh_key()
     root = _authority(ROOT_NAME, root_key, None, clock())
     issuing = _authority(ISSUING_NAME, key, Authority(root, root_key), clock())
-    write_private(folder / "issuing.key", _pem_of_key(key))
-    write_private(folder / "issuing.pem", _pem(issuing))
-    write_private(folder / "ca.pem", _pem(root))
+    write_whole(folder / "issuing.key", _pem_of_key(key), mode=_SECRET)
+    write_whole(folder / "issuing.pem", _pem(issuing), mode=_PUBLIC)
+    write_whole(folder / "ca.pem", _pem(root), mode=_PUBLIC)
     return Authority(issuing, key)
 
 
@@ -96,15 +97,15 @@ def issue_signing(folder: Path, subject: Subject, term: Term = _YEAR) -> None:
     _issue(folder / "signing", subject, (_DOCUMENT_SIGNING,), term)
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """The content at `path`, whole or not at all, readable by its owner only.
+def write_whole(path: Path, content: bytes, *, mode: int) -> None:
+    """The content at `path`, whole or not at all.
 
     Raises LdnError(exception) when it cannot be written.
     """
     draft = path.with_name(f"{path.name}.{secrets.token_hex(8)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        sink = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        sink = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         with os.fdopen(sink, "wb") as file:
             file.write(content)
         draft.replace(path)
@@ -129,8 +130,9 @@ def _issue(
         .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
     )
     leaf = builder.sign(authority.key, hashes.SHA256())
-    write_private(stem.with_suffix(".key"), _pem_of_key(key))
-    write_private(stem.with_suffix(".pem"), _pem(leaf) + _pem(authority.certificate))
+    chain = _pem(leaf) + _pem(authority.certificate)
+    write_whole(stem.with_suffix(".key"), _pem_of_key(key), mode=_SECRET)
+    write_whole(stem.with_suffix(".pem"), chain, mode=_PUBLIC)
 
 
 def _existing(folder: Path, now: datetime) -> Authority:
