@@ -292,7 +292,10 @@ def listen(host: str, port: int) -> socket.socket:
     """A socket that listens; raises LdnError(conflict) that names the port when it is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        return socket.create_server((host, port), family=family, backlog=2048)
+        entrance = socket.create_server((host, port), family=family, backlog=2048)
+        # Accepted connections inherit this; asyncio sets it only on sockets of its own making.
+        entrance.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return entrance
     except OSError as error:
         reason = "is in use" if error.errno == errno.EADDRINUSE else f"{error.strerror}"
         text = f"port {port} on {host}: {reason}; stop that program or choose another port"
