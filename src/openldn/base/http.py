@@ -249,6 +249,9 @@ class PeerCertificateProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        if (plain := transport.get_extra_info("socket")) is not None:
+            # without it an answer in two parts may wait 40 ms for the first to be acknowledged
+            plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = transport.get_extra_info("ssl_object")
         self._peer = secured.getpeercert(binary_form=True) if secured else None
 
