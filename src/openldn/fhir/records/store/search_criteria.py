@@ -225,17 +225,30 @@ def _token_parts(statement: Statement, values: Sequence[Value]) -> list[str]:
     systems = [v.system for v in values if v.system and not v.code]
     parts = []
     if anywhere:
-        parts.append(_words("k.code = ANY (", statement.texts(anywhere), ")"))
+        parts.append(_among(statement, "k.code", anywhere))
     if pairs:
-        codes = statement.texts(code for code, _ in pairs)
-        both = _words(codes, ",", statement.texts(system for _, system in pairs))
-        within = _words(
-            "(k.code, k.system) IN (SELECT v.c, v.s FROM unnest(", both, ") AS v (c, s))"
-        )
-        parts.append(_words("(k.code = ANY (", codes, ") AND", within, ")"))
+        parts.append(_one_of_pairs(statement, pairs))
     if systems:
-        parts.append(_words("k.system = ANY (", statement.texts(systems), ")"))
+        parts.append(_among(statement, "k.system", systems))
     return parts
+
+
+def _among(statement: Statement, column: str, texts: Sequence[str]) -> str:
+    """One value is compared plainly: the planner then knows how few rows it selects."""
+    if len(texts) == 1:
+        return _words(column, "=", statement.text(texts[0]))
+    return _words(column, "= ANY (", statement.texts(texts), ")")
+
+
+def _one_of_pairs(statement: Statement, pairs: Sequence[tuple[str, str]]) -> str:
+    codes, systems = [code for code, _ in pairs], [system for _, system in pairs]
+    if len(set(systems)) == 1:
+        system = _among(statement, "k.system", systems[:1])
+        return _words("(", _among(statement, "k.code", codes), "AND", system, ")")
+    both = _words(statement.texts(codes), ",", statement.texts(systems))
+    rows = _words("SELECT v.c, v.s FROM unnest(", both, ") AS v (c, s)")
+    code = _among(statement, "k.code", codes)
+    return _words("(", code, "AND (k.code, k.system) IN (", rows, "))")
 
 
 def _reference(statement: Statement, values: Sequence[Value], modifier: str) -> str:
@@ -245,9 +258,9 @@ def _reference(statement: Statement, values: Sequence[Value], modifier: str) -> 
 
 
 def _uri(statement: Statement, values: Sequence[Value], modifier: str) -> str:
-    texts = statement.texts(v.text for v in values)
     if not modifier:
-        return _words("k.code = ANY (", texts, ")")
+        return _among(statement, "k.code", [v.text for v in values])
+    texts = statement.texts(v.text for v in values)
     inside = {"below": "starts_with(k.code, v)", "above": "starts_with(v, k.code)"}[modifier]
     return _words("EXISTS (SELECT 1 FROM unnest(", texts, ") AS v WHERE", inside, ")")
 
