@@ -3,14 +3,16 @@
 import asyncio
 import json
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from access.records import HOSTILE, JANSEN, MRS_JANSEN, PLAN, answers, audit_events
+from access.records import HOSTILE, MRS_JANSEN, PLAN, answers, audit_events
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -176,30 +178,20 @@ def network_file(folder: Path, port: int) -> dict[str, Any]:
 def running(folder: Path) -> Iterator[World]:
     """The portal and its node, in a loop of their own, for as long as the block lasts."""
     made: list[World] = []
-    ready, stop = threading.Event(), threading.Event()
-    problem: list[BaseException] = []
-
-    def work() -> None:
+    stop = threading.Event()
+    with ThreadPoolExecutor(1) as pool:
+        served = pool.submit(lambda: asyncio.run(_serve(folder, made, stop)))
+        while not made and not served.done():
+            time.sleep(0.01)
         try:
-            asyncio.run(_serve(folder, made, ready, stop))
-        except BaseException as error:
-            problem.append(error)
-            ready.set()
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    try:
-        assert ready.wait(30)
-        assert not problem, problem
-        yield made[0]
-    finally:
-        stop.set()
-        thread.join(30)
+            assert made, served.exception()
+            yield made[0]
+        finally:
+            stop.set()
+        served.result(30)
 
 
-async def _serve(
-    folder: Path, made: list[World], ready: threading.Event, stop: threading.Event
-) -> None:
+async def _serve(folder: Path, made: list[World], stop: threading.Event) -> None:
     pki = folder / "pki"
     create_authority(pki)
     issue_server(pki / "gp", Subject(Ura.parse(NOTHING), "Huisartsenpraktijk Het Plein"))
@@ -212,9 +204,5 @@ async def _serve(
         network.write_text(json.dumps(network_file(folder, behind)))
         port = await stack.enter_async_context(serving(app(door), "127.0.0.1", 0, None))
         made.append(World(f"http://127.0.0.1:{port}", door, node, clock, network))
-        ready.set()
         while not stop.is_set():
             await asyncio.sleep(0.02)
-
-
-__all__ = ["JANSEN", "World", "running"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
-from openldn.access.professional.readers import Library, at, codes, shown, text_of
+from openldn.access.professional.readers import Library, at, codes, text_of
 from openldn.fhir.identifiers import UZI_ROLE_SYSTEM
 from openldn.fhir.model import Resource
 from openldn.functions.audit.event import masked
@@ -37,7 +37,7 @@ def _entry(shelf: Library, event: Resource) -> Entry:
     others = [a for a in agents if a.get("requestor") is not True]
     return Entry(
         id=text_of(event.get("id")),
-        when=shown(shelf, event.get("recorded")),
+        when=shelf.words.date(text_of(event.get("recorded")), seconds=True),
         kind=next((c for t in at(event, "meta.tag") for c in codes(t)), ""),
         outcome=text_of(event.get("outcome")),
         reason=masked(text_of(event.get("outcomeDesc"))),

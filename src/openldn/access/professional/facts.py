@@ -95,9 +95,14 @@ NEGATIONS = frozenset(
 )
 
 
-def chapters(shelf: Library, resources: Sequence[Resource]) -> tuple[Chapter, ...]:
-    """Every section in order, with its facts; what explains another fact has no row of its own."""
-    used = _referred(resources)
+def chapters(
+    shelf: Library, resources: Sequence[Resource], *, complete: bool = True
+) -> tuple[Chapter, ...]:
+    """Every section in order, with its facts; what explains another fact has no row of its own.
+
+    Until the answer is complete, the fact that something explains may still be on its way.
+    """
+    used = _referred(resources) if complete else {key_of(r) for r in resources}
     rows: dict[str, list[Fact]] = {}
     for resource in resources:
         section = section_of(resource)

@@ -62,7 +62,8 @@ def summary(question: Question, words: Words, today: date) -> Summary:
     patients = [r for r in received if r.get("resourceType") == "Patient"]
     rows = [r for r in received if r not in notices] + contact_persons(patients)
     shelf = library(words, rows)
-    parts = tuple(_part(question, chapter) for chapter in chapters(shelf, rows))
+    every = chapters(shelf, rows, complete=question.finished is not None)
+    parts = tuple(_part(question, chapter) for chapter in every)
     return Summary(
         question,
         identity(shelf, received, question.bsn, today),

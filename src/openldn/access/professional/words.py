@@ -34,10 +34,10 @@ class Words:
         """The text of `key`, or `otherwise` where the catalog has none: for codes that come in."""
         return self.texts.get(key, otherwise)
 
-    def date(self, text: str) -> str:
+    def date(self, text: str, *, seconds: bool = False) -> str:
         """A FHIR date, dateTime or instant as people write it; anything else unchanged."""
         if _MOMENT.fullmatch(text):
-            return self._parsed_moment(text)
+            return self._parsed_moment(text, seconds=seconds)
         found = _DATE.fullmatch(text)
         if found is None:
             return text
@@ -51,10 +51,11 @@ class Words:
         name = self.texts[f"month.{int(month)}"]
         return f"{int(day)} {name} {year}" if day else f"{name} {year}"
 
-    def _parsed_moment(self, text: str) -> str:
+    def _parsed_moment(self, text: str, *, seconds: bool) -> str:
         try:
             moment = datetime.fromisoformat(text)
-            return self.moment(moment if moment.tzinfo else moment.replace(tzinfo=_HOME))
+            moment = moment if moment.tzinfo else moment.replace(tzinfo=_HOME)
+            return self.moment(moment, seconds=seconds)
         except (ValueError, OverflowError):
             return text
 
