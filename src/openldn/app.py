@@ -21,6 +21,8 @@ from openldn.base.sql import open_pool
 from openldn.fhir.http import application, respond_json
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing import api as addressing_api
+from openldn.node.parts import node_routes, open_node
+from openldn.node.settings import NodeSettings
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,14 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[Served]:
 
 
 @asynccontextmanager
+async def node(settings: NodeSettings) -> AsyncIterator[Served]:
+    """One organization's node."""
+    async with open_node(settings, utc_now, new_uuid) as parts:
+        app = application([HEALTH, *node_routes(parts)], role="node", new_id=new_uuid)
+        yield Served(app, settings.host, settings.port, server_context(settings.identity))
+
+
+@asynccontextmanager
 async def portal(settings: PortalSettings) -> AsyncIterator[Served]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
     app = professional.app(professional_portal(settings, utc_now, new_uuid))
@@ -87,6 +97,7 @@ async def portal(settings: PortalSettings) -> AsyncIterator[Served]:
 
 
 ROLES = {
+    "node": Role(NodeSettings, node),
     "addressing": Role(AddressingSettings, addressing),
     "portal": Role(PortalSettings, portal),
 }

@@ -4,8 +4,8 @@ import asyncio
 import errno
 import socket
 import ssl
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -269,7 +269,16 @@ def peer_certificate(scope: Mapping[str, Any]) -> bytes | None:
     return certificate if isinstance(certificate, bytes) else None
 
 
-def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> uvicorn.Server:
+class Server(uvicorn.Server):
+    """A server that leaves signals to who runs it: set `should_exit` to end it."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Nothing: several servers may run in one process, and none owns its signals."""
+        yield
+
+
+def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> Server:
     """A server for one ASGI application; `context` None serves plain HTTP."""
     config = uvicorn.Config(
         app,
@@ -288,7 +297,7 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> uv
     )
     config.load()
     config.ssl = context
-    return uvicorn.Server(config)
+    return Server(config)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -158,7 +158,7 @@ def running(place: Cluster) -> bool:
 
 def ready(place: Cluster) -> bool:
     """Whether the server answers."""
-    command = [str(place.bin / "pg_isready"), "-q", "-h", str(place.socket), "-d", "postgres"]
+    command = [str(place.bin / "pg_isready"), "-q", "-h", str(place.socket), "-U", "openldn"]
     return subprocess.run(command, check=False, timeout=10).returncode == 0
 
 

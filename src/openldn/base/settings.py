@@ -41,9 +41,15 @@ def load(path: Path, kind: type[S], environ: Mapping[str, str]) -> S:
 def check(data: Mapping[str, object], kind: type[S], origin: str) -> S:
     """`data` as settings of this kind; raises LdnError(invalid) that names the key."""
     try:
-        return msgspec.convert(data, kind, strict=False)
+        return msgspec.convert(data, kind, strict=False, dec_hook=_path)
     except msgspec.ValidationError as error:
         raise LdnError(Issue.INVALID, f"settings in {origin}: {error}") from error
+
+
+def _path(kind: type[object], value: object) -> object:
+    if kind is Path and isinstance(value, str) and value:
+        return Path(value)
+    raise ValueError(f"expected {'a path' if kind is Path else kind.__name__}")
 
 
 def _overridden(data: dict[str, object], environ: Mapping[str, str]) -> dict[str, object]:

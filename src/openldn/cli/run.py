@@ -1,5 +1,7 @@
 """openldn run: one role in this process, as in production."""
 
+import asyncio
+import signal
 import sys
 import time
 from pathlib import Path
@@ -11,7 +13,7 @@ import uvloop
 from openldn import app
 from openldn.base import log
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import listen, server
+from openldn.base.http import Server, listen, server
 from openldn.base.settings import environment, load
 
 
@@ -36,5 +38,11 @@ async def _serve(role: str, settings: Path, began: float) -> None:
         running = server(served.app, served.host, served.port, served.context)
         took = round((time.monotonic() - began) * 1000)
         log.emit("started", role=role, port=served.port, milliseconds=took)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, _end, running)
         await running.serve(sockets=[entrance])
     log.emit("stopped", role=role)
+
+
+def _end(running: Server) -> None:
+    running.should_exit = True

@@ -18,7 +18,7 @@ from openldn.trust.certificates.issue import (
 )
 
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
-Values = Mapping[str, str | int]
+Values = Mapping[str, str | int | bool]
 
 
 def certify(plan: Plan, clock: Clock) -> None:
@@ -102,6 +102,8 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "signing_certificate": str(folder / "signing.pem"),
         "signing_key": str(folder / "signing.key"),
         "addressing": f"{plan.origin('addressing')}/fhir/R4",
+        "addressing_ura": OPERATOR.ura,
+        "insecure_presumed_consent": True,
     }
 
 

@@ -1,5 +1,7 @@
 """What `openldn up` tells the person who typed it."""
 
+import sys
+
 from rich.console import Console
 from rich.table import Table
 
@@ -26,7 +28,7 @@ class Screen:
         """Where everything is."""
         table = Table(box=None, pad_edge=False, header_style="bold", title_justify="left")
         for column in ("care provider", "infrastructure", "URA", "address"):
-            table.add_column(column, overflow="fold")
+            table.add_column(column, no_wrap=True)
         for member in plan.members:
             row = (member.name, member.infrastructure, member.ura, plan.origin(member.key))
             table.add_row(*row)
@@ -39,5 +41,5 @@ class Screen:
 
 
 def screen() -> Screen:
-    """The screen on standard output."""
-    return Screen(Console(soft_wrap=True))
+    """The screen on standard output; where that is a file, wide enough for every address."""
+    return Screen(Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120))
