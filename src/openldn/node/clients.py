@@ -6,7 +6,7 @@ from openldn.base.http import HttpClient, Identity, client_context
 from openldn.fhir.identifiers import Ura
 from openldn.trust.certificates import check_peer
 
-AT_ONCE = 8  # connections to one holder; more handshakes would cost more than they save
+AT_ONCE = 8
 LARGEST = 32 * 1024 * 1024  # bytes of one answer
 
 

@@ -1,0 +1,190 @@
+"""A directory and a few nodes in one process, over real TLS, for the tests of the node."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from conftest import Databases
+
+from openldn.base.errors import LdnError
+from openldn.base.http import HttpClient, Identity, Reply, client_context, server_context, serving
+from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.sql import open_pool
+from openldn.exchanges.bgz import BGZ
+from openldn.fhir.codec import parse
+from openldn.fhir.http import application
+from openldn.fhir.identifiers import Ura
+from openldn.fhir.model import FhirVersion, Resource
+from openldn.fhir.records.model import Place
+from openldn.fhir.records.store import Records
+from openldn.functions.addressing import api as addressing
+from openldn.functions.audit.model import AuditFilter
+from openldn.node.parts import NodeParts, node_routes, open_node
+from openldn.node.settings import NodeSettings
+from openldn.trust.certificates.issue import (
+    Subject,
+    Term,
+    create_authority,
+    issue_server,
+    issue_signing,
+)
+
+HOSPITAL, CLINIC, OPERATOR = Ura("90000001"), Ura("90000002"), Ura("90000099")
+NAMES = {
+    "hospital": (HOSPITAL, "Ziekenhuis De Brug"),
+    "clinic": (CLINIC, "Kliniek Het Veer"),
+    "addressing": (OPERATOR, "Adressering LDN"),
+}
+JANSEN, NOBODY = "999911120", "999900006"
+NURSE = {"uzi": "900012345", "role": "30.000", "name": "V. Pleeg"}
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def make_pki(folder: Path) -> None:
+    """The test authority and the certificates of all parties."""
+    create_authority(folder, utc_now)
+    for key, (ura, name) in NAMES.items():
+        subject = Subject(ura, name, agb="06990001")
+        issue_server(folder / key, subject, Term(utc_now))
+        issue_signing(folder / key, subject, Term(utc_now))
+
+
+@dataclass
+class Node:
+    """A running node as the tests see it."""
+
+    key: str
+    parts: NodeParts
+    identity: Identity
+
+    @property
+    def url(self) -> str:
+        return self.parts.settings.public
+
+    async def events(self, correlation: str, code: str = "") -> list[Resource]:
+        """The evidence of one question at this node, newest first."""
+        found = await self.parts.audit.find(
+            AuditFilter(correlation=correlation, code=code, count=1000)
+        )
+        return [parse(body) for body in found.events]
+
+    async def keep(self, *resources: Resource) -> None:
+        """Put these in the node's own records (STU3)."""
+        place = Place(str(self.parts.settings.holder), FhirVersion.STU3)
+        await self.parts.records.load(place, resources)
+
+
+@dataclass
+class Network:
+    """The running parties."""
+
+    pki: Path
+    stack: AsyncExitStack
+    databases: Databases
+    addressing: str = ""
+    nodes: dict[str, Node] = field(default_factory=dict)
+
+    def identity(self, key: str) -> Identity:
+        folder = self.pki / key
+        return Identity(folder / "server.pem", folder / "server.key", self.pki / "ca.pem")
+
+    def client(self, key: str) -> HttpClient:
+        """A client that shows the certificate of this party."""
+        client = HttpClient(client_context(self.identity(key)))
+        self.stack.push_async_callback(client.close)
+        return client
+
+    async def directory(self) -> None:
+        pool = await open_pool(await self.databases.fresh())
+        self.stack.push_async_callback(pool.close)
+        records = Records(pool, utc_now, new_uuid)
+        await records.prepare()
+        port = free_port()
+        public = f"https://127.0.0.1:{port}/fhir/R4"
+        app = application(
+            addressing.routes(records, utc_now, public, "/fhir/R4"), role="test", new_id=new_uuid
+        )
+        context = server_context(self.identity("addressing"))
+        await self.stack.enter_async_context(serving(app, "127.0.0.1", port, context))
+        self.addressing = public
+
+    def settings(self, key: str, dsn: str, **more: Any) -> NodeSettings:
+        ura, name = NAMES[key]
+        identity, folder, port = self.identity(key), self.pki / key, free_port()
+        values: dict[str, Any] = {
+            "key": key,
+            "name": name,
+            "ura": str(ura),
+            "port": port,
+            "public": f"https://127.0.0.1:{port}",
+            "dsn": dsn,
+            "certificate": identity.certificate,
+            "key_file": identity.key,
+            "ca": identity.ca,
+            "signing_certificate": folder / "signing.pem",
+            "signing_key": folder / "signing.key",
+            "addressing": self.addressing,
+            "insecure_presumed_consent": True,
+        }
+        return NodeSettings(**{**values, **more})
+
+    async def node(self, key: str, **more: Any) -> Node:
+        """Start a node and wait until the directory shows it."""
+        settings = self.settings(key, await self.databases.fresh(), **more)
+        parts = await self.stack.enter_async_context(open_node(settings, utc_now, new_uuid))
+        app = application(node_routes(parts), role="test", new_id=new_uuid)
+        identity = self.identity(key)
+        running = serving(app, "127.0.0.1", settings.port, server_context(identity))
+        await self.stack.enter_async_context(running)
+        async with asyncio.timeout(10):
+            while not await _published(parts):
+                await asyncio.sleep(0.02)
+                parts.directory.forget()
+        self.nodes[key] = Node(key, parts, identity)
+        return self.nodes[key]
+
+
+@asynccontextmanager
+async def small_network(databases: Databases, pki: Path) -> AsyncIterator[Network]:
+    """A directory; nodes are added with `node`."""
+    async with AsyncExitStack() as stack:
+        network = Network(pki, stack, databases)
+        await network.directory()
+        yield network
+
+
+async def _published(parts: NodeParts) -> bool:
+    try:
+        endpoint = await parts.directory.endpoint(parts.settings.holder, BGZ.payload)
+    except LdnError:
+        return False
+    return bool(endpoint.authorization_server)
+
+
+def body_of(holder: Ura = HOSPITAL, bsn: str = JANSEN, **more: Any) -> dict[str, Any]:
+    """What an application sends to ask for the BgZ."""
+    body = {"bsn": bsn, "holder": str(holder), "purpose": "TREAT", "practitioner": NURSE}
+    return {**body, **more}
+
+
+async def ask(
+    client: HttpClient, node: Node, body: object, *, accept: str = "application/fhir+json"
+) -> Reply:
+    """Ask through the node's API."""
+    return await client.send(
+        "POST",
+        f"{node.url}/api/exchanges/bgz/$ask",
+        headers={"content-type": "application/json", "accept": accept},
+        body=msgspec.json.encode(body),
+        deadline=30,
+    )
