@@ -38,6 +38,7 @@ class DirectoryClient:
     deadline: float = 5.0  # seconds for one call
     fresh: float = 10.0  # seconds an answer is used without asking again
     stale: float = 60.0  # seconds an address is used while the directory is away
+    page: int = 200  # entries asked at once
     _parties: Remembered[list[Resource]] = field(init=False, repr=False)
     _addresses: Remembered[list[Resource]] = field(init=False, repr=False)
 
@@ -49,7 +50,7 @@ class DirectoryClient:
         """Every care provider, active or not, by name; raises LdnError when it cannot be asked."""
 
         async def ask() -> list[Resource]:
-            return await self._search("Organization", [("_count", "200")])
+            return await self._search("Organization", [])
 
         found = await self._addresses.get("organizations", ask)
         known = [o for o in map(organization_of, found) if o is not None]
@@ -99,7 +100,7 @@ class DirectoryClient:
 
         async def endpoints() -> list[Resource]:
             reference = f"Organization/{active[0]['id']}"
-            return await self._search("Endpoint", [("organization", reference), ("_count", "200")])
+            return await self._search("Endpoint", [("organization", reference)])
 
         found = await self._addresses.get(f"endpoints {holder}", endpoints)
         chosen = endpoint_for(holder, payload, found, self.clock())
@@ -119,7 +120,7 @@ class DirectoryClient:
             await self._put(resource)
         kept = {(r["resourceType"], r["id"]) for r in wanted}
         reference = f"Organization/{organization_id(organization.ura)}"
-        own = await self._search("Endpoint", [("organization", reference), ("_count", "200")])
+        own = await self._search("Endpoint", [("organization", reference)])
         for resource in own:
             if ("Endpoint", resource["id"]) not in kept and resource.get("status") != "off":
                 await self._put({**resource, "status": "off"})
@@ -144,7 +145,8 @@ class DirectoryClient:
         return await self._search("Organization", [("identifier", f"{URA_SYSTEM}|{ura}")])
 
     async def _search(self, type_: str, pairs: list[tuple[str, str]]) -> list[Resource]:
-        url, found = f"{self.base}/{type_}?{urlencode(pairs)}", []
+        query = urlencode([*pairs, ("_count", str(self.page))])
+        url, found = f"{self.base}/{type_}?{query}", []
         for _ in range(_PAGES):
             page = _resource(await self._call("GET", url, _JSON))
             found += [r for r in _matches(page) if r.get("resourceType") == type_]
