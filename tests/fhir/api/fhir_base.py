@@ -70,7 +70,7 @@ class Base:
         return Reply(reply.status, reply.headers, reply.body)
 
     async def get(self, path: str, **headers: str) -> Reply:
-        return await self.send("GET", path, **headers)
+        return await self.send("GET", path, None, **headers)
 
     async def put(self, resource: Resource, **headers: str) -> Reply:
         path = f"{resource['resourceType']}/{resource['id']}"

@@ -15,7 +15,7 @@ PT = patient()
 P = dump(PT)
 
 # (method, path, body, headers) -> (status, what the message says)
-BAD = (
+BAD: tuple[tuple[str, str, bytes | None, dict[str, str], int, str], ...] = (
     ("GET", "Nonsense", None, {}, 404, "resource type"),
     ("GET", "Nonsense/1", None, {}, 404, "resource type"),
     ("GET", "patient/1", None, {}, 404, "resource type"),

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.api.batch import process
 from openldn.fhir.api.capabilities import capabilities
+from openldn.fhir.api.confine import not_found
 from openldn.fhir.api.history import of_all, of_instance, of_type
 from openldn.fhir.api.model import ABSTRACT, Action, Api, Call
 from openldn.fhir.api.operations import operate
@@ -56,6 +57,7 @@ _FIELDS = {  # place in the address and what stands there -> field of Call
     (2, "T"): "inner",
 }
 _WRITES = {create, update, update_matching, delete, delete_matching, process}
+_ABSENT = {Issue.NOT_FOUND, Issue.DELETED}
 _WORDS = frozenset({"metadata", "_history", "_search"})
 
 
@@ -86,7 +88,12 @@ class _Base:
         patient = "" if action is capabilities else await self.api.confine(request)
         if patient and action in _WRITES:
             raise LdnError(Issue.FORBIDDEN, "this token gives the right to read, not to write")
-        return await action(self._call(request, parts, shape, patient))
+        try:
+            return await action(self._call(request, parts, shape, patient))
+        except LdnError as error:
+            if patient and error.issue in _ABSENT:
+                raise not_found() from error  # the same word for what is not there and not theirs
+            raise
 
     def _taken_apart(self, rest: str) -> tuple[list[str], tuple[str, ...]]:
         parts = rest.split("/", 6) if rest else []
