@@ -24,7 +24,13 @@ async def open_pool(dsn: str, *, size: int = 8, minimum: int = 1) -> Pool:
     """A pool of connections to the database at `dsn`; raises LdnError(transient) if it is away."""
     with _told():
         pool = await asyncpg.create_pool(
-            dsn, min_size=minimum, max_size=size, command_timeout=30, timeout=10
+            dsn,
+            min_size=minimum,
+            max_size=size,
+            command_timeout=30,
+            timeout=10,
+            # A search for a common code and one for a rare code need different plans.
+            server_settings={"plan_cache_mode": "force_custom_plan"},
         )
     assert pool is not None  # noqa: S101  (create_pool is typed for the un-awaited case too)
     return pool
