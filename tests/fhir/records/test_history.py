@@ -110,6 +110,7 @@ def test_what_never_was_has_no_history(dsn: str) -> None:
         for id in ("nobody", "a b", "nul\0"):
             error = await refused(records.history(R4, "Patient", id))
             assert error.issue == Issue.NOT_FOUND
+        assert (await refused(records.history(R4, "Pat\0"))).issue == Issue.NOT_FOUND
         assert (await records.history(R4, "Patient")).matches == ()
 
     with_records(dsn, story)

@@ -299,6 +299,7 @@ def test_a_condition_without_parameters_is_refused(dsn: str) -> None:
         Change("update", "Patient", "x" * 65, patient()),
         Change("update", "Patient", "", patient()),
         Change("delete", "Patient"),
+        Change("delete", "Pat\0", "p-1"),
         Change("create", "Patient", resource={}),
     ],
 )

@@ -210,6 +210,17 @@ def test_a_conditional_reference_without_a_match_is_refused(dsn: str) -> None:
     with_records(dsn, story)
 
 
+@pytest.mark.parametrize(
+    "condition", ["Foo?identifier=1", "Patient?foo=1", "Patient?_count=1", "Patient?birthdate=soon"]
+)
+def test_a_conditional_reference_that_cannot_be_asked_is_refused(dsn: str, condition: str) -> None:
+    async def story(records: Records) -> None:
+        error = await refused(records.write(R4, [create(observation(condition))]))
+        assert error.issue in (Issue.INVALID, Issue.NOT_FOUND)
+
+    with_records(dsn, story)
+
+
 def test_a_conditional_reference_may_mean_an_entry_of_the_same_transaction(dsn: str) -> None:
     async def story(records: Records) -> None:
         tall = {"identifier": [{"system": MRN, "value": "o-1"}]}

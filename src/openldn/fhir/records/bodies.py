@@ -9,13 +9,13 @@ import msgspec
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import instant
+from openldn.fhir.codec import dump
 from openldn.fhir.model import Resource
 
 MAX_BODY = 32 * 1024 * 1024  # bytes of one stored resource
 
 _OURS = frozenset({"versionId", "lastUpdated"})
 _ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 _in_order = msgspec.json.Encoder(decimal_format="number", order="deterministic").encode
 _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 
@@ -23,6 +23,11 @@ _decode = msgspec.json.Decoder(float_hook=Decimal).decode
 def is_id(text: object) -> bool:
     """Whether this is a FHIR id (hl7.org/fhir/R4/datatypes.html#id)."""
     return isinstance(text, str) and _ID.fullmatch(text) is not None
+
+
+def is_type(text: object) -> bool:
+    """Whether this can be the name of a resource type."""
+    return isinstance(text, str) and text.isascii() and text.isalpha() and len(text) <= 64
 
 
 def stamped(resource: Resource, id: str, version: int, updated: datetime) -> Resource:
@@ -39,7 +44,7 @@ def stamped(resource: Resource, id: str, version: int, updated: datetime) -> Res
 
 def dumped(resource: Resource) -> bytes:
     """The bytes of a stamped resource; raises LdnError(too-long) above MAX_BODY."""
-    body = _encode(resource)
+    body = dump(resource)
     if len(body) > MAX_BODY:
         text = (
             f"this resource is larger than {MAX_BODY >> 20} MiB; split it or leave out attachments"

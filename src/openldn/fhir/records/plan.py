@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId
 from openldn.fhir.model import Resource
-from openldn.fhir.records.bodies import is_id
+from openldn.fhir.records.bodies import is_id, is_type
 from openldn.fhir.records.model import Change, Record
 from openldn.fhir.records.references import base_of
 from openldn.fhir.search.model import Query
@@ -45,8 +45,9 @@ def check(changes: Sequence[Change]) -> None:
     """Raises LdnError(invalid) for a change that can never be carried out."""
     for number, change in enumerate(changes):
         where = f"Bundle.entry[{number}]" if len(changes) > 1 else change.type
-        if change.method not in _METHODS:
-            raise LdnError(Issue.INVALID, "this method does not write", where=where)
+        if change.method not in _METHODS or not is_type(change.type):
+            text = "only create, update and delete of a resource type can be written"
+            raise LdnError(Issue.INVALID, text, where=where)
         if change.method != "delete":
             _check_resource(change, change.resource, where)
         if change.id and not is_id(change.id):

@@ -11,7 +11,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Pool, connection, migrate, transaction
 from openldn.fhir.model import Resource
-from openldn.fhir.records.bodies import is_id
+from openldn.fhir.records.bodies import is_id, is_type
 from openldn.fhir.records.model import Change, Found, Place, Record, Written
 from openldn.fhir.records.store.history import Wanted, history
 from openldn.fhir.records.store.loading import load, upsert
@@ -42,7 +42,7 @@ class Records:
 
     async def read(self, place: Place, type: str, id: str) -> Record:
         """The resource as it stands now; raises LdnError(not-found), or deleted (410)."""
-        if is_id(id) and type.isalpha():
+        if is_id(id) and is_type(type):
             async with connection(self.pool) as db:
                 row = await db.fetchrow(
                     """SELECT version, updated, body FROM record
@@ -58,7 +58,7 @@ class Records:
 
     async def vread(self, place: Place, type: str, id: str, version: int) -> Record:
         """One version of a resource; raises LdnError(not-found), or deleted (410)."""
-        if is_id(id) and type.isalpha() and 0 < version < 2**31:
+        if is_id(id) and is_type(type) and 0 < version < 2**31:
             async with connection(self.pool) as db:
                 row = await db.fetchrow(
                     """SELECT updated, body FROM record

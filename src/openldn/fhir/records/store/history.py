@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import Connection, Row
-from openldn.fhir.records.bodies import is_id
+from openldn.fhir.records.bodies import is_id, is_type
 from openldn.fhir.records.model import Found, Place, Record
 
 LARGEST_PAGE = 1000
@@ -31,7 +31,7 @@ async def history(db: Connection, place: Place, wanted: Wanted) -> Found:
 
     Raises LdnError: invalid for a cursor that is not ours, not-found when this id never was.
     """
-    if wanted.id and not is_id(wanted.id):
+    if (wanted.id and not is_id(wanted.id)) or (wanted.type and not is_type(wanted.type)):
         raise _unknown(wanted)
     count = max(1, min(wanted.count, LARGEST_PAGE))
     bounds = (wanted.since or _NEVER, *_after(wanted.page), count + 1)
@@ -89,8 +89,8 @@ _OF_ALL = """
 
 
 def _unknown(wanted: Wanted) -> LdnError:
-    text = f"no {wanted.type} with this id; check the id"
-    return LdnError(Issue.NOT_FOUND, text)
+    what = wanted.type if is_type(wanted.type) else "resource"
+    return LdnError(Issue.NOT_FOUND, f"no {what} with this id; check the id")
 
 
 def _cursor(last: Record) -> str:
@@ -105,7 +105,7 @@ def _after(page: str) -> tuple[datetime, str, str, int]:
         text = urlsafe_b64decode(page + "=" * (-len(page) % 4)).decode("ascii")
         updated, type, id, version = text.split("|")
         moment, number = datetime.fromisoformat(updated), int(version)
-        if not (type.isalpha() and is_id(id) and moment.tzinfo and 0 < number < 2**31):
+        if not (is_type(type) and is_id(id) and moment.tzinfo and 0 < number < 2**31):
             raise ValueError
         return moment, type, id, number
     except ValueError as error:

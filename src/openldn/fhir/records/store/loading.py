@@ -7,7 +7,7 @@ from datetime import datetime
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import Connection
 from openldn.fhir.model import Resource
-from openldn.fhir.records.bodies import is_id
+from openldn.fhir.records.bodies import is_id, is_type
 from openldn.fhir.records.model import Place
 from openldn.fhir.records.plan import Key
 from openldn.fhir.records.store.rows import lock
@@ -86,7 +86,7 @@ async def _each(resources: Resources) -> AsyncIterator[Resource]:
 
 def _key(resource: Resource) -> Key:
     type, id = resource.get("resourceType"), resource.get("id")
-    if not isinstance(type, str) or not type.isalpha() or not is_id(id):
+    if not is_type(type) or not is_id(id):
         text = "a resource to load needs its resourceType and an id; give it an id"
         raise LdnError(Issue.INVALID, text, where=type if isinstance(type, str) else "")
-    return type, str(id)
+    return str(type), str(id)

@@ -25,7 +25,7 @@ class Growth:
         if self.written >= self.due:
             while self.due <= self.written:
                 self.due *= _GROWTH
-            with suppress(LdnError):
+            with suppress(LdnError, TimeoutError):
                 async with connection(pool) as db:
                     await db.execute(
                         """ANALYZE record, record_version, record_token, record_date,

@@ -1,5 +1,6 @@
 """Carrying out changes inside one SQL transaction: all or none."""
 
+import asyncio
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -19,6 +20,8 @@ from openldn.fhir.records.store.search import search
 from openldn.fhir.search.keys import keys_of
 from openldn.fhir.search.model import Query
 from openldn.fhir.search.parse import parse_query
+
+_BREATH = 32  # resources between two moments in which other requests may go on
 
 
 @dataclass(frozen=True)
@@ -170,7 +173,9 @@ async def put(
     """Store these resources; one that says what already stands there keeps its version."""
     done: dict[Key, Written] = {}
     news: list[tuple[Fresh, Keys]] = []
-    for p in puts:
+    for number, p in enumerate(puts):
+        if number % _BREATH == 0:
+            await asyncio.sleep(0)
         if (same := _unchanged(p)) is not None:
             done[p.key] = Written(200, same)
             continue
