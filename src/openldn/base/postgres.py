@@ -26,6 +26,8 @@ _OPTIONS = {
     "wal_compression": "on",
     "max_wal_size": "1GB",
     "wal_level": "minimal",
+    "max_logical_replication_workers": "0",
+    "io_method": "sync",
     "max_wal_senders": "0",
     "jit": "off",
     "log_statement": "none",
