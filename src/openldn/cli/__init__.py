@@ -12,6 +12,7 @@ from openldn.base.errors import LdnError
 # Each names a module here and the function in it, whose docstring is the help text.
 COMMANDS = (
     "ask",
+    "audit",
     "doctor",
     "pki",
     "run",

@@ -1,0 +1,161 @@
+"""`openldn audit`: the events of a node through its own door, masked where people look."""
+
+import asyncio
+import json
+from dataclasses import replace
+
+import pytest
+from functions.audit_cases import JANSEN, PIETERSEN, SERVED_JANSEN, log_of
+from functions.wire_cases import CLINIC, HOSPITAL, pki, served
+from typer.testing import CliRunner
+
+from openldn.base.errors import LdnError
+from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.sql import connection
+from openldn.cli import build
+from openldn.functions.audit.api import routes
+
+
+@pytest.fixture(scope="module")
+def certificates(tmp_path_factory):
+    return pki(tmp_path_factory.mktemp("pki"))
+
+
+def network_file(folder, origin: str) -> None:
+    """The network as `openldn up` writes it: a hospital, and a clinic at the hospital's address."""
+    nodes = [
+        {
+            "key": key,
+            "name": f"Zorgaanbieder {ura}",
+            "ura": str(ura),
+            "infrastructure": "direct",
+            "api": f"{origin}/api",
+            "fhir": {},
+            "certificate": str(folder / str(ura) / "server.pem"),
+            "key_file": str(folder / str(ura) / "server.key"),
+        }
+        for key, ura in (("hospital", HOSPITAL), ("clinic", CLINIC))
+    ]
+    content = {"version": 1, "nodes": nodes, "trust": {"ca": str(folder / "ca.pem")}}
+    (folder / "network.json").write_text(json.dumps(content))
+
+
+def asked(databases, folder, *arguments: str, accesses=(SERVED_JANSEN,), harm: str = "", typed=""):
+    """What the command says about a hospital's log with these accesses."""
+
+    async def run():
+        async with databases.pool() as pool:
+            log = replace(log_of(pool), new_id=new_uuid)
+            log.clock = utc_now
+            await log.prepare()
+            await log.record(accesses)
+            if harm:
+                async with connection(pool) as db:
+                    await db.execute("ALTER TABLE audit_event DISABLE TRIGGER ALL")
+                    await db.execute(harm)
+            async with served(folder, routes(log), HOSPITAL) as origin:
+                network_file(folder, origin)
+                command = ["audit", "--network", str(folder), *arguments]
+                app = build(("audit", "pki"))
+                return await asyncio.to_thread(CliRunner().invoke, app, command, input=typed)
+
+    return asyncio.run(run())
+
+
+def test_events_are_a_table_without_any_bsn(databases, certificates) -> None:
+    shown = asked(databases, certificates, "--node", "hospital")
+
+    assert shown.exit_code == 0
+    assert "data-served" in shown.output
+    assert "UZI 000095254 URA 00000002" in shown.output
+    assert "•••••006" in shown.output
+    assert "AllergyIntolerance" in shown.output
+    assert JANSEN.value not in shown.output
+
+
+def test_events_are_evidence_as_json(databases, certificates) -> None:
+    shown = asked(databases, certificates, "--node", "hospital", "--format", "json")
+
+    found = json.loads(shown.stdout.splitlines()[-1])  # before it: the log of the node
+    assert found["type"] == "collection"
+    assert [e["resource"]["resourceType"] for e in found["entry"]] == ["AuditEvent"]
+
+
+def test_only_the_patient_asked_for_is_shown_and_read_from_input(databases, certificates) -> None:
+    both = (SERVED_JANSEN, replace(SERVED_JANSEN, patient=PIETERSEN))
+
+    shown = asked(
+        databases,
+        certificates,
+        "--node",
+        "hospital",
+        "--bsn",
+        "-",
+        accesses=both,
+        typed=f"{PIETERSEN.value}\n",
+    )
+
+    assert "•••••120" in shown.output
+    assert "•••••006" not in shown.output
+
+
+def test_pages_are_followed_up_to_the_limit(databases, certificates) -> None:
+    many = tuple(replace(SERVED_JANSEN, query=f"GET x?n={n}") for n in range(5))
+
+    shown = asked(
+        databases,
+        certificates,
+        *("--node", "hospital", "--code", "data-served", "--limit", "3"),
+        accesses=many,
+    )
+
+    assert "3 events" in shown.output
+
+
+def test_a_request_id_finds_its_events_whenever_they_were(databases, certificates) -> None:
+    shown = asked(
+        databases, certificates, "--node", "hospital", "--correlation", SERVED_JANSEN.correlation
+    )
+
+    assert SERVED_JANSEN.correlation in shown.output.replace("\n", "")
+
+
+def test_a_whole_log_is_told_to_be_whole(databases, certificates) -> None:
+    shown = asked(databases, certificates, "--node", "hospital", "--verify")
+
+    assert "whole: 1 events of Zorgaanbieder 00000001" in shown.output
+
+
+def test_a_log_that_was_tampered_with_fails_the_command(databases, certificates) -> None:
+    harm = "UPDATE audit_event SET outcome = '8'"
+
+    shown = asked(databases, certificates, "--node", "hospital", "--verify", harm=harm)
+
+    assert shown.exit_code != 0
+    assert isinstance(shown.exception, LdnError)
+    assert "NOT whole: event 1" in shown.exception.message
+
+
+WRONG = [
+    (("--node", "nobody"), "there are: hospital, clinic"),
+    (("--node", "hospital", "--bsn", "123456789"), "check digit"),
+    (("--node", "hospital", "--since", "yesterday"), "date: ge2027-03-01"),
+    (("--node", "clinic"), "another organization answers"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "text"), WRONG)
+def test_a_wrong_question_says_what_to_do(databases, certificates, arguments, text: str) -> None:
+    shown = asked(databases, certificates, *arguments)
+
+    assert isinstance(shown.exception, LdnError)
+    assert text in shown.exception.message
+
+
+def test_without_a_network_the_command_says_so(tmp_path) -> None:
+    command = ["audit", "--network", str(tmp_path), "--node", "hospital"]
+
+    shown = CliRunner().invoke(build(("audit", "pki")), command)
+
+    assert isinstance(shown.exception, LdnError)
+    assert "no network" in shown.exception.message
