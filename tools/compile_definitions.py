@@ -1,7 +1,7 @@
 """Compile HL7's official structure definitions into the files `openldn.fhir.definitions` ships.
 
-    python tools/definition_sources.py DIR
-    python tools/compile_definitions.py --sources DIR
+python tools/definition_sources.py DIR
+python tools/compile_definitions.py --sources DIR
 """
 
 import argparse

@@ -30,7 +30,7 @@ class Prop:
 
     name: str
     base: str  # the name without the underscore of a side object
-    element: str  # as the definition names it: `value[x]` for `valueString`
+    element: str  # as FHIRPath names it: `value` for `valueString`
     kind: Kind
     many: bool
     rank: int  # place in the order of the definition; the same for all keys of a choice
@@ -132,7 +132,7 @@ class Tables:
         return Prop(
             name=name,
             base=name,
-            element=element.name + ("[x]" if element.choice else ""),
+            element=element.name,
             kind=what,
             many=element.many,
             rank=rank,

@@ -27,6 +27,8 @@ _UNSOUND = "expected a div of XHTML without scripts or outside content"
 def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
     """The resource in an XML document; raises LdnError as `codec.decode` says."""
     require_size(body, limits)
+    if b"\0" in body:  # UTF-16, which expat would take by its mark
+        raise LdnError(Issue.INVALID, "the body is not XML in UTF-8; send it as UTF-8")
     if b"\r" in body:  # as XML itself would
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     reader = _Reader(body, tables, limits, careful=False)
