@@ -72,10 +72,13 @@ STU3_CORRECTIONS = {
 # Parameters of the Dutch information standards: types, name, kind, expression after the type,
 # targets. Sources: SearchParameters of nictiz.fhir.nl.stu3.zib2017 2.2.20 and of
 # nictiz.fhir.nl.r4.medicationprocess9 2.0.0-rc.7; medicationtreatment, requestdate and Flag.status
-# are asked in the Nictiz TestScripts without a published definition.
+# and Flag.category are asked in the Nictiz TestScripts without a published definition.
 _MA, _TA, _MGB, _MTD = (
     f"Medication{x}" for x in ("Request", "Dispense", "Statement", "Administration")
 )
+
+
+_REASONS = ("Condition", "Observation", "DiagnosticReport")
 
 
 def _extension(name: str) -> str:
@@ -126,13 +129,13 @@ DUTCH: dict[str, tuple[Dutch, ...]] = {
         ),
         ((_MA, _TA), "period-of-use", "date", _extension("ext-TimeInterval.Period"), ()),
         ((_MGB,), "period-of-use", "date", "effective", ()),
-        ((_MA,), "reason", "reference", "reasonReference", ("Condition", "Observation")),
+        ((_MA,), "reason", "reference", "reasonReference", _REASONS),
         (
             (_MA,),
             "next-practitioner",
             "reference",
             _extension("ext-MedicationAgreement.NextPractitioner"),
-            ("PractitionerRole",),
+            ("Practitioner", "PractitionerRole", "Organization", "HealthcareService"),
         ),
         (
             (_MA,),
@@ -146,15 +149,17 @@ DUTCH: dict[str, tuple[Dutch, ...]] = {
             "author",
             "reference",
             _extension("ext-MedicationUse2.Author"),
-            ("Patient", "PractitionerRole", "Organization"),
+            ("Patient", "PractitionerRole", "Organization", "Location"),
         ),
         (
             (_MGB,),
             "prescriber",
             "reference",
             _extension("ext-MedicationUse2.Prescriber"),
-            ("PractitionerRole",),
+            ("PractitionerRole", "Organization", "Location"),
         ),
+        (("Flag",), "status", "token", "status", ()),
+        (("Flag",), "category", "token", "category", ()),
         ((_TA,), "location", "reference", "location", ("Location",)),
     ),
 }

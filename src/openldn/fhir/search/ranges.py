@@ -49,6 +49,8 @@ def _days(match: re.Match[str]) -> Span:
     """A year, a month or a day, local."""
     year, month, day = (int(match[k] or 1) for k in ("year", "month", "day"))
     first = datetime(year, month, day, tzinfo=LOCAL)
+    if year == 9999:  # what many systems write for an open end
+        return END, END
     if match["day"]:
         after = first + timedelta(days=1)
     elif match["month"]:
@@ -104,5 +106,6 @@ def number_range(text: str) -> Bounds | None:
     if value is None:
         return None
     exponent = value.as_tuple().exponent
-    half = Decimal(5).scaleb((exponent if isinstance(exponent, int) else 0) - 1)
+    place = exponent if isinstance(exponent, int) else 0
+    half = Decimal(5).scaleb(place - 2 if place > 0 else place - 1)
     return value - half, value + half
