@@ -19,16 +19,19 @@ LARGEST = 64 * 1024 * 1024  # bytes of one file
 class Material:
     """Where one set of Nictiz's qualification material goes."""
 
-    folder: str  # how the name of the set's folder begins
+    folder: str  # how the name of the set's folder begins, small letters, - for .
     member: str  # key of the provider in the network
     fhir: FhirVersion
 
 
-# The BgZ sets. Citizens' material (MedMij) carries no BSN, so it is held but not found by one.
+# The BgZ sets, by their folder in Nictiz's repository of test scripts ("BgZ-MSZ-2-0") and by the
+# names that copies give them ("bgz-msz-2.0-stu3"). Citizens' material (MedMij) carries no BSN,
+# so it is held but not found by one.
 MATERIALS = (
-    Material("bgz-msz-2.0", "hospital", FhirVersion.STU3),
-    Material("bgz-msz-1.2.2", "clinic", FhirVersion.STU3),
-    Material("bgz-medmij-3.0", "gp", FhirVersion.STU3),
+    Material("bgz-msz-2-0", "hospital", FhirVersion.STU3),
+    Material("bgz-msz-1-2-2", "clinic", FhirVersion.STU3),
+    Material("bgz-medmij-3-0", "gp", FhirVersion.STU3),
+    Material("bgz-3-0", "gp", FhirVersion.STU3),
 )
 FORMATS = {".xml": Format.XML, ".json": Format.JSON}
 
@@ -83,7 +86,7 @@ def material_of(path: Path) -> Material | None:
     """The set this file belongs to, by the names of its folders."""
     for part in path.parts:
         for material in MATERIALS:
-            if part.startswith(material.folder):
+            if part.lower().replace(".", "-").startswith(material.folder):
                 return material
     return None
 

@@ -170,8 +170,7 @@ class Network:
         yield from population(CROWD, SEED, now.date())
 
     def _refused(self, file: Path, error: LdnError) -> None:
-        where = f" at {error.where}" if error.where else ""
-        self.screen.line(f"  left out {file}: {error.message}{where}")
+        self.screen.line(f"  left out {file}: {error.message}")
 
     def _loaded(self, count: int) -> None:
         self.screen.line(f"  {count} resources so far")
