@@ -4,7 +4,9 @@ Verifies hl7.org/fhir/R4/search.html and what the Dutch exchanges add to it.
 """
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 
 import pytest
 from conftest import Databases
@@ -12,6 +14,7 @@ from fhir.search.shelf import Shelf, query
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
+from openldn.fhir.search.ranges import BEGIN, END, date_range
 
 BSN = "http://fhir.nl/fhir/NamingSystem/bsn"
 OWN_NAME = "http://hl7.org/fhir/StructureDefinition/humanname-own-name"
@@ -455,3 +458,43 @@ def test_a_cursor_that_is_not_ours_is_refused(shelf: Shelf, cursor: str) -> None
 
 def test_another_organization_sees_its_own_only(shelf: Shelf) -> None:
     assert all(b'"language"' not in (r.body or b"") for r in shelf.ask("Patient")[0].matches)
+
+
+STORED = ["2025", "2026", "2026-01", "2026-01-31", "2026-01-31T12:00:00+01:00", "2026-02"]
+STORED += ["2026-02-01/", "/2026-01-31", "2026-01-15/2026-02-15", "2026-01-31T00:00:00.5+01:00"]
+ASKED = ["2026", "2026-01", "2026-01-31", "2026-01-31T12:00:00+01:00", "2026-01-31T12:00+01:00"]
+Relation = Callable[[datetime, datetime, datetime, datetime], bool]
+RELATIONS: dict[str, Relation] = {  # (stored low, stored high, asked low, asked high) -> whether it matches
+    "eq": lambda a, b, x, y: x <= a and b <= y,
+    "ne": lambda a, b, x, y: not (x <= a and b <= y),
+    "gt": lambda a, b, x, y: b > y,
+    "lt": lambda a, b, x, y: a < x,
+    "ge": lambda a, b, x, y: b > x,
+    "le": lambda a, b, x, y: a < y,
+    "sa": lambda a, b, x, y: a >= y,
+    "eb": lambda a, b, x, y: b <= x,
+}
+
+
+def test_dates_compare_as_ranges_whatever_their_precisions(databases: Databases) -> None:
+    resources = []
+    spans = {}
+    for n, text in enumerate(STORED):
+        start, slash, end = text.partition("/")
+        period = {k: v for k, v in (("start", start), ("end", end)) if v}
+        when = {"effectivePeriod": period} if slash else {"effectiveDateTime": text}
+        resources.append(observation(f"o{n}", "x", **when))
+        low = date_range(start) if start else None
+        high = date_range(end if slash else text) if end or not slash else None
+        spans[f"o{n}"] = (low[0] if low else BEGIN, high[1] if high else END)
+    shelf = Shelf(asyncio.run(databases.fresh()))
+    shelf.load(resources)
+    cases = [(prefix, asked) for prefix in RELATIONS for asked in ASKED]
+
+    answers = shelf.ask(*(f"Observation?date={p}{a.replace('+', '%2B')}" for p, a in cases))
+
+    for (prefix, asked), found in zip(cases, answers, strict=True):
+        span = date_range(asked)
+        assert span is not None
+        matching = [i for i, own in spans.items() if RELATIONS[prefix](*own, *span)]
+        assert (prefix, asked, sorted(r.id for r in found.matches)) == (prefix, asked, matching)

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
-from openldn.fhir.search.references import ANY, target_of
+from openldn.fhir.search.references import ANY, Whole, target_of
 
 
 class Node(NamedTuple):
@@ -23,7 +23,7 @@ class Node(NamedTuple):
 
 
 Nodes = list[Node]
-Step = Callable[[Nodes, Resource], Nodes]  # the second is the whole resource
+Step = Callable[[Nodes, Whole], Nodes]  # the second is the whole resource
 
 _TOKEN = re.compile(r"\s*(?:('[^']*')|([A-Za-z_]\w*)|(\d+)|(!=|[|().=\[\]]))")
 _TRUE, _FALSE = Node(True, "boolean"), Node(False, "boolean")
@@ -47,7 +47,8 @@ def compiled(expression: str) -> Step:
 
 def evaluate(expression: str, resource: Resource) -> Nodes:
     """What the expression selects in the resource."""
-    return compiled(expression)([Node(resource, resource.get("resourceType", ""))], resource)
+    start = Node(resource, resource.get("resourceType", ""))
+    return compiled(expression)([start], Whole.of(resource))
 
 
 def heads_of(expression: str, type: str) -> frozenset[str]:
@@ -170,7 +171,7 @@ def _chain(steps: list[Step]) -> Step:
     if len(steps) == 1:
         return steps[0]
 
-    def run(nodes: Nodes, root: Resource) -> Nodes:
+    def run(nodes: Nodes, root: Whole) -> Nodes:
         for step in steps:
             nodes = step(nodes, root)
         return nodes
@@ -191,7 +192,7 @@ def _truth(value: bool) -> Node:
 
 
 def _compared(left: Step, equal: bool, right: Step) -> Step:
-    def run(nodes: Nodes, root: Resource) -> Nodes:
+    def run(nodes: Nodes, root: Whole) -> Nodes:
         one, other = left(nodes, root), right(nodes, root)
         if not one or not other:
             return []
@@ -210,9 +211,9 @@ def _resource(name: str) -> Step:
     """A leading type name: the resource itself, when it is of this type."""
     names = {name} if name not in ("Resource", "DomainResource") else None
 
-    def run(nodes: Nodes, root: Resource) -> Nodes:
-        kind = root.get("resourceType", "")
-        return [Node(root, kind)] if names is None or kind in names else []
+    def run(nodes: Nodes, root: Whole) -> Nodes:
+        kind = root.resource.get("resourceType", "")
+        return [Node(root.resource, kind)] if names is None or kind in names else []
 
     return run
 
@@ -259,7 +260,7 @@ def _exists(_: str) -> Step:
 
 
 def _extension(url: str) -> Step:
-    def run(nodes: Nodes, root: Resource) -> Nodes:
+    def run(nodes: Nodes, root: Whole) -> Nodes:
         found = (child for node in nodes for child in _children(node.value, "extension"))
         return [c for c in found if isinstance(c.value, dict) and c.value.get("url") == url]
 
@@ -274,7 +275,7 @@ def _has_extension(url: str) -> Step:
 def _resolve(_: str) -> Step:
     """The type a reference points to is all that is known of resources elsewhere."""
 
-    def run(nodes: Nodes, root: Resource) -> Nodes:
+    def run(nodes: Nodes, root: Whole) -> Nodes:
         targets = (target_of(node.value, root) for node in nodes)
         return [Node(t.contained or {}, t.type) for t in targets if t is not None]
 

@@ -1,7 +1,7 @@
 """What a resource can be found by: the values of every search parameter of its type."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from functools import cache
@@ -13,7 +13,7 @@ from openldn.fhir.search.fhirpath import Node, Step, compiled, heads_of
 from openldn.fhir.search.model import Kind, Parameter
 from openldn.fhir.search.parameters import compartment, parameters
 from openldn.fhir.search.ranges import BEGIN, END, LARGEST, Span, date_range
-from openldn.fhir.search.references import ANY, Target, target_of
+from openldn.fhir.search.references import ANY, Target, Whole, target_of
 
 # The record itself holds these two, so the index does not repeat them.
 _OF_THE_RECORD = frozenset({"_id", "_lastUpdated"})
@@ -28,7 +28,7 @@ def keys_of(resource: Resource, version: FhirVersion) -> Keys:
     "medication:Medication.code"; so does the identifier of a logical reference, under
     "subject:Patient.identifier". `_compartment` names the patients whose compartment it is in.
     """
-    found = _Found(resource, version)
+    found = _Found(Whole.of(resource), version)
     type = str(resource.get("resourceType", ""))
     found.collect(resource, type)
     found.place_in_compartments(type)
@@ -39,23 +39,25 @@ def keys_of(resource: Resource, version: FhirVersion) -> Keys:
 class _Found:
     """The keys found so far; dicts, because they keep order and drop doubles."""
 
-    root: Resource
+    root: Whole
     version: FhirVersion
     tokens: dict[tuple[str, str, str], None] = field(default_factory=dict)
     dates: dict[tuple[str, datetime, datetime], None] = field(default_factory=dict)
     strings: dict[tuple[str, str], None] = field(default_factory=dict)
     numbers: dict[tuple[str, Decimal, Decimal, str, str], None] = field(default_factory=dict)
+    opened: set[tuple[str, str]] = field(default_factory=set)  # (name, contained resource)
 
     def keys(self) -> Keys:
         return Keys(tuple(self.tokens), tuple(self.dates), tuple(self.strings), tuple(self.numbers))
 
     def collect(self, resource: Resource, type: str, prefix: str = "") -> None:
         start = [Node(resource, type)]
+        whole = replace(self.root, resource=resource)
         for parameter, heads, step, composite in _indexed(self.version, type):
             if (composite and prefix) or (heads and heads.isdisjoint(resource)):
                 continue
             name = prefix + parameter.name
-            for node in step(start, resource):
+            for node in step(start, whole):
                 if composite:
                     self.add_composite(parameter, composite, node)
                 else:
@@ -76,7 +78,9 @@ class _Found:
         if target.identifier is not None:
             self.add_logical(name, target, parameter)
         if target.contained is not None and ":" not in name:  # one step deep
-            self.collect(target.contained, target.type, f"{name}:{target.type}.")
+            if (name, target.id) not in self.opened:
+                self.opened.add((name, target.id))
+                self.collect(target.contained, target.type, f"{name}:{target.type}.")
 
     def add_logical(self, name: str, target: Target, parameter: Parameter) -> None:
         for system, code in _tokens(target.identifier):
@@ -100,7 +104,7 @@ class _Found:
         names = frozenset(compartment(self.version, type))
         ids = [i for name, t, i in self.tokens if name in names and t == "Patient"]
         if type == "Patient":
-            ids.append(str(self.root.get("id", "")))
+            ids.append(str(self.root.resource.get("id", "")))
         for id in ids:
             if id and not id.startswith("#") and ":" not in id:
                 self.tokens["_compartment", "Patient", id] = None
@@ -228,22 +232,25 @@ def _text(value: Any) -> str:
 # --- strings ------------------------------------------------------------------------------
 
 
-def _add_string(found: _Found, name: str, value: Any) -> None:
-    """A text, or every text of a HumanName, an Address or another data type.
+_NOT_TEXT = frozenset({"use", "type", "period", "extension", "id"})
 
-    "de Wit" is also found by the part that nl-core keeps apart: the own name "Wit".
-    """
+
+def _add_string(found: _Found, name: str, value: Any) -> None:
+    """A text, or every text of a HumanName, an Address or another data type."""
     if isinstance(value, dict):
-        for extension in _list(_element(value.get("_family")).get("extension")):
-            if isinstance(part := extension.get("valueString"), str):
-                found.strings[name, part] = None
-        for key, part in value.items():
-            if key not in ("use", "type", "period", "extension", "id"):
-                for item in part if isinstance(part, list) else [part]:
-                    if isinstance(item, str):
-                        found.strings[name, item] = None
+        for text in _texts_within(value):
+            found.strings[name, text] = None
     elif isinstance(value, str) or (isinstance(value, int | Decimal) and value is not True):
         found.strings[name, str(value)] = None
+
+
+def _texts_within(value: Resource) -> Iterator[str]:
+    """The texts; of "de Wit" also the part that nl-core keeps apart: the own name "Wit"."""
+    for key, part in value.items():
+        if key not in _NOT_TEXT:
+            yield from (p for p in (part if isinstance(part, list) else [part]) if type(p) is str)
+    for extension in _list(_element(value.get("_family")).get("extension")):
+        yield from filter(None, [_text(extension.get("valueString"))])
 
 
 # --- dates --------------------------------------------------------------------------------

@@ -4,8 +4,9 @@ Source: hl7.org/fhir/R4/references.html.
 """
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from openldn.fhir.model import Resource
 
@@ -27,7 +28,23 @@ class Target:
     identifier: Resource | None = None
 
 
-def target_of(value: Any, root: Resource) -> Target | None:
+@dataclass(frozen=True)
+class Whole:
+    """A resource as a whole, with its contained resources by id."""
+
+    resource: Resource
+    contained: Mapping[str, Resource]
+
+    @classmethod
+    def of(cls, resource: Resource) -> Self:
+        """The resource; the first of several contained ones with the same id counts."""
+        inside = resource.get("contained")
+        found = [r for r in inside if isinstance(r, dict)] if isinstance(inside, list) else []
+        ids = {r["id"]: r for r in reversed(found) if isinstance(r.get("id"), str)}
+        return cls(resource, ids)
+
+
+def target_of(value: Any, root: Whole) -> Target | None:
     """The target of a Reference, canonical, uri or resource; None when it points nowhere."""
     if isinstance(value, str):
         return _literal(value, root, "")
@@ -44,7 +61,7 @@ def target_of(value: Any, root: Resource) -> Target | None:
     return Target(type or ANY, identifier=identifier) if identifier else None
 
 
-def _literal(text: str, root: Resource, stated: str) -> Target | None:
+def _literal(text: str, root: Whole, stated: str) -> Target | None:
     if text.startswith("#"):
         return _contained(text[1:], root)
     if (match := _LITERAL.fullmatch(text)) is not None:
@@ -52,10 +69,9 @@ def _literal(text: str, root: Resource, stated: str) -> Target | None:
     return Target(stated or ANY, text.split("|")[0]) if ":" in text else None
 
 
-def _contained(id: str, root: Resource) -> Target | None:
+def _contained(id: str, root: Whole) -> Target | None:
     if not id:  # the resource itself
-        return Target(str(root.get("resourceType", ANY)), str(root.get("id", "")))
-    for resource in root.get("contained") or ():
-        if isinstance(resource, dict) and resource.get("id") == id:
-            return Target(str(resource.get("resourceType", ANY)), f"#{id}", resource)
+        return Target(str(root.resource.get("resourceType", ANY)), str(root.resource.get("id", "")))
+    if (resource := root.contained.get(id)) is not None:
+        return Target(str(resource.get("resourceType", ANY)), f"#{id}", resource)
     return None
