@@ -464,7 +464,8 @@ STORED = ["2025", "2026", "2026-01", "2026-01-31", "2026-01-31T12:00:00+01:00", 
 STORED += ["2026-02-01/", "/2026-01-31", "2026-01-15/2026-02-15", "2026-01-31T00:00:00.5+01:00"]
 ASKED = ["2026", "2026-01", "2026-01-31", "2026-01-31T12:00:00+01:00", "2026-01-31T12:00+01:00"]
 Relation = Callable[[datetime, datetime, datetime, datetime], bool]
-RELATIONS: dict[str, Relation] = {  # (stored low, stored high, asked low, asked high) -> whether it matches
+# (stored low, stored high, asked low, asked high) -> whether it matches
+RELATIONS: dict[str, Relation] = {
     "eq": lambda a, b, x, y: x <= a and b <= y,
     "ne": lambda a, b, x, y: not (x <= a and b <= y),
     "gt": lambda a, b, x, y: b > y,
