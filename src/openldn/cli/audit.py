@@ -12,6 +12,7 @@ from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from openldn.access.professional.settings import Network, Node, read_network
@@ -165,7 +166,7 @@ def _table(events: list[Resource]) -> Table:
     table.add_column("query", overflow="fold")
     table.add_column("request id", overflow="fold")
     for event in events:
-        table.add_row(*_row(event))
+        table.add_row(*map(escape, _row(event)))
     return table
 
 

@@ -4,6 +4,7 @@ Whether someone takes part is never answered from an old answer: when the direct
 answer is an error and the caller refuses. An address may serve a minute longer.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlencode, urljoin
@@ -26,6 +27,7 @@ from openldn.functions.addressing.resources import (
 _JSON = {"accept": "application/fhir+json"}
 _WRITE = {**_JSON, "content-type": "application/fhir+json; fhirVersion=4.0"}
 _PAGES = 100  # pages followed at most
+_LIST = 4  # times the deadline of one call that a whole list may take
 
 
 @dataclass
@@ -145,6 +147,15 @@ class DirectoryClient:
         return await self._search("Organization", [("identifier", f"{URA_SYSTEM}|{ura}")])
 
     async def _search(self, type_: str, pairs: list[tuple[str, str]]) -> list[Resource]:
+        """Every match, page after page, within the patience for one list."""
+        try:
+            async with asyncio.timeout(self.deadline * _LIST):
+                return await self._pages(type_, pairs)
+        except TimeoutError as error:
+            text = "the directory did not give its whole list in time; try again later"
+            raise LdnError(Issue.TIMEOUT, text) from error
+
+    async def _pages(self, type_: str, pairs: list[tuple[str, str]]) -> list[Resource]:
         query = urlencode([*pairs, ("_count", str(self.page))])
         url, found = f"{self.base}/{type_}?{query}", []
         for _ in range(_PAGES):
