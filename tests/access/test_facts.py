@@ -1,6 +1,8 @@
 """Facts are told as the holder recorded them: status, source, date, and what is not said."""
 
+from datetime import UTC, datetime
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,7 +14,10 @@ from openldn.access.professional.facts import Fact, chapters, everything, fact
 from openldn.access.professional.readers import at, library, shown
 from openldn.access.professional.sections import OTHER, SECTIONS, section_of, section_of_zib
 from openldn.access.professional.words import words
+from openldn.base.errors import LdnError
+from openldn.base.runtime import new_uuid
 from openldn.fhir.model import Resource
+from openldn.testbench.nictiz import material
 
 DUTCH = words("nl")
 
@@ -338,3 +343,49 @@ def test_paths_find_values_through_lists_and_choices() -> None:
     assert at(value, "when[x]") == ["2020"]
     assert at(value, "nothing.at.all") == []
     assert OTHER.key == "other"
+
+
+def test_left_and_right_stand_beside_the_body_site() -> None:
+    url = "http://nictiz.nl/fhir/StructureDefinition/BodySite-Qualifier"
+    left = {"url": url, "valueCodeableConcept": concept("Left", "7771000")}
+    condition = {
+        "resourceType": "Condition",
+        "code": concept("Artrose"),
+        "category": [concept("Diagnosis", "282291009")],
+        "bodySite": [concept("Knie") | {"extension": [left]}],
+    }
+
+    assert texts(condition) == ["Artrose", "diagnose", "Knie, links"]
+
+
+def test_provenance_tells_who_registered_a_fact_and_has_no_row_of_its_own() -> None:
+    condition = {"resourceType": "Condition", "id": "c", "code": concept("X")}
+    registered = {
+        "resourceType": "Provenance",
+        "id": "first",
+        "target": [{"reference": "Condition/c"}],
+        "recorded": "2008-06-23T14:22:10+02:00",
+        "agent": [{"whoReference": {"display": "Centrum Kos"}}],
+    }
+    changed = registered | {"id": "later", "recorded": "2010-01-01T00:00:00Z", "agent": []}
+
+    sections = told(condition, changed, registered)
+
+    assert list(sections) == ["problems"]
+    [row] = sections["problems"]
+    assert (row.author, row.registered) == ("Centrum Kos", "2008-06-23T14:22:10+02:00")
+
+
+def test_every_fact_of_the_real_test_patients_finds_its_section(shared_data: Path) -> None:
+    def refused(file: Path, error: LdnError) -> None:
+        refusals.append(file)
+
+    refusals: list[Path] = []
+    folders = tuple(sorted((shared_data / "nictiz").glob("bgz-*")))
+    moment = datetime(2026, 11, 23, tzinfo=UTC)
+    placed = list(material(folders, moment, new_uuid, refused))
+    for member in {p.member for p in placed}:
+        sections = told(*(p.resource for p in placed if p.member == member))
+
+        assert {r.cells[0] for r in sections.get("other", [])} <= {("Specimen",), ("Device",)}
+        assert len(sections) >= 15

@@ -3,11 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from access.records import JANSEN
 from access.world import FULL, PARTIAL, REFUSES, SLOW, World
-from axe_playwright_python.sync_playwright import Axe
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -20,7 +21,7 @@ def window(browser: Browser, world: World) -> Iterator[Open]:
     complaints: list[str] = []
     with ExitStack() as stack:
 
-        def opened(**options: object) -> Page:
+        def opened(**options: Any) -> Page:
             context: BrowserContext = browser.new_context(
                 base_url=world.url, **{"locale": "nl-NL", **options}
             )

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from openldn.access.professional.columns import Section, cell
 from openldn.access.professional.readers import (
@@ -40,6 +40,7 @@ class Fact:
     when: str  # the FHIR date it is ordered by
     author: str
     quiet: bool = False  # over, stopped or done: after what holds now
+    registered: str = ""  # when it was first put on record, where the holder tells (Provenance)
 
 
 @dataclass(frozen=True)
@@ -103,13 +104,18 @@ def chapters(
     Until the answer is complete, the fact that something explains may still be on its way.
     """
     used = _referred(resources) if complete else {key_of(r) for r in resources}
+    origins = _origins(resources)
     rows: dict[str, list[Fact]] = {}
     for resource in resources:
-        section = section_of(resource)
         kind = resource.get("resourceType")
         if kind == "Patient" or (kind in SUPPORTING and key_of(resource) in used):
             continue
-        rows.setdefault(section.key, []).append(fact(shelf, section, resource))
+        if kind == "Provenance" and any(t in shelf.resources for t in _targets(resource)):
+            continue
+        section = section_of(resource)
+        row = fact(shelf, section, resource)
+        origin = origins.get(key_of(resource))
+        rows.setdefault(section.key, []).append(_dated(shelf, row, origin) if origin else row)
     every = (*SECTIONS, OTHER)
     return tuple(_chapter(section, rows.get(section.key, [])) for section in every)
 
@@ -120,13 +126,33 @@ def _chapter(section: Section, rows: list[Fact]) -> Chapter:
     return Chapter(section, tuple(ordered[:MOST]), max(0, len(rows) - MOST))
 
 
+def _origins(resources: Sequence[Resource]) -> dict[str, Resource]:
+    """The earliest Provenance of each resource: its first registration."""
+    found = [r for r in resources if r.get("resourceType") == "Provenance"]
+    latest_first = sorted(found, key=lambda r: text_of(r.get("recorded")), reverse=True)
+    return {target: origin for origin in latest_first for target in _targets(origin)}
+
+
+def _targets(provenance: Resource) -> list[str]:
+    references = [text_of(r) for r in at(provenance, "target.reference")]
+    return ["/".join(r.partition("/_history")[0].split("/")[-2:]) for r in references]
+
+
+def _dated(shelf: Library, row: Fact, origin: Resource) -> Fact:
+    """The fact with when and by whom it was put on record, where it does not say so itself."""
+    told = [shown(shelf, who) for who in at(origin, "agent.who[x]") + at(origin, "agent.who")]
+    recorded = text_of(origin.get("recorded"))
+    author = row.author or ", ".join(dict.fromkeys(filter(None, told)))
+    return replace(row, author=author, when=row.when or recorded, registered=recorded)
+
+
 def fact(shelf: Library, section: Section, resource: Resource) -> Fact:
     """One resource as a row of this section; any resource gives one, however odd."""
     inside = opened(shelf, resource)
     cells = tuple(cell(inside, column, resource) for column in section.columns)
     states = set(_states(resource))
-    if not cells[0]:
-        cells = ((shelf.words("value.unnamed"),), *cells[1:])
+    first = cells[0] or (shelf.words("value.unnamed"),)
+    cells = (first, *(() if c == first else c for c in cells[1:]))
     return Fact(
         key=fact_key(resource),
         cells=cells,

@@ -165,9 +165,13 @@ def _missing(shelf: Library, value: Resource, depth: int) -> str:
 
 def _resource(shelf: Library, value: Resource, depth: int) -> str:
     kind = text_of(value.get("resourceType"))
-    paths = _TELLING.get(kind, ("code", "type", "vaccineCode", "category", "name", "text"))
-    parts = [shown(shelf, at(value, path)[:3], depth) for path in paths]
-    return ", ".join(dict.fromkeys(filter(None, parts)))
+    told = (shown(shelf, at(value, path)[:3], depth) for path in _TELLING.get(kind, _NAMING))
+    parts = list(dict.fromkeys(filter(None, told)))
+    return ", ".join(parts if kind in _TELLING else parts[:1])
+
+
+# What any other resource may be called by; the first of these that it has.
+_NAMING = ("code", "type", "vaccineCode", "medication[x]", "category", "name")
 
 
 _TELLING = {  # what a resource that others refer to is called by
@@ -213,9 +217,22 @@ def _concept(shelf: Library, value: Resource, depth: int) -> str:
     real = [c for c in codings if "NullFlavor" not in text_of(c.get("system"))]
     told = real if text else real or codings
     display = _coding(shelf, told[0], depth) if told else ""
-    if not text or not display or text.casefold() == display.casefold():
-        return text or display
-    return f"{text} ({display})"
+    known = not text or not display or text.casefold() == display.casefold()
+    name = text or display if known else f"{text} ({display})"
+    return ", ".join([name, *_sides(shelf, value)])
+
+
+def _sides(shelf: Library, value: Resource) -> list[str]:
+    """Left or right, which stands beside the body site (zib: laterality)."""
+    found = [v for name in _LATERALITY for v in _extension(value, name)]
+    told = [
+        next((shelf.words.known(f"code.side.{c}", "") for c in codes(v)), "") or shown(shelf, v)
+        for v in found
+    ]
+    return [side for side in told if side]
+
+
+_LATERALITY = ("BodySite-Qualifier", "ext-AnatomicalLocation.Laterality")
 
 
 def _coding(shelf: Library, value: Resource, depth: int) -> str:

@@ -30,7 +30,11 @@ _USE_PERIOD = _column(
     "extension(ext-TimeInterval.Period)",
     "effective[x]",
 )
-_MEASURE = (_column("measure", "code"), _VALUE, _column("interpretation", "interpretation"))
+_MEASURE = (
+    _column("measure", "code"),
+    _VALUE,
+    _column("interpretation", "interpretation", kind=Kind.CODE),
+)
 _SOCIAL = (_column("subject", "code"), _VALUE, _NOTE)
 _PERSON = (
     _column("name", "name", "practitioner"),
@@ -63,6 +67,7 @@ SECTIONS: tuple[Section, ...] = (
             _column("severity", "reaction.severity", kind=Kind.CODE),
             _column("criticality", "criticality", kind=Kind.CODE),
             _column("since", "onset[x]"),
+            _column("last", "lastOccurrence"),
             _NOTE,
         ),
         ("assertedDate", "recordedDate", "onset[x]"),
@@ -97,7 +102,7 @@ SECTIONS: tuple[Section, ...] = (
         (Match("Condition"),),
         (
             _column("problem", "code"),
-            _column("type", "category"),
+            _column("type", "category", kind=Kind.CODE),
             _column("body_site", "bodySite"),
             _column("since", "onset[x]"),
             _column("until", "abatement[x]"),
@@ -185,7 +190,7 @@ SECTIONS: tuple[Section, ...] = (
                 *("85354-9", "29463-7", "8302-2", "8306-3", "8308-9", "vital-signs"),
             ),
         ),
-        (*_MEASURE, _column("method", "method", "bodySite"), _NOTE),
+        (*_MEASURE, _column("method", "method"), _column("body_site", "bodySite"), _NOTE),
         _WHEN,
         ("performer",),
     ),
@@ -278,7 +283,7 @@ SECTIONS: tuple[Section, ...] = (
         frozenset({"encounter"}),
         (Match("Encounter"),),
         (
-            _column("encounter", "class", "type"),
+            _column("encounter", "class", "type", kind=Kind.CODE),
             _column("period", "period"),
             _column("reason", "diagnosis.condition", "reason", "reasonCode"),
             _column("location", "location.location", "serviceProvider"),
@@ -356,7 +361,7 @@ OTHER = Section(
 )
 
 # These explain other facts (a medicine's product, a result's sample); alone they stand in OTHER.
-SUPPORTING = frozenset({"Medication", "Device", "Location", "Specimen", "Provenance"})
+SUPPORTING = frozenset({"Medication", "Device", "Location", "Specimen"})
 
 
 def section_of(resource: Resource) -> Section:
