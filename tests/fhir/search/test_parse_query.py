@@ -205,6 +205,16 @@ def test_too_many_parameters_are_refused() -> None:
         parse_query(STU3, "Observation", [("code", "x")] * 101)
 
 
+def test_too_much_at_once_is_refused() -> None:
+    dates = [("date", ",".join(["2026"] * 20))] * 6
+    chains = [("patient.general-practitioner:Practitioner.name", "x")] * 12
+
+    for pairs in (dates, chains):
+        with pytest.raises(LdnError) as caught:
+            parse_query(STU3, "Observation", pairs)
+        assert caught.value.issue is Issue.INVALID
+
+
 def test_a_lenient_caller_hears_what_was_left_out() -> None:
     pairs = [("nonsense", "1"), ("code:in", "x"), ("code", "a")]
 

@@ -4,6 +4,7 @@ Verifies hl7.org/fhir/R4/search.html and what the Dutch exchanges add to it.
 """
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime
@@ -499,3 +500,23 @@ def test_dates_compare_as_ranges_whatever_their_precisions(databases: Databases)
         assert span is not None
         matching = [i for i, own in spans.items() if RELATIONS[prefix](*own, *span)]
         assert (prefix, asked, sorted(r.id for r in found.matches)) == (prefix, asked, matching)
+
+
+HEAVY = [
+    "Observation?" + "&".join(["patient.general-practitioner:Practitioner.name=x"] * 9),
+    "Observation?" + "&".join(["date=" + ",".join(["ne2026-01-01"] * 10)] * 10),
+    "Observation?" + "&".join(["combo-code-value-quantity=" + ",".join(["a$1"] * 10)] * 10),
+    "Observation?code=" + ",".join(f"s|{n}" for n in range(500)),
+    "Observation?" + "&".join(f"code=s|{n}" for n in range(60)),
+    "Observation?" + "&".join(["code:not=s|1"] * 60),
+    "Observation?" + "&".join(["_include=*"] * 60),
+    "Patient?_has:Observation:patient:subject:Patient._has:Observation:patient:code=x",
+]
+
+
+@pytest.mark.parametrize("text", HEAVY)
+def test_the_heaviest_searches_that_are_let_through_end_soon(shelf: Shelf, text: str) -> None:
+    began = time.monotonic()
+    shelf.ask(text)
+
+    assert time.monotonic() - began < 5

@@ -16,9 +16,10 @@ from openldn.fhir.search.parameters import parameters, types
 from openldn.fhir.search.values import values
 
 LARGEST_PAGE = 1000
-_MOST_PARAMETERS = 100
+_MOST_PARAMETERS = 60
 _DEEPEST_CHAIN = 4
 _LONGEST = 8_000  # characters of one value
+_MOST_COMPARED = 100  # values in one search that are each compared on their own
 
 _MODIFIERS = {
     Kind.TOKEN: {"", "not", "text", "of-type", "missing"},
@@ -61,7 +62,16 @@ def parse_query(
             if not lenient:
                 raise
             ignored.append(name)
+    _require_modest(reading.query)
     return replace(reading.query, understood=tuple(understood), ignored=tuple(ignored))
+
+
+def _require_modest(query: Query) -> None:
+    """Codes and references are looked up all at once, other values one by one."""
+    together = (Kind.TOKEN, Kind.REFERENCE, Kind.URI)
+    alone = [c for c in query.criteria if c.parameter.kind not in together or c.chain]
+    if sum(len(c.values) + 5 * len(c.chain) for c in alone) > _MOST_COMPARED:
+        raise LdnError(Issue.INVALID, "too much is asked in one search; ask in several")
 
 
 def parse_criterion(version: FhirVersion, type: str, name: str, value: str) -> Criterion:
