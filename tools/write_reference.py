@@ -1,0 +1,141 @@
+"""Write the reference pages that repeat the code: commands, settings, log events, issue codes.
+
+`python tools/write_reference.py` writes them; the docs tests compare.
+"""
+
+import inspect
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from typer.main import get_command
+
+from openldn.app import ROLES
+from openldn.base.errors import STATUS, Issue
+from openldn.base.log import CATALOGUE
+from openldn.cli import COMMANDS, build
+
+FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
+_COMMENT = re.compile(r"^\s+(\w+): ([^=#]+?)\s*(?:= (.*?))?\s*(?:#\s*(.*))?$")
+_MORE = re.compile(r"^\s+#\s*(.*)$")
+
+MEANINGS = {
+    Issue.INVALID: "the request cannot be understood: a value is wrong",
+    Issue.STRUCTURE: "the body is not well-formed, or not FHIR",
+    Issue.LOGIN: "no certificate or token that counts",
+    Issue.FORBIDDEN: "known, but not allowed; every reason is told",
+    Issue.NOT_FOUND: "nothing there",
+    Issue.NOT_SUPPORTED: "a method, format (406, 415) or interaction we do not offer",
+    Issue.CONFLICT: "it clashes with what is there; with If-Match the status is 412",
+    Issue.DELETED: "it was there and is deleted",
+    Issue.MULTIPLE_MATCHES: "a condition that should find one finds several",
+    Issue.TOO_LONG: "larger than we accept",
+    Issue.BUSINESS_RULE: "well-formed, but against a rule",
+    Issue.THROTTLED: "too many at once; try again after Retry-After",
+    Issue.INCOMPLETE: "another party could not be reached or answered nonsense",
+    Issue.TRANSIENT: "a part of ours is away; try again in a moment",
+    Issue.TIMEOUT: "no answer in time",
+    Issue.EXCEPTION: "a fault of ours; report the correlation id",
+}
+
+
+def pages() -> dict[str, str]:
+    """File name -> text, of every page that repeats the code."""
+    return {
+        "commands.md": "\n".join(_commands()) + "\n",
+        "settings.md": "\n".join(_settings()) + "\n",
+        "events.md": "\n".join(_events()) + "\n",
+        "issues.md": "\n".join(_issues()) + "\n",
+    }
+
+
+def _commands() -> Iterator[str]:
+    yield "# Commands\n"
+    yield "What `openldn` can do; each command also tells this with `--help`."
+    group: Any = get_command(build())
+    for name in COMMANDS:
+        command = group.commands[name]
+        yield f"\n## openldn {name}\n\n{inspect.cleandoc(command.help or '')}\n"
+        yield "| option | what | default |\n|---|---|---|"
+        for parameter in command.params:
+            yield _row(parameter)
+
+
+def _row(parameter: Any) -> str:
+    names = ", ".join(f"`{o}`" for o in getattr(parameter, "opts", [parameter.name]))
+    shown = parameter.default
+    if parameter.required:
+        default = "required"
+    elif shown in (None, "", False) or callable(shown) or shown == ():
+        default = ""
+    else:
+        default = f"`{shown}`"
+    text = (getattr(parameter, "help", "") or "").replace("\n", " ")
+    return f"| {names} | {text} | {default} |"
+
+
+def _settings() -> Iterator[str]:
+    yield "# Settings\n"
+    yield (
+        "Each role reads one TOML file, `openldn run ROLE --settings FILE`. A key that is not\n"
+        "known is an error. `OPENLDN_` and the key in capitals, in the environment, replaces a\n"
+        "key of the file: `OPENLDN_DSN` for `dsn`."
+    )
+    for name, role in ROLES.items():
+        yield f"\n## {name}\n"
+        yield "| key | default | what |\n|---|---|---|"
+        notes = _notes(role.settings)
+        for field in msgspec.structs.fields(role.settings):
+            default = "required" if field.required else f"`{field.default!r}`"
+            yield f"| `{field.name}` | {default} | {notes.get(field.name, '')} |"
+
+
+def _notes(kind: type) -> dict[str, str]:
+    """The comment behind each field in the source; those that go on below are joined."""
+    notes: dict[str, str] = {}
+    last = ""
+    for line in inspect.getsource(kind).splitlines():
+        if found := _COMMENT.match(line):
+            last = found.group(1)
+            notes[last] = found.group(4) or ""
+        elif last and (more := _MORE.match(line)):
+            notes[last] += f" {more.group(1)}"
+        else:
+            last = ""
+    return notes
+
+
+def _events() -> Iterator[str]:
+    yield "# Events in the log\n"
+    yield (
+        "The technical log is lines of JSON on standard error. Only these events, with only\n"
+        "these fields; never a BSN, name, token or resource."
+    )
+    for event in CATALOGUE.values():
+        fields = ", ".join(f"`{f}`" for f in sorted(event.fields))
+        meaning = f"{event.meaning[0].upper()}{event.meaning[1:]}"
+        yield f"\n## {event.name}\n\n{meaning}. Fields: {fields}."
+
+
+def _issues() -> Iterator[str]:
+    yield "# Issue codes\n"
+    yield (
+        "What a refusal or failure is called in an OperationOutcome (`issue.code`), with its\n"
+        "usual HTTP status."
+    )
+    for issue in Issue:
+        yield f"\n## {issue}\n\nStatus {STATUS[issue]}: {MEANINGS[issue]}."
+
+
+def main() -> None:
+    """Write every page."""
+    for name, text in pages().items():
+        (FOLDER / name).write_text(text, encoding="utf-8")
+        typer.echo(f"wrote {FOLDER / name}")
+
+
+if __name__ == "__main__":
+    main()
