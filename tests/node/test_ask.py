@@ -1,9 +1,10 @@
 """Asking through the node's own API: good questions, bad ones, and holders in trouble."""
 
 import asyncio
+import io
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -317,16 +318,17 @@ def test_a_question_keeps_the_correlation_and_trace_it_came_with(standing: Stand
 
 
 @pytest.fixture
-def logged(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+def logged() -> Iterator[io.StringIO]:
     """The log as a node writes it, for one test."""
-    log.configure("node")
-    yield
+    with redirect_stderr(io.StringIO()) as sink:
+        log.configure("node")
+        yield sink
     structlog.contextvars.clear_contextvars()
     structlog.reset_defaults()
 
 
 def test_no_patient_reaches_a_log(
-    standing: Standing, logged: None, capfd: pytest.CaptureFixture[str]
+    standing: Standing, logged: io.StringIO, caplog: pytest.LogCaptureFixture
 ) -> None:
     standing.ask(body_of())
     standing.ask(body_of(bsn=NOBODY))
@@ -334,8 +336,7 @@ def test_no_patient_reaches_a_log(
     standing.ask({**body_of(), JANSEN: "x"})
     standing.ask(body_of(OPERATOR))
 
-    out, err = capfd.readouterr()
-    written = out + err
+    written = logged.getvalue() + caplog.text
     assert '"route": "ask"' in written
     assert not [bsn for bsn in (JANSEN, NOBODY, "999911121") if bsn in written]
     assert "Jansen" not in written
