@@ -153,6 +153,7 @@ def as_store_error(error: BaseException) -> LdnError | None:
             | asyncpg.CrashShutdownError()
             | asyncpg.TooManyConnectionsError()
             | asyncpg.InterfaceError()
+            | asyncpg.InternalClientError()  # a connection that broke while it was handed back
             | ConnectionError()
             | FileNotFoundError()
         ):

@@ -387,3 +387,44 @@ def test_loading_refuses_what_has_no_id(dsn: str) -> None:
             assert error.issue == Issue.INVALID
 
     with_records(dsn, story)
+
+
+def test_a_load_that_fails_leaves_whole_resources_and_can_be_repeated(dsn: str) -> None:
+    good = [patient(str(n), id=f"p-{n}") for n in range(950)]
+
+    async def story(records: Records) -> None:
+        error = await refused(records.load(R4, [*good, patient()]))
+        assert error.issue == Issue.INVALID
+
+        assert await records.load(R4, good) == 950
+        found = await records.history(R4, count=1000)
+        assert len(found.matches) == 950
+        assert {r.version for r in found.matches} == {1}
+
+    with_records(dsn, story)
+
+
+def test_concurrent_loads_of_the_same_resources_agree(dsn: str) -> None:
+    good = [patient(str(n), id=f"p-{n}") for n in range(600)]
+
+    async def story(records: Records) -> None:
+        async with asyncio.TaskGroup() as group:
+            loads = [group.create_task(records.load(R4, part)) for part in (good, good[::-1])]
+
+        assert [load.result() for load in loads] == [600, 600]
+        found = await records.history(R4, count=1000)
+        assert [r.version for r in found.matches] == [1] * 600
+
+    with_records(dsn, story)
+
+
+def test_an_id_that_is_always_taken_is_given_up_in_time(dsn: str) -> None:
+    async def story(records: Records) -> None:
+        await one(records, update(patient("1"), "taken"))
+        unlucky = Records(records.pool, records.clock, lambda: "taken")
+
+        assert (await refused(one(unlucky, create(patient("2"))))).issue == Issue.CONFLICT
+        read = await records.read(R4, "Patient", "taken")
+        assert body_of(read)["identifier"][0]["value"] == "1"
+
+    with_records(dsn, story)

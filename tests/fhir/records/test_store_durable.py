@@ -125,8 +125,10 @@ def test_a_killed_database_loses_nothing_acknowledged(
 
     async def story() -> None:
         process = await started(place, log)
-        acknowledged = await killed_while_writing(place.dsn, process.pid)
-        process.wait(timeout=20)
+        try:
+            acknowledged = await killed_while_writing(place.dsn, process.pid)
+        finally:
+            postgres.stop(process)
         process = await started(place, log)
         try:
             await require_all_or_none(place.dsn, acknowledged)

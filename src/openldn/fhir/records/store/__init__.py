@@ -1,15 +1,16 @@
 """The records of the holders in PostgreSQL; every SQL statement stands in this package."""
 
-from collections.abc import AsyncIterable, Iterable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
-from openldn.base.sql import Pool, connection, migrate, transaction
+from openldn.base.sql import Connection, Pool, connection, migrate, transaction
 from openldn.fhir.model import Resource
 from openldn.fhir.records.bodies import is_id, is_type
 from openldn.fhir.records.model import Change, Found, Place, Record, Written
@@ -23,6 +24,8 @@ from openldn.fhir.search.model import Query
 
 _MIGRATIONS = Path(__file__).parent.parent / "migrations"
 _TRIES = 6
+
+T = TypeVar("T")
 
 __all__ = ["Records"]
 
@@ -100,14 +103,9 @@ class Records:
         Raises LdnError: invalid, multiple-matches, too-long, or conflict with status 412 when
         If-Match names another version. Source: hl7.org/fhir/R4/http.html#trules.
         """
-        for _ in range(_TRIES):
-            with suppress(Raced):
-                async with transaction(self.pool) as db:
-                    written = await write(db, place, changes, self._now(), self.new_id)
-                await self._growth.add(len(changes), self.pool)
-                return written
-        text = "others keep changing the same resources; try again in a moment"
-        raise LdnError(Issue.CONFLICT, text)
+        return await self._committed(
+            len(changes), lambda db: write(db, place, changes, self._now(), self.new_id)
+        )
 
     async def search(self, place: Place, query: Query) -> Found:
         """One page of what the query asks; raises LdnError(invalid) for a foreign cursor."""
@@ -125,13 +123,18 @@ class Records:
         return await load(resources, partial(self._load, place))
 
     async def _load(self, place: Place, batch: Sequence[Resource]) -> None:
+        await self._committed(len(batch), lambda db: upsert(db, place, batch, self._now()))
+
+    async def _committed(self, count: int, work: Callable[[Connection], Awaitable[T]]) -> T:
+        """What the work came to, once committed; done anew when another writer was first."""
         for _ in range(_TRIES):
             with suppress(Raced):
                 async with transaction(self.pool) as db:
-                    await upsert(db, place, batch, self._now())
-                await self._growth.add(len(batch), self.pool)
-                return
-        raise LdnError(Issue.CONFLICT, "others keep changing the same resources; load again")
+                    done = await work(db)
+                await self._growth.add(count, self.pool)
+                return done
+        text = "others keep taking the same ids; try again in a moment"
+        raise LdnError(Issue.CONFLICT, text)
 
     def _now(self) -> datetime:
         """The time in whole milliseconds, as meta.lastUpdated tells it."""
