@@ -10,8 +10,10 @@ import pytest
 from functions.wire_cases import CLINIC, HOSPITAL, PHARMACY, SERVER, caller, pki, served
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.http import HttpClient, serving
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import dump
+from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.store import Records
@@ -381,3 +383,27 @@ def test_a_server_is_no_member_because_it_runs_the_directory(databases, certific
             assert not await clinic.known(SERVER)
 
     in_a_network(databases, certificates, story)
+
+
+def test_without_a_certificate_the_directory_tells_nothing(databases) -> None:
+    async def run() -> None:
+        async with databases.pool() as pool:
+            records = Records(pool, utc_now, new_uuid)
+            await records.prepare()
+            app = application(routes(records, utc_now, ""), role="test", new_id=new_uuid)
+            http = HttpClient()
+            async with serving(app, "127.0.0.1", 0, None) as port:
+                base = f"http://127.0.0.1:{port}/fhir"
+                read = await http.send("GET", f"{base}/Organization", deadline=5)
+                write = await http.send(
+                    "PUT",
+                    f"{base}/Organization/ura-00000001",
+                    headers=FHIR,
+                    body=dump(ORGANIZATION),
+                    deadline=5,
+                )
+                await http.close()
+
+        assert (read.status, write.status) == (401, 401)
+
+    asyncio.run(run())
