@@ -5,7 +5,7 @@ Source: hl7.org/fhir/STU3/http.html and hl7.org/fhir/R4/http.html.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NoReturn
 
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -80,7 +80,7 @@ class Call:
 
     api: Api
     request: Request
-    base: str  # URL of the FHIR base, without trailing slash
+    prefix: str = ""  # path of the base, below where the application is mounted
     type: str = ""
     id: str = ""
     version: str = ""  # of the resource, as it stands in the address
@@ -100,15 +100,32 @@ class Call:
         asked = Interaction(code, self.type, self.id, resource, query, self.operation)
         await self.api.guard(self.request, asked)
 
+    @cached_property
+    def base(self) -> str:
+        """URL of the FHIR base, without trailing slash, as the caller addressed it."""
+        if self.api.public:
+            return self.api.public
+        scope = self.request.scope
+        host = self.request.headers.get("host", "localhost")
+        return f"{scope['scheme']}://{host}{scope.get('root_path', '')}{self.prefix}"
+
     @property
     def form(self) -> Format:
         """The format the caller wants; raises LdnError with status 406."""
-        return negotiate(self.request)
+        if b"_format" in self.request.scope["query_string"]:
+            return negotiate(self.request)
+        return _accepted(self.request.headers.get("accept", "*/*"))
 
     @property
     def lenient(self) -> bool:
         """Whether the caller would rather have an unknown parameter ignored than refused."""
         return "handling=lenient" in preferences(self.request)
+
+
+@lru_cache(maxsize=64)
+def _accepted(accept: str) -> Format:
+    headers = [(b"accept", accept.encode("latin-1"))]
+    return negotiate(Request({"type": "http", "headers": headers, "query_string": b""}))
 
 
 Action = Callable[[Call], Awaitable[Response]]

@@ -13,6 +13,8 @@ from openldn.fhir.api.model import Call, bad
 from openldn.fhir.api.pairs import refuse_unknown
 from openldn.fhir.records.model import Record
 
+_CONDITIONS = frozenset({b"if-none-match", b"if-modified-since"})
+
 
 async def read(call: Call) -> Response:
     """GET [type]/[id]: the current version; 304 when the caller has it already.
@@ -57,6 +59,8 @@ def shown(call: Call, record: Record) -> Response:
 
 def _unchanged(request: Request, record: Record) -> bool:
     """Whether the caller's copy is still good (RFC 9110 §13.2.2: the tag goes before the date)."""
+    if not any(name in _CONDITIONS for name, _ in request.scope["headers"]):
+        return False
     tags = request.headers.get("if-none-match")
     if tags is not None:
         known = {tag.strip().removeprefix("W/") for tag in tags.split(",")}

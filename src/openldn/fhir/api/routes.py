@@ -120,13 +120,12 @@ class _Base:
     def _call(
         self, request: Request, parts: list[str], shape: tuple[str, ...], patient: str
     ) -> Call:
-        base = self.api.public or f"{_origin(request)}{self.prefix}"
         named: dict[str, Any] = {
             name: part
             for place, (kind, part) in enumerate(zip(shape, parts, strict=True))
             if (name := _FIELDS.get((place, kind)))
         }
-        return Call(self.api, request, base, patient=patient, follow=self.follow, **named)
+        return Call(self.api, request, self.prefix, patient=patient, follow=self.follow, **named)
 
     def _chosen(self, method: str, actions: dict[str, Action]) -> Action:
         allowed = {m: a for m, a in actions.items() if self.api.writable or a not in _WRITES}
@@ -149,10 +148,3 @@ class _Base:
         if shape == ("T", "?"):
             return LdnError(Issue.INVALID, "an id has 1 to 64 letters, digits, - and .")
         return LdnError(Issue.INVALID, "no interaction has an address of this form", status=400)
-
-
-def _origin(request: Request) -> str:
-    """Scheme, host and mount point the caller used."""
-    scope = request.scope
-    host = request.headers.get("host", "localhost")
-    return f"{scope['scheme']}://{host}{scope.get('root_path', '')}"
