@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
@@ -36,7 +36,7 @@ MATERIALS = (
 FORMATS = {".xml": Format.XML, ".json": Format.JSON}
 
 _PLACEHOLDER = re.compile(r"\$\{\s*([A-Za-z-]+)\s*(?:,\s*([^}]*))?\}")
-_OFFSET = re.compile(r"T\s*,\s*([DdMYy])\s*,\s*([+-]?\d{1,5})")
+_OFFSET = re.compile(r"T\s*,\s*([DdMmYy])\s*,\s*([+-]?\d{1,5})")
 
 
 def fill(text: str, now: datetime, new_id: NewId) -> str:
@@ -67,10 +67,17 @@ def _shifted(day: date, arguments: str | None) -> date:
         raise LdnError(Issue.INVALID, "a date placeholder reads ${DATE, T, D, -21}")
     unit, amount = found.group(1).upper(), int(found.group(2))
     if unit == "D":
-        return day + timedelta(days=amount)
+        return _on(day.toordinal() + amount)
     months = day.year * 12 + day.month - 1 + amount * (12 if unit == "Y" else 1)
     year, month = divmod(months, 12)
     return _last_that_exists(year, month + 1, day.day)
+
+
+def _on(ordinal: int) -> date:
+    try:
+        return date.fromordinal(ordinal)
+    except (ValueError, OverflowError) as error:
+        raise _outside() from error
 
 
 def _last_that_exists(year: int, month: int, day: int) -> date:
@@ -79,7 +86,11 @@ def _last_that_exists(year: int, month: int, day: int) -> date:
             return date(year, month, candidate)
         except ValueError:
             continue
-    raise LdnError(Issue.INVALID, "a date placeholder leads outside the calendar")
+    raise _outside()
+
+
+def _outside() -> LdnError:
+    return LdnError(Issue.INVALID, "a date placeholder leads outside the calendar")
 
 
 def material_of(path: Path) -> Material | None:
