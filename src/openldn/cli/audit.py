@@ -8,7 +8,7 @@ from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, unquote, urlencode, urljoin, urlsplit
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from openldn.base.runtime import utc_now
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.fhir.model import Resource, bundle
+from openldn.functions.audit.event import masked
 from openldn.trust.certificates import check_peer
 
 _DEADLINE = 30.0  # seconds for one page
@@ -185,8 +186,15 @@ def _row(event: Resource) -> Iterator[str]:
     yield Bsn(patient).masked if patient else ""
     yield exchange.get("valueCode", "")
     yield str(count.get("valueUnsignedInt", ""))
-    yield entities.get("2", {}).get("description", "")
+    yield _query(entities.get("2", {}).get("description", ""))
     yield entities.get("XrequestId", {}).get("what", {}).get("identifier", {}).get("value", "")
+
+
+def _query(description: str) -> str:
+    """The query for people: not percent-encoded, without the patient, who has a column."""
+    address, _, text = description.partition("?")
+    pairs = [masked(unquote(p)) for p in text.split("&") if p and not p.endswith("***")]
+    return address.removeprefix("GET ") + ("?" + "&".join(pairs) if pairs else "")
 
 
 def _who(event: Resource) -> Iterator[str]:
