@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from openldn.base import log, postgres
 from openldn.base.errors import Issue, LdnError
@@ -75,7 +76,7 @@ def station(  # noqa: PLR0913  (each is an option of the command)
     place = folder or Path("var") / f"station-{port}"
     given = dsn or environment().get("OPENLDN_DATABASE_DSN", "")
     log.configure("station", pretty=sys.stderr.isatty())
-    asyncio.run(run(wish, given, place))
+    uvloop.run(run(wish, given, place))
 
 
 @dataclass(frozen=True)
