@@ -389,3 +389,32 @@ def test_every_fact_of_the_real_test_patients_finds_its_section(shared_data: Pat
 
         assert {r.cells[0] for r in sections.get("other", [])} <= {("Specimen",), ("Device",)}
         assert len(sections) >= 15
+
+
+@pytest.mark.parametrize(
+    ("url", "reason", "says"),
+    [
+        ("http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor", "UNK", "onbekend"),
+        ("http://hl7.org/fhir/StructureDefinition/iso21090-nullFlavor", "MSK", "afgeschermd"),
+        (
+            "http://hl7.org/fhir/StructureDefinition/data-absent-reason",
+            "not-asked",
+            "niet gevraagd",
+        ),
+    ],
+)
+def test_a_code_that_the_sender_left_out_for_a_reason_tells_the_reason(
+    url: str, reason: str, says: str
+) -> None:
+    absent = {"extension": [{"url": url, "valueCode": reason}]}
+
+    assert texts({"resourceType": "ProcedureRequest", "code": absent}) == [says]
+
+
+def test_a_remark_has_a_line_of_its_own_and_no_column() -> None:
+    problem = {"resourceType": "Condition", "code": concept("X"), "note": [{"text": "Let op"}]}
+
+    [chapter] = [c for c in chapters(library(DUTCH, []), [problem]) if c.facts]
+
+    assert [key for _, key in chapter.columns] == ["problem"]
+    assert chapter.note(chapter.facts[0]) == ("Let op",)

@@ -201,7 +201,7 @@ def test_an_audit_event_is_told_without_the_bsn() -> None:
     query = "R0VUIEZsYWc/cGF0aWVudC5pZGVudGlmaWVyPWh0dHA6Ly9mL2JzbnwwOTk5OTExMTIwfDk5OTkxMTEyMA=="
     event = {"recorded": "2026-11-23T10:00:01Z", "outcome": "8", "entity": [{"query": query}]}
 
-    [entry] = entries(library(DUTCH, []), [event])
+    [entry] = entries(library(DUTCH, []), [event], {})
 
     assert entry.when == "23 nov. 2026 11:00:01"
     assert "999911120" not in entry.query

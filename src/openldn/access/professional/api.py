@@ -296,9 +296,18 @@ async def evidence(visit: Visit) -> Response:
         events = await visit.portal.gate.accesses(question.provider, question.correlation)
     except LdnError as error:
         problem = error
-    listed = entries(library(visit.words, events), events)
+    listed = entries(library(visit.words, events), events, _names(visit, question))
     context = _shown(visit, question) | {"entries": listed, "problem": problem}
     return _hidden(render(visit, "evidence.html", context), question)
+
+
+def _names(visit: Visit, question: Question) -> dict[str, str]:
+    """Names by UZI number, URA and key of a node, as far as the portal knows them."""
+    nodes = visit.portal.gate.network().nodes
+    people = {question.practitioner.uzi: question.practitioner.name}
+    by_number = {node.ura: node.name for node in nodes}
+    by_key = {node.key: node.name for node in nodes}
+    return {question.holder.ura: question.holder.name} | people | by_number | by_key
 
 
 async def one_fact(visit: Visit) -> Response:

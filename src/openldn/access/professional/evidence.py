@@ -2,7 +2,7 @@
 
 import base64
 import binascii
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import unquote_plus
 
@@ -26,12 +26,15 @@ class Entry:
     query: str = field(default="", repr=False)
 
 
-def entries(shelf: Library, events: Sequence[Resource]) -> list[Entry]:
-    """One entry per AuditEvent; whatever an event lacks stays empty."""
-    return [_entry(shelf, event) for event in events]
+def entries(shelf: Library, events: Sequence[Resource], names: Mapping[str, str]) -> list[Entry]:
+    """One entry per AuditEvent; whatever an event lacks stays empty.
+
+    `names` gives the name that goes with a number or key, for events that hold only that.
+    """
+    return [_entry(shelf, event, names) for event in events]
 
 
-def _entry(shelf: Library, event: Resource) -> Entry:
+def _entry(shelf: Library, event: Resource, names: Mapping[str, str]) -> Entry:
     agents = [a for a in at(event, "agent") if isinstance(a, dict)]
     asking = [a for a in agents if a.get("requestor") is True]
     others = [a for a in agents if a.get("requestor") is not True]
@@ -41,25 +44,26 @@ def _entry(shelf: Library, event: Resource) -> Entry:
         kind=next((c for t in at(event, "meta.tag") for c in codes(t)), ""),
         outcome=text_of(event.get("outcome")),
         reason=masked(text_of(event.get("outcomeDesc"))),
-        people=tuple(filter(None, (_person(shelf, a) for a in asking))),
-        organizations=tuple(filter(None, (_party(a) for a in others))),
+        people=tuple(filter(None, (_person(shelf, a, names) for a in asking))),
+        organizations=tuple(dict.fromkeys(filter(None, (_party(a, names) for a in others)))),
         query=_query(event),
     )
 
 
-def _person(shelf: Library, agent: Resource) -> str:
+def _person(shelf: Library, agent: Resource, names: Mapping[str, str]) -> str:
     role = [
         text_of(c.get("code"))
         for c in at(agent, "role.coding")
         if isinstance(c, dict) and text_of(c.get("system")) == UZI_ROLE_SYSTEM
     ]
     words = [shelf.words.known(f"role.{code}", code) for code in role]
-    return ", ".join(filter(None, [_party(agent), *words]))
+    return ", ".join(filter(None, [_party(agent, names), *words]))
 
 
-def _party(agent: Resource) -> str:
+def _party(agent: Resource, names: Mapping[str, str]) -> str:
     named = [*at(agent, "who.display"), *at(agent, "name"), *at(agent, "who.identifier.value")]
-    return next(filter(None, map(text_of, named)), "")
+    told = next(filter(None, map(text_of, named)), "")
+    return names.get(told, told)
 
 
 def _query(event: Resource) -> str:

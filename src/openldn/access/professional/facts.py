@@ -17,6 +17,7 @@ from openldn.access.professional.readers import (
 from openldn.access.professional.sections import OTHER, SECTIONS, SUPPORTING, section_of
 from openldn.fhir.model import Resource
 
+NOTE = "note"  # key of the column with remarks
 MOST = 500  # facts of one section that a page shows; the page says when there are more
 
 
@@ -57,8 +58,18 @@ class Chapter:
         return [
             (place, column.key)
             for place, column in enumerate(self.section.columns)
-            if place == 0 or any(fact.cells[place] for fact in self.facts)
+            if column.key != NOTE and (place == 0 or any(f.cells[place] for f in self.facts))
         ]
+
+    def note(self, fact: Fact) -> tuple[str, ...]:
+        """The remark with a fact, which gets a line of its own below it."""
+        keys = [column.key for column in self.section.columns]
+        return fact.cells[keys.index(NOTE)] if NOTE in keys else ()
+
+    @property
+    def with_status(self) -> bool:
+        """Whether any fact here has a status to show."""
+        return any(fact.badges or fact.negative for fact in self.facts)
 
 
 # Status codes by how much they must stand out; the rest is plain.

@@ -155,7 +155,19 @@ def _thing(shelf: Library, value: Resource, depth: int) -> str:
     for marks, tell in _SHAPES:
         if any(mark in value for mark in marks):
             return text_of(tell(shelf, value, depth))
+    return _unsaid(shelf, value)
+
+
+def _unsaid(shelf: Library, value: Resource) -> str:
+    """Why a value that holds nothing else is not there, where the sender said so."""
+    for reason in _extension(value, "data-absent-reason")[:1]:
+        return _missing(shelf, {"absent": reason}, 0)
+    for flavor in _extension(value, "iso21090-nullFlavor")[:1]:
+        return _missing(shelf, {"absent": _FLAVORS.get(text_of(flavor), "unknown")}, 0)
     return ""
+
+
+_FLAVORS = {"ASKU": "asked-unknown", "NASK": "not-asked", "NAV": "temp-unknown", "MSK": "masked"}
 
 
 def _missing(shelf: Library, value: Resource, depth: int) -> str:
@@ -192,7 +204,8 @@ def _reference(shelf: Library, value: Resource, depth: int) -> str:
     for role in _extension(value, "practitionerrole-reference"):
         if told := shown(shelf, role, depth):
             return told
-    display = text_of(value.get("display"))
+    # "name || role || organization" is how Dutch senders join the parts of a display
+    display = text_of(value.get("display")).replace(" || ", ", ")
     target = target_of(shelf, value)
     if target is not None and (told := _resource(shelf, target, depth)):
         return told
