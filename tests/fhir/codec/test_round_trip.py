@@ -11,8 +11,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openldn.base.errors import LdnError
-from openldn.fhir.codec import Format, decode, dump, encode
+from openldn.fhir.codec import LIMITS, Format, decode, dump, encode
 from openldn.fhir.codec.narrative import normal
+from openldn.fhir.codec.tables import tables
+from openldn.fhir.codec.xml_plain import read_plain
+from openldn.fhir.codec.xml_read import read_carefully
 from openldn.fhir.model import FhirVersion, Resource
 
 SPACE = 'xmlns="http://hl7.org/fhir"'
@@ -48,7 +51,41 @@ def test_any_resource_survives_both_formats(version: FhirVersion, data: st.DataO
 
     assert through(resource, Format.JSON, version) == resource
     assert through(resource, Format.XML, version) == resource
-    assert dump(through(resource, Format.XML, version)).count(b"E+") == 0
+
+
+@pytest.mark.parametrize("version", FhirVersion)
+@settings(deadline=None, max_examples=40, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_the_quick_and_the_careful_reading_agree(version: FhirVersion, data: st.DataObject) -> None:
+    xml = encode(data.draw(resources(version)), Format.XML, version)
+
+    quick = read_plain(xml, tables(version), LIMITS)
+
+    assert quick in (None, read_carefully(xml, tables(version), LIMITS))
+
+
+def test_plain_xml_takes_the_quick_way(shared_data: Path) -> None:
+    quick = 0
+    paths = sorted((shared_data / "nictiz" / "bgz-msz-1.2.2-stu3").rglob("*.xml"))
+    for path in paths:
+        body = filled(path.read_text("utf-8")).replace(b"\r\n", b"\n")
+        plain = read_plain(body, tables(FhirVersion.STU3), LIMITS)
+        careful = read_carefully(body, tables(FhirVersion.STU3), LIMITS)
+        assert plain is None or spelled_alike(plain) == spelled_alike(careful)
+        quick += plain is not None
+    assert quick > 0.9 * len(paths)
+
+
+def test_nothing_personal_is_remembered_between_bodies() -> None:
+    name = '<name><family value="Vlinder"/></name><birthDate value="1970-02-03"/>'
+    xml = f'<Patient {SPACE}><id value="p"/><active value="true"/>{name}</Patient>'
+    known = tables(FhirVersion.R4)
+
+    assert read_plain(xml.encode(), known, LIMITS) is not None
+
+    kept = {text for table in known.made.values() for text in table.pieces}
+    assert not [t for t in kept if "Vlinder" in t or "1970-02-03" in t]
+    assert 'active value="true"/>' in kept
 
 
 @pytest.mark.parametrize("form", Format)

@@ -5,6 +5,7 @@ nothing may be fetched from elsewhere, so that showing a narrative tells nobody 
 """
 
 import re
+from collections.abc import Iterator
 from xml.parsers import expat  # document types and entities are refused, see hardened()
 from xml.sax.saxutils import escape
 
@@ -31,6 +32,14 @@ _BAD_STYLE = re.compile(r"url\s*\(|expression|@import|javascript|behavio|-moz-bi
 _LINK = re.compile(r"(?:https?|mailto|tel|urn):[^\s]*|[^:\s]*|#\S*", re.I)
 _DATA = r"data:[a-z0-9.+/-]*;base64,[A-Za-z0-9+/=\s]*"  # in an img nothing of it can run
 _IMAGE = re.compile(rf"{_DATA}|(?!//)[^:\s]*", re.I)
+_KNOWN = {  # plain tags -> what they do to the depth
+    **{name: 1 for name in _ELEMENTS},
+    **{f"/{name}": -1 for name in _ELEMENTS},
+    **{f"{name}/": 0 for name in _ELEMENTS},
+}
+_DIV_TAG = f'div xmlns="{XHTML}"'
+_TAG = re.compile(r'([a-z][a-z0-9]*)((?:\s+[a-z]+="[^"]*")*)\s*(/?)>')
+_ATTRIBUTE = re.compile(r'([a-z]+)="([^"]*)"')
 _CONTENT = re.compile(r">\s*[^<\s]|<(?:\w+:)?img\b")
 _CHECKED = {
     "href": _LINK.fullmatch,
@@ -78,6 +87,44 @@ def normal(text: str) -> str | None:
     parser.EndElementHandler = narrative.end
     parser.CharacterDataHandler = narrative.data
     return narrative.text if _parsed(parser, text) else None
+
+
+def plain_div(first: str, rest: Iterator[str]) -> str | None:
+    """The div whose start tag is `<` and `first`, as it stands; None if unsound or not plain.
+
+    `rest` gives the texts that follow, each from after one `<` to the next, of a document that is
+    well-formed; it is used up to the end of the div.
+    """
+    if not first.startswith(_DIV_TAG):
+        return None
+    parts, depth, text = [first], 0, "div" + first.removeprefix(_DIV_TAG)
+    while True:
+        opens = _KNOWN.get(text[: text.find(">")])
+        if opens is None:
+            opens = _plain_tag(text)
+        if opens is None or depth >= LIMITS.depth:
+            return None
+        depth += opens
+        if not depth:
+            break
+        text = next(rest)
+        parts.append(text)
+    tag, _, after = text.partition(">")
+    parts[-1] = tag + ">"
+    whole = "<" + "<".join(parts)
+    return whole if len(parts) > 1 and not after.strip() and has_content(whole) else None
+
+
+def _plain_tag(text: str) -> int | None:
+    """Whether an element opens (1) or is complete (0); None if it is unsound or not plain."""
+    found = _TAG.match(text)
+    if found is None or found[1] not in _ELEMENTS:
+        return None
+    if found[2]:
+        pairs = _ATTRIBUTE.findall(found[2])
+        if "&" in found[2] or not all(k in _ATTRIBUTES and _harmless(k, v) for k, v in pairs):
+            return None
+    return 0 if found[3] else 1
 
 
 def _parsed(parser: expat.XMLParserType, text: str) -> bool:

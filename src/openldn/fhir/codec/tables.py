@@ -48,8 +48,10 @@ class Prop:
     def table(self) -> "Table":
         """The table of what stands under this key (of its side object, for a primitive)."""
         if self.known is None:
-            around = self.kind is Kind.RESOURCE
-            self.known = replace(NOWHERE, wraps=self) if around else self.tables.of(self.type)
+            if self.kind is Kind.RESOURCE:
+                self.known = replace(NOWHERE, pieces={}, strict=True, wraps=self)
+            else:
+                self.known = self.tables.of(self.type)
         return self.known
 
 
@@ -66,9 +68,21 @@ class Table:
     required: tuple[tuple[str, tuple[str, ...]], ...]  # element, keys of which one must be there
     sealed: bool = False  # an Extension: a value or extensions, never both
     special: bool = False  # more to check at its end: an Extension or a Bundle
+    strict: bool = False  # that, or something is required
+    pieces: dict[str, Any] = field(default_factory=dict)  # memory of xml_plain
     wraps: Prop | None = None  # of the XML element around a resource: the prop it goes to
 
+    def disordered(self, current: dict[str, Any], prop: Prop) -> bool:
+        """Whether an element that comes late in XML, or again, has only its place against it.
 
+        FHIR fixes the order, but systems in the field break it and nothing is unclear then, so
+        order alone is no reason to refuse.
+        """
+        same = (p for k in current if (p := self.props.get(k)) is not None)
+        return self.wraps is None and (prop.many or all(p.rank != prop.rank for p in same))
+
+
+DISORDER = 1 << 30  # the rank to go on from then: higher than any, so that each is looked at
 NOWHERE = Table("", False, {}, {}, {}, {}, ())
 
 
@@ -79,6 +93,7 @@ class Tables:
     source: Definitions
     primitives: dict[str, Primitive]
     made: dict[str, Table] = field(default_factory=dict)
+    remembered: list[tuple[dict[str, Any], str]] = field(default_factory=list)  # of xml_plain
 
     def of(self, name: str) -> Table:
         """The table of this type."""
@@ -113,6 +128,7 @@ class Tables:
             ),
             sealed=name == "Extension",
             special=name in ("Extension", "Bundle"),
+            strict=name == "Bundle" or any(e.least for e in definition.elements),
         )
 
     def _props(self, element: Element, rank: int) -> list[Prop]:

@@ -1,26 +1,24 @@
 """XML as a resource, checked against the definitions while it is read: one pass, no tree.
 
-Expat instead of lxml: its events cost less than the making and walking of a tree, and it has no
-ceiling of 10 MB on one attribute, where a Binary with a PDF would end.
+This is the careful reading: every oddity XML allows, and the place of every mistake. `xml_plain`
+comes first and is enough for nearly every body that is right. Expat instead of lxml: its events
+cost less than the making and walking of a tree, and it has no ceiling of 10 MB on one attribute,
+where a Binary with a PDF would end.
 """
 
-import re
 from typing import Any
 from xml.parsers import expat  # document types and entities are refused, see narrative.hardened
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec.model import At, Limits, Problems
-from openldn.fhir.codec.narrative import DIV, Look, Narrative, hardened, has_content
+from openldn.fhir.codec.narrative import DIV, Narrative, hardened
 from openldn.fhir.codec.rules import BOTH_OR_NEITHER, check_bundle, sound_extension
 from openldn.fhir.codec.syntax import require_size, too_deep
-from openldn.fhir.codec.tables import FHIR, NOWHERE, Kind, Prop, Table, Tables
+from openldn.fhir.codec.tables import DISORDER, FHIR, NOWHERE, Kind, Prop, Table, Tables
+from openldn.fhir.codec.xml_plain import read_plain
 from openldn.fhir.model import Resource
 
 _SCHEMA = "http://www.w3.org/2001/XMLSchema-instance schemaLocation"
-_DISORDER = 1 << 30  # higher than any rank
-_PLAIN_DIV = b'<div xmlns="http://www.w3.org/1999/xhtml"'
-_PECULIAR = re.compile(rb"<(?:!|/?[^\s<>/:]+:)")  # a comment, CDATA or a prefix
-_STRAY = re.compile(rb">\s*[^<\s]")
 _UNSOUND = "expected a div of XHTML without scripts or outside content"
 
 
@@ -31,11 +29,14 @@ def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
         raise LdnError(Issue.INVALID, "the body is not XML in UTF-8; send it as UTF-8")
     if b"\r" in body:  # as XML itself would
         body = body.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    reader = _Reader(body, tables, limits, careful=False)
+    plain = read_plain(body, tables, limits)
+    return read_carefully(body, tables, limits) if plain is None else plain
+
+
+def read_carefully(body: bytes, tables: Tables, limits: Limits) -> Resource:
+    """As `read`, by the way that knows every oddity and tells every mistake."""
+    reader = _Reader(body, tables, limits)
     reader.read()
-    if reader.doubtful():
-        reader = _Reader(body, tables, limits, careful=True)
-        reader.read()
     reader.problems.complain()
     for owner, name in reader.hollow:
         if not any(v is not None for v in owner.get(name, (0,))):
@@ -44,20 +45,15 @@ def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
 
 
 class _Reader:
-    """The state of one reading: the object that is open, and those around it on a stack.
-
-    Careful, it looks at all text between elements and spells each narrative anew. Otherwise it
-    takes narratives as they stand and leaves text unseen; `doubtful` tells whether that will do.
-    """
+    """The state of one reading: the object that is open, and those around it on a stack."""
 
     __slots__ = (
-        "body", "careful", "current", "hollow", "last", "leaf", "limits", "narrative", "odd",
-        "parser", "problems", "result", "skipped", "spans", "stack", "table", "tables", "tags",
-        "via",
+        "body", "current", "hollow", "last", "leaf", "limits", "narrative", "parser", "problems",
+        "result", "skipped", "stack", "table", "tables", "tags", "via",
     )  # fmt: skip
 
-    def __init__(self, body: bytes, tables: Tables, limits: Limits, *, careful: bool) -> None:
-        self.body, self.tables, self.limits, self.careful = body, tables, limits, careful
+    def __init__(self, body: bytes, tables: Tables, limits: Limits) -> None:
+        self.body, self.tables, self.limits = body, tables, limits
         self.problems = Problems()
         self.result: Resource = {}
         self.stack: list[tuple[Any, ...]] = []
@@ -69,9 +65,7 @@ class _Reader:
         self.leaf: Prop | None = None  # a primitive that is open
         self.hollow: list[tuple[dict[str, Any], str]] = []  # arrays with a value missing
         self.skipped = 0  # depth within an element we do not know
-        self.narrative: Look = Look()
-        self.spans: list[tuple[int, int]] = []  # where narratives stand in the body
-        self.odd = False  # a narrative cannot be taken as it stands
+        self.narrative = Narrative()
         self.parser = hardened()
 
     def read(self) -> None:
@@ -94,16 +88,7 @@ class _Reader:
 
     def resume(self) -> None:
         """Take the events of elements ourselves (again)."""
-        self.take(self.start, self.end, self.stray if self.careful else None)
-
-    def doubtful(self) -> bool:
-        """Whether there may be text between elements, or a narrative needs another spelling."""
-        begin = 0
-        for start, end in [*self.spans, (len(self.body), 0)]:
-            if _STRAY.search(self.body, begin, start):
-                return True
-            begin = end - 1
-        return self.odd
+        self.take(self.start, self.end, self.stray)
 
     def start(self, name: str, attributes: list[str]) -> None:
         """An element begins: a primitive is read at once, anything else becomes the open one."""
@@ -295,38 +280,19 @@ class _Reader:
 
     def open_narrative(self, attributes: list[str]) -> None:
         """A div begins: its events go to the narrative until it ends."""
-        begin = self.parser.CurrentByteIndex
-        if self.careful:
-            narrative = Narrative()
-            self.take(narrative.start, self.narrative_end, narrative.data)
-            self.narrative = narrative
-        else:
-            self.odd = self.odd or not self.body.startswith(_PLAIN_DIV, begin)
-            self.narrative = Look()
-            self.take(self.narrative.start, self.narrative_end, None)
-        self.spans.append((begin, begin))
+        self.narrative = Narrative()
+        self.take(self.narrative.start, self.narrative_end, self.narrative.data)
         self.narrative.start(DIV, attributes)
 
     def narrative_end(self, name: str) -> None:
         """An element within a div ends, or the div itself."""
-        narrative = self.narrative
-        narrative.end(name)
-        if not narrative.depth:
-            text = narrative.text if isinstance(narrative, Narrative) else self.span()
-            if text is None or not narrative.sound:
+        self.narrative.end(name)
+        if not self.narrative.depth:
+            text = self.narrative.text
+            if text is None:
                 self.problem("div", _UNSOUND, Issue.INVALID)
             self.current["div"] = text
             self.resume()
-
-    def span(self) -> str | None:
-        """The div that ends here as it stands in the body; None if it shows nothing."""
-        begin = self.spans[-1][0]
-        end = self.body.index(b">", self.parser.CurrentByteIndex) + 1
-        self.spans[-1] = (begin, end)
-        raw = self.body[begin:end]
-        self.odd = self.odd or _PECULIAR.search(raw) is not None
-        text = raw.decode()
-        return text if has_content(text) else None
 
     def stray(self, text: str) -> None:
         """Text between elements: FHIR has none outside the narrative."""
@@ -334,16 +300,11 @@ class _Reader:
             self.problem("", "text between elements; values stand in attributes")
 
     def disordered(self, prop: Prop) -> int:
-        """An element after one of a higher rank, or once more: the rank to go on from.
-
-        FHIR fixes the order, but systems in the field break it and nothing is unclear then, so
-        order alone is no reason to refuse. From here on every element comes by this way.
-        """
-        keys = {k for k in self.current if (p := self.table.props.get(k)) and p.rank == prop.rank}
-        if keys and not prop.many:
+        """An element after one of a higher rank, or once more: the rank to go on from."""
+        if not self.table.disordered(self.current, prop):
             text = "several types or values at once; send one" if prop.choice else "may not repeat"
             self.problem(prop.element, text)
-        return _DISORDER
+        return DISORDER
 
     def skip(self) -> None:
         """Pass over the element that has just begun."""
