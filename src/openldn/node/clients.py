@@ -6,7 +6,7 @@ from openldn.base.http import HttpClient, Identity, client_context
 from openldn.fhir.identifiers import Ura
 from openldn.trust.certificates import check_peer
 
-AT_ONCE = 8
+AT_ONCE = 16
 LARGEST = 32 * 1024 * 1024  # bytes of one answer
 
 

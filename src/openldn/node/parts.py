@@ -26,6 +26,7 @@ from openldn.infrastructures.model import Infrastructure
 from openldn.node.api import Own, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.clients import Clients
+from openldn.node.evidence import Gathered
 from openldn.node.publish import keep_publishing
 from openldn.node.serve import Holder, serve_routes
 from openldn.node.settings import STATION, NodeSettings
@@ -96,6 +97,7 @@ def _parts(
     tokens: TokenStore,
 ) -> NodeParts:
     clock, new_id = records.clock, records.new_id
+    evidence = Gathered(audit)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     server = AuthorizationServer(
@@ -114,12 +116,12 @@ def _parts(
         sources={v: _source(settings, v, clients, records) for v in FhirVersion},
         verify=server.verify,
         known=directory.known,
-        audit=audit,
+        audit=evidence,
         clock=clock,
         consent=Consent.PERMIT if settings.insecure_presumed_consent else Consent.UNKNOWN,
     )
     roads = _roads(settings, clients, records)
-    pull = Pull(directory, roads, noting(audit), clock, settings.patience)
+    pull = Pull(directory, roads, noting(evidence), clock, settings.patience)
     asker = Asker(settings.holder, settings.name, directory, new_id, clock)
     return NodeParts(settings, records, audit, directory, server, holder, asker, pull)
 
