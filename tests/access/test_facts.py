@@ -417,4 +417,4 @@ def test_a_remark_has_a_line_of_its_own_and_no_column() -> None:
     [chapter] = [c for c in chapters(library(DUTCH, []), [problem]) if c.facts]
 
     assert [key for _, key in chapter.columns] == ["problem"]
-    assert chapter.note(chapter.facts[0]) == ("Let op",)
+    assert chapter.asides(chapter.facts[0]) == [("note", ("Let op",))]

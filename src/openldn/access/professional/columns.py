@@ -27,6 +27,7 @@ class Column:
     key: str
     paths: tuple[str, ...]
     kind: Kind = Kind.TEXT
+    aside: bool = False  # on a line of its own below the fact, instead of in a column
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,6 @@ from openldn.access.professional.readers import (
 from openldn.access.professional.sections import OTHER, SECTIONS, SUPPORTING, section_of
 from openldn.fhir.model import Resource
 
-NOTE = "note"  # key of the column with remarks
 MOST = 500  # facts of one section that a page shows; the page says when there are more
 
 
@@ -58,13 +57,13 @@ class Chapter:
         return [
             (place, column.key)
             for place, column in enumerate(self.section.columns)
-            if column.key != NOTE and (place == 0 or any(f.cells[place] for f in self.facts))
+            if not column.aside and (place == 0 or any(f.cells[place] for f in self.facts))
         ]
 
-    def note(self, fact: Fact) -> tuple[str, ...]:
-        """The remark with a fact, which gets a line of its own below it."""
-        keys = [column.key for column in self.section.columns]
-        return fact.cells[keys.index(NOTE)] if NOTE in keys else ()
+    def asides(self, fact: Fact) -> list[tuple[str, tuple[str, ...]]]:
+        """What stands below a fact: key of the label, and its lines."""
+        pairs = zip(self.section.columns, fact.cells, strict=True)
+        return [(column.key, lines) for column, lines in pairs if column.aside and lines]
 
     @property
     def with_status(self) -> bool:

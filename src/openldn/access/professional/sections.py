@@ -14,11 +14,15 @@ def _column(key: str, *paths: str, kind: Kind = Kind.TEXT) -> Column:
     return Column(key, paths, kind)
 
 
+def _aside(key: str, *paths: str, kind: Kind = Kind.TEXT) -> Column:
+    return Column(key, paths, kind, aside=True)
+
+
 def _observed(profiles: str, *given: str) -> Match:
     return Match("Observation", tuple(profiles.split()), frozenset(given))
 
 
-_NOTE = _column("note", "note.text", "note", "comment", "extension(Comment)")
+_NOTE = _aside("note", "note.text", "note", "comment", "extension(Comment)")
 _WHO = ("recorder", "asserter", "author", "performer", "extension(Prescriber)")
 _VALUE = _column("value", "value[x]", kind=Kind.MEASURE)
 _WHEN = ("effective[x]", "issued")
@@ -40,7 +44,7 @@ _PERSON = (
     _column("name", "name", "practitioner"),
     _column("role", "relationship", "specialty", "code", "type", "qualification.code"),
     _column("contact", "telecom"),
-    _column("address", "address"),
+    _aside("address", "address"),
 )
 
 SECTIONS: tuple[Section, ...] = (
@@ -51,7 +55,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             _column("alert", "code", "extension(flag-detail)", "extension(zib-Alert-Concern)"),
             _column("concerns", "extension(flag-detail)", "extension(zib-Alert-Concern)"),
-            _column("category", "category"),
+            _aside("category", "category"),
             _column("period", "period"),
         ),
         ("period.start", "period"),
@@ -66,8 +70,8 @@ SECTIONS: tuple[Section, ...] = (
             _column("reaction", "reaction.manifestation"),
             _column("severity", "reaction.severity", kind=Kind.CODE),
             _column("criticality", "criticality", kind=Kind.CODE),
-            _column("since", "onset[x]"),
-            _column("last", "lastOccurrence"),
+            _aside("since", "onset[x]"),
+            _aside("last", "lastOccurrence"),
             _NOTE,
         ),
         ("assertedDate", "recordedDate", "onset[x]"),
@@ -90,7 +94,7 @@ SECTIONS: tuple[Section, ...] = (
                 "except.extension(zib-TreatmentDirective-Restrictions)",
                 "provision.provision.extension(ext-TreatmentDirective2.Restrictions)",
             ),
-            _column("agreed_with", "consentingParty", "performer"),
+            _aside("agreed_with", "consentingParty", "performer"),
             _NOTE,
         ),
         ("dateTime", "period.start"),
@@ -102,7 +106,7 @@ SECTIONS: tuple[Section, ...] = (
         (Match("Condition"),),
         (
             _column("problem", "code"),
-            _column("type", "category", kind=Kind.CODE),
+            _aside("type", "category", kind=Kind.CODE),
             _column("body_site", "bodySite"),
             _column("since", "onset[x]"),
             _column("until", "abatement[x]"),
@@ -119,7 +123,7 @@ SECTIONS: tuple[Section, ...] = (
             _MEDICINE,
             _column("dosage", "dosageInstruction", kind=Kind.DOSE),
             _USE_PERIOD,
-            _column("reason", "reasonReference", "reasonCode"),
+            _aside("reason", "reasonReference", "reasonCode"),
             _NOTE,
         ),
         ("authoredOn",),
@@ -146,7 +150,7 @@ SECTIONS: tuple[Section, ...] = (
             _MEDICINE,
             _column("dosage", "dosage", kind=Kind.DOSE),
             _USE_PERIOD,
-            _column("reason", "reasonReference", "reasonCode"),
+            _aside("reason", "reasonReference", "reasonCode"),
             _NOTE,
         ),
         ("dateAsserted", "effective[x]"),
@@ -160,8 +164,8 @@ SECTIONS: tuple[Section, ...] = (
             _column("procedure", "code"),
             _column("body_site", "bodySite"),
             _column("period", "performed[x]"),
-            _column("reason", "reasonReference", "reasonCode"),
-            _column("device", "focalDevice.manipulated"),
+            _aside("reason", "reasonReference", "reasonCode"),
+            _aside("device", "focalDevice.manipulated"),
             _NOTE,
         ),
         ("performed[x]",),
@@ -175,7 +179,7 @@ SECTIONS: tuple[Section, ...] = (
             _column("device", "device"),
             _column("body_site", "bodySite"),
             _column("period", "whenUsed", "timing[x]"),
-            _column("reason", "indication.extension(zib-MedicalDevice-Problem)", "reasonReference"),
+            _aside("reason", "indication.extension(zib-MedicalDevice-Problem)", "reasonReference"),
             _NOTE,
         ),
         ("whenUsed.start", "recordedOn", "timing[x]"),
@@ -190,7 +194,7 @@ SECTIONS: tuple[Section, ...] = (
                 *("85354-9", "29463-7", "8302-2", "8306-3", "8308-9", "vital-signs"),
             ),
         ),
-        (*_MEASURE, _column("method", "method"), _column("body_site", "bodySite"), _NOTE),
+        (*_MEASURE, _aside("method", "method"), _aside("body_site", "bodySite"), _NOTE),
         _WHEN,
         ("performer",),
     ),
@@ -204,7 +208,7 @@ SECTIONS: tuple[Section, ...] = (
                 *("314076009", "19851009", "405825005", "laboratory"),
             ),
         ),
-        (*_MEASURE, _RANGE, _column("specimen", "specimen"), _NOTE),
+        (*_MEASURE, _RANGE, _aside("specimen", "specimen"), _NOTE),
         _WHEN,
         ("performer",),
     ),
@@ -243,8 +247,8 @@ SECTIONS: tuple[Section, ...] = (
         (Match("NutritionOrder"),),
         (
             _column("diet", "oralDiet.type"),
-            _column("texture", "oralDiet.texture.modifier", "oralDiet.fluidConsistencyType"),
-            _column("note", "extension(zib-NutritionAdvice-Explanation)", "note"),
+            _aside("texture", "oralDiet.texture.modifier", "oralDiet.fluidConsistencyType"),
+            _aside("note", "extension(zib-NutritionAdvice-Explanation)", "note"),
         ),
         ("dateTime",),
         ("orderer",),
@@ -271,7 +275,7 @@ SECTIONS: tuple[Section, ...] = (
                 *("appointmentType", "indication", "description"),
             ),
             _column("planned_for", "occurrence[x]", "recommendation.date", "start"),
-            _column("reason", "reasonReference", "reasonCode", "indication"),
+            _aside("reason", "reasonReference", "reasonCode", "indication"),
             _column("performer", "performer", "participant.actor"),
             _NOTE,
         ),
@@ -286,7 +290,7 @@ SECTIONS: tuple[Section, ...] = (
             _column("encounter", "class", "type", kind=Kind.CODE),
             _column("period", "period"),
             _column("reason", "diagnosis.condition", "reason", "reasonCode"),
-            _column("location", "location.location", "serviceProvider"),
+            _aside("location", "location.location", "serviceProvider"),
         ),
         ("period.start",),
         ("participant.individual",),
@@ -318,7 +322,7 @@ SECTIONS: tuple[Section, ...] = (
         (
             _column("document", "description", "title", "type"),
             _column("type", "type"),
-            _column("note", "content.attachment"),
+            _aside("note", "content.attachment"),
         ),
         ("created", "date", "indexed"),
         ("author",),
