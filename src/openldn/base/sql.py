@@ -29,11 +29,16 @@ async def open_pool(dsn: str, *, size: int = 8, minimum: int = 1) -> Pool:
             max_size=size,
             command_timeout=30,
             timeout=10,
+            reset=_left_as_it_was,
             # A search for a common code and one for a rare code need different plans.
             server_settings={"plan_cache_mode": "force_custom_plan"},
         )
     assert pool is not None  # noqa: S101  (create_pool is typed for the un-awaited case too)
     return pool
+
+
+async def _left_as_it_was(db: Connection) -> None:
+    """No session state is ever set, so there is none to undo: saves a round trip per use."""
 
 
 @asynccontextmanager
@@ -141,6 +146,12 @@ def as_store_error(error: BaseException) -> LdnError | None:
     match error:
         case asyncpg.DiskFullError() | asyncpg.OutOfMemoryError():
             return LdnError(Issue.TRANSIENT, full, detail=type(error).__name__)
+        case asyncpg.InternalServerError() | asyncpg.PostgresIOError():
+            # among others a file that may not grow (EFBIG), which the server tells as a fault
+            text = (
+                "the store failed; nothing was written; the operator must look at its disk and log"
+            )
+            return LdnError(Issue.TRANSIENT, text, detail=type(error).__name__)
         case asyncpg.QueryCanceledError():
             return LdnError(Issue.TIMEOUT, "the store did not answer in time; try again")
         case asyncpg.InvalidPasswordError() | asyncpg.InvalidCatalogNameError():
