@@ -29,7 +29,8 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
         world.node.directory_down = world.node.log_down = False
 
 
-@pytest.fixture(scope="session")
+# As long as playwright runs, no other event loop can run in this thread: hence not longer.
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     """A real browser; where there is none, its tests say so."""
     found = shutil.which("chromium") or shutil.which("chromium-browser")

@@ -115,11 +115,10 @@ def _measured(shelf: Library, value: object) -> Iterator[str]:
             if told:
                 yield f"{name}: {told}" if name else told
     if not whole and not parts:
-        yield from (shown(shelf, at(value, path)) for path in ("dataAbsentReason", *_MEMBERS))
+        yield shown(shelf, at(value, "dataAbsentReason"))
 
 
 _PRESSURE = dict.fromkeys(("8480-6", "8462-4")).keys()  # LOINC: systolic, diastolic
-_MEMBERS = ("related.target", "hasMember")
 
 
 def _first_code(part: object) -> list[str]:

@@ -88,7 +88,7 @@ SECTIONS: tuple[Section, ...] = (
                 "provision.code",
                 "category",
             ),
-            _column("type", "category"),
+            _aside("type", "category"),
             _column(
                 "restriction",
                 "except.extension(zib-TreatmentDirective-Restrictions)",
@@ -208,7 +208,13 @@ SECTIONS: tuple[Section, ...] = (
                 *("314076009", "19851009", "405825005", "laboratory"),
             ),
         ),
-        (*_MEASURE, _RANGE, _aside("specimen", "specimen"), _NOTE),
+        (
+            *_MEASURE,
+            _RANGE,
+            _aside("panel", "related.target", "hasMember"),
+            _aside("specimen", "specimen"),
+            _NOTE,
+        ),
         _WHEN,
         ("performer",),
     ),
