@@ -1,10 +1,12 @@
 """The query tables of the BgZ (Nictiz MSZ 1.2.2, MSZ 2.0, MedMij 3.0; Twiin 2017)."""
 
+from pathlib import Path
+
 import pytest
 
 from openldn.base.errors import Issue, LdnError
 from openldn.exchanges import EXCHANGES
-from openldn.exchanges.bgz import BGZ
+from openldn.exchanges.bgz import ACT, BGZ, LOINC, SCT
 from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.functions.authorization.model import AllowedQuery, Asked
@@ -140,3 +142,16 @@ def test_the_exchange_tells_the_scope_of_each_of_its_patterns() -> None:
     with pytest.raises(LdnError):
         BGZ.scope(Pattern.PUSH)
     assert not BGZ.queries(FhirVersion.R4)
+
+
+def test_the_page_of_the_exchange_lists_every_row() -> None:
+    page = Path(__file__).parents[2] / "docs" / "reference" / "exchanges" / "bgz.md"
+    listed = page.read_text(encoding="utf-8").replace("\\|", "|")
+
+    for system, short in ((SCT, "sct"), (LOINC, "loinc"), (ACT, "ActCode")):
+        listed = listed.replace(f"{short}|", f"{system}|")
+    for release in BGZ.releases:
+        section = listed.partition(f"## {release.id}\n")[2].partition("\n## ")[0]
+        for query in release.queries:
+            told = "asked" if query.asked else "allowed"
+            assert f"| {query.id} | {query.zib} | `{query.template}` | {told} |" in section
