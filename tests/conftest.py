@@ -11,6 +11,7 @@ from pathlib import Path
 
 import asyncpg
 import pytest
+import structlog
 
 from openldn.base import postgres
 from openldn.base.sql import Pool, open_pool
@@ -30,6 +31,14 @@ def database_server() -> Iterator[postgres.Cluster]:
     yield place
     postgres.stop(process)
     shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(autouse=True)
+def log_of_its_own() -> Iterator[None]:
+    """What one test says of the log, another does not inherit."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()
 
 
 class Databases:
