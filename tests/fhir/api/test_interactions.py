@@ -1,5 +1,7 @@
 """Every interaction in both FHIR versions and both formats (hl7.org/fhir/R4/http.html)."""
 
+import asyncio
+
 import pytest
 from fhir.api.fhir_base import (
     JSON,
@@ -346,5 +348,45 @@ def test_json_and_xml_of_one_search_say_the_same(dsn: str) -> None:
         assert read(json, base.version) == read(xml, base.version)
         assert b'"value":1.10' in json.body
         assert b'value value="1.10"' in xml.body
+
+    served(dsn, scenario)
+
+
+@VERSIONS
+def test_a_binary_comes_as_itself_or_as_fhir(dsn: str, version: FhirVersion) -> None:
+    async def scenario(base: Base) -> None:
+        data = "data" if version is FhirVersion.R4 else "content"
+        paper = {"resourceType": "Binary", "id": "b1", "contentType": "application/pdf"}
+        await base.put({**paper, data: "JVBERi0="})
+
+        itself = await base.get("Binary/b1", accept="application/pdf")
+        as_fhir = await base.get("Binary/b1", accept="application/fhir+xml, application/pdf")
+        other = await base.get("Binary/b1", accept="image/png")
+
+        assert itself.body == b"%PDF-"
+        assert itself.headers["content-type"] == "application/pdf"
+        assert itself.headers["content-security-policy"].startswith("sandbox")
+        assert read(as_fhir, version)["id"] == "b1"
+        assert other.status == 406
+
+    served(dsn, scenario, version)
+
+
+def test_a_large_transaction_does_not_hold_up_others(dsn: str) -> None:
+    async def scenario(base: Base) -> None:
+        await base.put(patient())
+        many = bundle(
+            "transaction",
+            *(entry("PUT", f"Observation/w{n}", observation(f"w{n}")) for n in range(2500)),
+        )
+
+        async with asyncio.TaskGroup() as group:
+            large = group.create_task(base.post(many))
+            await asyncio.sleep(0)
+            reads = [group.create_task(base.get("Patient/p1")) for _ in range(5)]
+
+        assert large.result().status == 200
+        assert len(large.result().json["entry"]) == 2500
+        assert {r.result().status for r in reads} == {200}
 
     served(dsn, scenario)

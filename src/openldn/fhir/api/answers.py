@@ -4,10 +4,12 @@ A record's body is the JSON it is served as, so a JSON answer is bytes laid side
 an answer in XML takes resources apart.
 """
 
-from collections.abc import Iterable, Mapping
+import asyncio
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime
+from typing import ParamSpec, TypeVar
 
 import msgspec
 from starlette.requests import Request
@@ -15,9 +17,13 @@ from starlette.responses import Response
 
 from openldn.fhir.api.model import Call
 from openldn.fhir.codec import Format, dump, encode, parse
-from openldn.fhir.model import FhirVersion, Resource
+from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.model import Record
 
+LARGE = 256 * 1024  # bytes of FHIR that take long enough to hold up other requests
+
+P = ParamSpec("P")
+T = TypeVar("T")
 _TRUE = frozenset({"true", "1", ""})
 
 
@@ -56,19 +62,21 @@ def _entry_bytes(entry: Entry) -> bytes:
     return b"{" + b",".join(parts) + b"}"
 
 
-def answer(
+async def answer(
     call: Call, body: bytes, *, status: int = 200, headers: Mapping[str, str] | None = None
 ) -> Response:
     """These FHIR JSON bytes in the format the caller wants."""
     form, version = call.form, call.api.version
-    shown = _shown(call.request, body, form, version)
+    shown = await aside(len(body), _shown, call.request, body, form, version)
     kind = _KINDS[form, version]
     return Response(shown, status, {**headers, "content-type": kind} if headers else None, kind)
 
 
-def answer_resource(call: Call, resource: Resource, *, status: int = 200) -> Response:
-    """A resource made here, in the format the caller wants."""
-    return answer(call, dump(resource), status=status)
+async def aside(size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """What `work` gives; for a large body it runs in a thread, so that others are served."""
+    if size < LARGE:
+        return work(*args, **kwargs)
+    return await asyncio.to_thread(work, *args, **kwargs)
 
 
 _KINDS = {

@@ -20,11 +20,11 @@ from openldn.fhir.api.pairs import refuse_unknown, split
 from openldn.fhir.api.write import (
     condition_from,
     condition_of,
+    decoded,
     require_id,
     told,
     version_of_tag,
 )
-from openldn.fhir.codec import decode
 from openldn.fhir.http import media_type, read_body
 from openldn.fhir.model import Resource, outcome_of
 from openldn.fhir.records.model import Change, Written
@@ -65,7 +65,7 @@ async def process(call: Call) -> Response:
     """
     refuse_unknown(call)
     form = media_type(call.request)
-    whole = decode(await read_body(call.request), form, call.api.version)
+    whole = await decoded(call, await read_body(call.request), form)
     kind = whole.get("type")
     if whole["resourceType"] != "Bundle" or kind not in {"transaction", "batch"}:
         bad("the body must be a Bundle of type transaction or batch", where="Bundle.type")
@@ -76,7 +76,7 @@ async def process(call: Call) -> Response:
     await call.permitted(str(kind))
     run = _transaction if kind == "transaction" else _batch
     answered = await run(call, entries)
-    return answer(call, bundle_bytes({"type": f"{kind}-response"}, answered))
+    return await answer(call, bundle_bytes({"type": f"{kind}-response"}, answered))
 
 
 async def _transaction(call: Call, entries: Sequence[Resource]) -> list[Entry]:

@@ -35,7 +35,7 @@ async def capabilities(call: Call) -> Response:
         raise LdnError(Issue.NOT_SUPPORTED, "parameter mode: full only", where="mode", status=400)
     api = call.api
     await call.permitted("capabilities")
-    return answer(call, statement(api.version, api.served, call.base, writable=api.writable))
+    return await answer(call, statement(api.version, api.served, call.base, writable=api.writable))
 
 
 @lru_cache(maxsize=16)

@@ -55,7 +55,7 @@ async def _history(call: Call, code: str, path: str) -> Response:
     head: dict[str, object] = {"type": "history", "link": _links(call, path, given, found.next)}
     if call.id and not found.next and not given.keys() & {PAGE, "_since"}:
         head["total"] = len(found.matches)
-    return answer(call, bundle_bytes(head, _entries(call, found.matches)))
+    return await answer(call, bundle_bytes(head, _entries(call, found.matches)))
 
 
 async def _confined(call: Call, found: Found) -> Found:

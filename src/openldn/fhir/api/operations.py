@@ -59,7 +59,7 @@ async def document(call: Call) -> Response:
     body = bundle_bytes({"id": api.new_id(), **head}, [matched(call.base, r) for r in records])
     if persist:
         await _persisted(call, place, body)
-    return answer(call, body)
+    return await answer(call, body)
 
 
 def _persist(call: Call, pairs: Pairs) -> bool:
@@ -148,7 +148,7 @@ async def everything(call: Call) -> Response:
     head = {"type": "searchset", "link": page.links}
     entries = [matched(call.base, record, "match") for record in page.own]
     entries += [matched(call.base, record, "include") for record in page.others]
-    return answer(call, bundle_bytes(head, entries))
+    return await answer(call, bundle_bytes(head, entries))
 
 
 @dataclass(frozen=True)

@@ -34,7 +34,7 @@ async def search(call: Call) -> Response:
     """GET or POST [type]: the searchset; raises LdnError(invalid) that names the parameter."""
     call = _in_compartment(call) if call.inner else call
     question = understand(call, await all_pairs(call))
-    return answer(call, await searchset(call, question))
+    return await answer(call, await searchset(call, question))
 
 
 async def lastn(call: Call) -> Response:
@@ -43,7 +43,7 @@ async def lastn(call: Call) -> Response:
     Source: hl7.org/fhir/R4/observation-operation-lastn.html.
     """
     pairs = await all_pairs(call)
-    return answer(call, await searchset(call, understand(call, pairs, lastn=True)))
+    return await answer(call, await searchset(call, understand(call, pairs, lastn=True)))
 
 
 def _in_compartment(call: Call) -> Call:

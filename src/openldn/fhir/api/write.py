@@ -9,10 +9,10 @@ from http import HTTPStatus
 
 from starlette.responses import Response
 
-from openldn.fhir.api.answers import answer, version_headers, version_url
+from openldn.fhir.api.answers import answer, aside, version_headers, version_url
 from openldn.fhir.api.model import Call, bad, preferences
 from openldn.fhir.api.pairs import Pairs, query_pairs, refuse_unknown, split
-from openldn.fhir.codec import decode, dump
+from openldn.fhir.codec import Format, decode, dump
 from openldn.fhir.http import media_type, read_body
 from openldn.fhir.model import Resource, outcome
 from openldn.fhir.records.model import Change, Written
@@ -73,10 +73,15 @@ async def delete_matching(call: Call) -> Response:
 async def body_of(call: Call) -> Resource:
     """The resource in the body; raises LdnError for another format, form or resource type."""
     form = media_type(call.request)
-    resource = decode(await read_body(call.request), form, call.api.version)
+    resource = await decoded(call, await read_body(call.request), form)
     if resource["resourceType"] != call.type:
         bad(f"the address is for {call.type}, the body is a {resource['resourceType']}")
     return resource
+
+
+async def decoded(call: Call, body: bytes, form: Format) -> Resource:
+    """The resource in the body, checked against the definitions."""
+    return await aside(len(body), decode, body, form, call.api.version)
 
 
 def require_id(resource: Resource, id: str) -> None:
@@ -119,10 +124,10 @@ def _if_match(call: Call) -> int | None:
 
 async def _write(call: Call, change: Change) -> Response:
     [written] = await call.api.records.write(await call.place(), [change])
-    return _answered(call, written)
+    return await _answered(call, written)
 
 
-def _answered(call: Call, written: Written) -> Response:
+async def _answered(call: Call, written: Written) -> Response:
     record, wanted = written.record, preferences(call.request)
     headers = version_headers(record) if record.version else {}
     if written.status != HTTPStatus.NO_CONTENT:
@@ -130,10 +135,10 @@ def _answered(call: Call, written: Written) -> Response:
     if "return=OperationOutcome" in wanted:
         body = dump(told([written]))
         status = HTTPStatus.OK if written.status == HTTPStatus.NO_CONTENT else written.status
-        return answer(call, body, status=status, headers=headers)
+        return await answer(call, body, status=status, headers=headers)
     if record.body is None or "return=minimal" in wanted:
         return Response(None, written.status, headers)
-    return answer(call, record.body, status=written.status, headers=headers)
+    return await answer(call, record.body, status=written.status, headers=headers)
 
 
 _DONE = {201: "created", 200: "stored", 204: "deleted"}
