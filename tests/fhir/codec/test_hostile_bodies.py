@@ -114,6 +114,7 @@ XML = {
     "elements without end": b"<a>" * 1_000_000,
     "elements that close": b"<a>" * 100_000 + b"</a>" * 100_000,
     "unknown elements": f"<Patient {SPACE}>{'<a/>' * 1_000_000}</Patient>".encode(),
+    "very many elements": f"<Patient {SPACE}>{'<a/>' * 5_000_000}</Patient>".encode(),
     "huge exponent": (
         f'<Patient {SPACE}><extension url="a"><valueDecimal value="1e999999999"/></extension>'
         "</Patient>"

@@ -8,7 +8,7 @@ from openldn.fhir.codec.xml_read import read
 from openldn.fhir.codec.xml_write import write
 from openldn.fhir.model import FhirVersion, Resource
 
-__all__ = ["LIMITS", "Format", "Limits", "decode", "dump", "encode", "parse"]
+__all__ = ["LIMITS", "Format", "Limits", "check", "decode", "dump", "encode", "parse"]
 
 
 def decode(body: bytes, form: Format, version: FhirVersion, *, limits: Limits = LIMITS) -> Resource:

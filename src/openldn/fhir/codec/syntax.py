@@ -15,8 +15,9 @@ _NOT_JSON = "the body is not well-formed JSON in UTF-8; correct it and send it a
 _UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ufffe\uffff]")  # no place in XML 1.0
 # What in a body can stand for one of those; without any of these no text needs a look.
 _SUSPECT = (b"\\u00", b"\\b", b"\\f", b"\\uf", b"\\uF", b"\xef\xbf\xbe", b"\xef\xbf\xbf")
-# White space before a colon: then the number of `":` says nothing about the number of keys.
-_LOOSE = (b" :", b"\n:", b"\t:", b"\r:")
+# A key with white space before its colon: then the number of `":` is not that of the keys.
+_LOOSE = re.compile(rb'"[ \t\r\n]+:')
+_BLANKS = (b" :", b"\n:", b"\t:", b"\r:")  # quicker to look for
 
 
 def parse(body: bytes, limits: Limits = LIMITS) -> Any:
@@ -28,7 +29,7 @@ def parse(body: bytes, limits: Limits = LIMITS) -> Any:
     """
     require_size(body, limits)
     if body.count(b"{") + body.count(b"[") > limits.nodes or body.count(b",") > limits.values:
-        raise LdnError(Issue.TOO_LONG, "too many elements in one body; send less at once")
+        raise too_many()
     try:
         value = _DECODER.decode(body)
     except RecursionError as error:
@@ -39,7 +40,8 @@ def parse(body: bytes, limits: Limits = LIMITS) -> Any:
     # Each key is followed by `":`, so this count is at least the number of keys that were sent.
     # Equal to the keys we hold: none was lost. Otherwise (a colon inside a text, or a key twice)
     # the slow way decides.
-    if body.count(b'":') != keys or any(loose in body for loose in _LOOSE):
+    loose = any(blank in body for blank in _BLANKS) and _LOOSE.search(body)
+    if loose or body.count(b'":') != keys:
         _refuse_repeated_keys(body)
     if any(suspect in body for suspect in _SUSPECT) and any(map(_UNFIT.search, _texts(value))):
         raise LdnError(Issue.INVALID, "a text holds control characters; leave them out")
@@ -62,6 +64,11 @@ def too_deep(limits: Limits) -> LdnError:
     """The refusal of what is nested deeper than the limit."""
     text = f"nested deeper than {limits.depth} levels; send a flatter resource"
     return LdnError(Issue.TOO_LONG, text, status=400)
+
+
+def too_many() -> LdnError:
+    """The refusal of more elements than the limit."""
+    return LdnError(Issue.TOO_LONG, "too many elements in one body; send less at once")
 
 
 def number(text: str, limits: Limits = LIMITS) -> Decimal:

@@ -13,7 +13,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec.model import At, Limits, Problems
 from openldn.fhir.codec.narrative import DIV, Narrative, hardened
 from openldn.fhir.codec.rules import BOTH_OR_NEITHER, check_bundle, sound_extension
-from openldn.fhir.codec.syntax import require_size, too_deep
+from openldn.fhir.codec.syntax import require_size, too_deep, too_many
 from openldn.fhir.codec.tables import DISORDER, FHIR, NOWHERE, Kind, Prop, Table, Tables
 from openldn.fhir.codec.xml_plain import read_plain
 from openldn.fhir.model import Resource
@@ -25,6 +25,8 @@ _UNSOUND = "expected a div of XHTML without scripts or outside content"
 def read(body: bytes, tables: Tables, limits: Limits) -> Resource:
     """The resource in an XML document; raises LdnError as `codec.decode` says."""
     require_size(body, limits)
+    if body.count(b"<") > limits.values:
+        raise too_many()
     if b"\0" in body:  # UTF-16, which expat would take by its mark
         raise LdnError(Issue.INVALID, "the body is not XML in UTF-8; send it as UTF-8")
     if b"\r" in body:  # as XML itself would
