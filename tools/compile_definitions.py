@@ -63,7 +63,7 @@ def _types_of(definition: Json) -> Json:
     kind = {"primitive-type": "primitive", "complex-type": "complex"}.get(
         definition["kind"], definition["kind"]
     )
-    groups = {name: []} | {e["path"]: [] for e in elements if _is_group(e)}
+    groups: dict[str, list[Any]] = {name: []} | {e["path"]: [] for e in elements if _is_group(e)}
     regex = ""
     for element in elements[1:]:
         if kind == "primitive" and element["path"].endswith(".value"):
