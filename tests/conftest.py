@@ -12,6 +12,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 import structlog
+from playwright.sync_api import Browser, sync_playwright
 
 from openldn.base import postgres
 from openldn.base.sql import Pool, open_pool
@@ -88,13 +89,18 @@ def shared_data() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def chromium() -> str:
-    """The browser's program; without it the browser tests are not run."""
-    program = shutil.which("chromium") or shutil.which("google-chrome")
-    if program is None:
+# As long as playwright runs, no other event loop can run in this thread: hence not longer.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A real browser; where there is none, its tests say so."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
         pytest.skip("not run: chromium is missing; as root `make test` installs it")
-    return program
+    with sync_playwright() as playwright:
+        arguments = ["--no-sandbox", "--disable-background-networking"]
+        browser = playwright.chromium.launch(executable_path=found, args=arguments)
+        yield browser
+        browser.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
