@@ -31,13 +31,18 @@ async def visible(call: Call, place: Place, records: Iterable[Record]) -> list[R
     given = list(records)
     if not call.patient or not given:
         return given
-    owners = {(r.type, r.id): patients_of(r, place.fhir) for r in given}
-    nobodys = [key for key, patients in owners.items() if not patients]
-    open_to_us = {key for key, patients in owners.items() if call.patient in patients}
+    # Version by version: the versions of one record may have belonged to different patients.
+    owners = [patients_of(r, place.fhir) for r in given]
+    nobodys = {(r.type, r.id) for r, patients in zip(given, owners, strict=True) if not patients}
+    linked: set[store.Key] = set()
     if nobodys:
         async with connection(call.api.records.pool) as db:
-            open_to_us |= await store.linked(db, place, call.patient, nobodys)
-    return [r for r in given if r.body and (r.type, r.id) in open_to_us]
+            linked = await store.linked(db, place, call.patient, nobodys)
+    return [
+        r
+        for r, patients in zip(given, owners, strict=True)
+        if r.body and (call.patient in patients if patients else (r.type, r.id) in linked)
+    ]
 
 
 async def require_visible(call: Call, place: Place, record: Record) -> None:

@@ -93,7 +93,7 @@ async def searchset(call: Call, question: Question) -> bytes:
     await call.permitted("operation" if call.operation else "search-type", query=query)
     require_own_patient(call.patient, query)
     if call.patient:
-        query = replace(query, compartment=call.patient)
+        query = replace(query, compartment=call.patient, confined=True)
     place = await call.place()
     found = await call.api.records.search(place, query)
     found = await _confined(call, place, found)

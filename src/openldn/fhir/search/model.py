@@ -102,5 +102,6 @@ class Query:
     total: bool = False  # _total=accurate
     lastn: int = 0  # > 0: $lastn, this many newest per code
     compartment: str = ""  # Patient id: only resources of that patient's compartment
+    confined: bool = False  # nor may a chain be followed through another patient's resources
     understood: tuple[tuple[str, str], ...] = field(default=())  # for the self link, in order
     ignored: tuple[str, ...] = ()  # parameter names left out under Prefer: handling=lenient

@@ -36,7 +36,7 @@ async def search(db: Connection, place: Place, query: Query) -> Found:
 
 async def _page(db: Connection, place: Place, query: Query) -> Found:
     size = query.count or PAGE
-    statement = Statement(place)
+    statement = _statement(place, query)
     text = _matching(statement, query, size + 1)
     rows = await db.fetch(text, *statement.parameters, timeout=_PATIENCE)
     more, rows = len(rows) > size, rows[:size]
@@ -50,6 +50,10 @@ async def _page(db: Connection, place: Place, query: Query) -> Found:
     return Found(tuple(map(_record, rows)), tuple(map(_record, brought)), following, total)
 
 
+def _statement(place: Place, query: Query) -> Statement:
+    return Statement(place, query.compartment if query.confined else "")
+
+
 def _record(row: Row) -> Record:
     return Record(row["type"], row["id"], row["version"], row["updated"], row["body"])
 
@@ -59,7 +63,7 @@ def _cursor(row: Row, sorts: int) -> str:
 
 
 async def _total(db: Connection, place: Place, query: Query) -> int:
-    statement = Statement(place)
+    statement = _statement(place, query)
     if query.lastn:
         inner = _candidates(statement, query, _Columns("r.rid", (), lastn=True))
         newest = statement.bind(query.lastn, "bigint")

@@ -33,6 +33,7 @@ class Statement:
     """The parameters of a statement that is being put together."""
 
     place: Place
+    patient: str = ""  # of whom chains may be followed; empty = of everyone
     parameters: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -91,9 +92,24 @@ def living(statement: Statement, type: str) -> str:
 
 def in_compartment(statement: Statement, type: str, patient: str) -> str:
     """True of a record `r` in this patient's compartment."""
-    scope = statement.scope(Parameter(type, "_compartment", Kind.TOKEN, ""))
+    scope = _compartment_scope(statement, type)
     pair = _words("k.code =", statement.text(patient), "AND k.system = 'Patient'")
     return Match("record_token", _words("k.holder = $1 AND k.scope =", scope, "AND", pair)).holds()
+
+
+def _open(statement: Statement, type: str) -> str:
+    """True of a record `r` at the end of a hop: living, and not another patient's."""
+    alive = living(statement, type)
+    if not statement.patient:
+        return alive
+    own = in_compartment(statement, type, statement.patient)
+    anyones = _words("k.holder = $1 AND k.scope =", _compartment_scope(statement, type))
+    nobodys = Match("record_token", anyones).lacks()
+    return _words(alive, "AND (", own, "OR", nobodys, ")")
+
+
+def _compartment_scope(statement: Statement, type: str) -> str:
+    return statement.scope(Parameter(type, "_compartment", Kind.TOKEN, ""))
 
 
 def condition(statement: Statement, criterion: Criterion) -> str:
@@ -138,7 +154,7 @@ def _forward(statement: Statement, hop: Hop, further: Criterion) -> str:
 
     A contained or logical target is no record: its keys stand with the record that refers.
     """
-    target = _words("SELECT r.id FROM record r WHERE", living(statement, hop.target))
+    target = _words("SELECT r.id FROM record r WHERE", _open(statement, hop.target))
     within = _words(target, "AND", condition(statement, further))
     reference = _words(
         "SELECT k.rid FROM record_token k WHERE k.holder = $1 AND k.scope =",
@@ -163,7 +179,7 @@ def _backward(statement: Statement, hop: Hop, further: Criterion) -> str:
     """rids of records that a record selected by `further` points to (_has)."""
     source = _words(
         "SELECT r.rid FROM record r WHERE",
-        living(statement, hop.parameter.type),
+        _open(statement, hop.parameter.type),
         "AND",
         condition(statement, further),
     )
