@@ -16,6 +16,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openldn.base.errors import Issue, LdnError
 
+HEAD_PATIENCE = 20.0  # seconds a caller may take to send the headers of a request
+LARGEST_HEAD = 64 * 1024  # bytes of them, when they do not come in one piece
+
 CheckPeer = Callable[[bytes], None]  # given the peer's certificate (DER); raises LdnError to refuse
 
 
@@ -62,7 +65,11 @@ def _checked(check_peer: CheckPeer) -> type[ssl.SSLObject]:
         def do_handshake(self) -> None:
             super().do_handshake()
             if certificate := self.getpeercert(binary_form=True):
-                check_peer(certificate)
+                try:
+                    check_peer(certificate)
+                except LdnError as error:
+                    # asyncio reports any other kind of error with a stack in the log
+                    raise ssl.SSLError("refused by our own check") from error
 
     return CheckedPeer
 
@@ -108,6 +115,7 @@ class HttpClient:
         Raises LdnError: timeout when the deadline passes, incomplete when the party cannot be
         reached, refuses our certificate or breaks off, too-long when the reply is too large.
         """
+        self._require_secure(url)
         try:
             async with asyncio.timeout(deadline):
                 call = self._open().request(
@@ -143,6 +151,7 @@ class HttpClient:
 
         Raises LdnError as `send` does, also from `lines`.
         """
+        self._require_secure(url)
         call = self._open().request(method, url, headers=headers, data=body, allow_redirects=False)
         try:
             async with asyncio.timeout(deadline):
@@ -170,6 +179,12 @@ class HttpClient:
                 yield line
         if rest:
             yield rest
+
+    def _require_secure(self, url: str) -> None:
+        """Addresses come from others: with certificates to check, nothing goes out unchecked."""
+        if self.context is not None and not url.lower().startswith("https://"):
+            text = "the address of the other party is not https; nothing was sent; its turn"
+            raise LdnError(Issue.INCOMPLETE, text)
 
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
@@ -247,6 +262,8 @@ class PeerCertificateProtocol(HttpToolsProtocol):
     It stands in `scope["extensions"]["tls"]["client_certificate"]`; absent without TLS.
     """
 
+    patience = HEAD_PATIENCE
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         if (plain := transport.get_extra_info("socket")) is not None:
@@ -254,9 +271,38 @@ class PeerCertificateProtocol(HttpToolsProtocol):
             plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         secured = transport.get_extra_info("ssl_object")
         self._peer = secured.getpeercert(binary_form=True) if secured else None
+        self._late: asyncio.TimerHandle | None = None
+        self._await_head()
+
+    def data_received(self, data: bytes) -> None:
+        """Take in a piece; who keeps sending headers without end is cut off."""
+        super().data_received(data)
+        if self._late is not None:
+            self._head += len(data)
+            if self._head > LARGEST_HEAD:
+                self.transport.close()
+
+    def on_headers_complete(self) -> None:
+        self._stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._stop_waiting()
+        super().connection_lost(exc)
+
+    def _await_head(self) -> None:
+        self._head = 0  # bytes
+        self._late = self.loop.call_later(self.patience, self.transport.close)
+
+    def _stop_waiting(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
+        if self._late is None:
+            self._await_head()
         if self._peer is not None:
             extensions: dict[str, Any] = {"tls": {"client_certificate": self._peer}}
             self.scope["extensions"] = extensions

@@ -25,7 +25,10 @@ from openldn.functions.addressing.resources import (
 
 _KVK = "http://www.vzvz.nl/fhir/NamingSystem/kvk"
 _KOPPELTAAL = "http://vzvz.nl/fhir/CodeSystem/koppeltaal-endpoint-connection-type"
-_OWNED = re.compile(r"(?:.*/)?Organization/ura-([0-9]{8})(?:-[A-Za-z0-9.-]+)?(?:/_history/\d+)?")
+# Never with a question mark: the store would look a condition up, and may find another's entry.
+_OWNED = re.compile(
+    r"(?:https://[^?#\s]+/)?Organization/ura-([0-9]{8})(?:-[A-Za-z0-9.-]+)?(?:/_history/\d+)?"
+)
 _OWNERS = {  # the element that names the organization an entry belongs to
     "Endpoint": "managingOrganization",
     "Location": "managingOrganization",
