@@ -159,7 +159,9 @@ def application(
 
 def _correlation(scope: Scope, new_id: NewId) -> str:
     given = Headers(scope=scope).get("x-request-id", "")
-    return given if _CORRELATION.fullmatch(given) else new_id()
+    # Nine digits may be a BSN, and this goes to every log; no part of a UUID has nine.
+    numbers = (part.isdigit() and len(part) == 9 for part in given.split("-"))
+    return given if _CORRELATION.fullmatch(given) and not any(numbers) else new_id()
 
 
 def _of_framework(error: HTTPException) -> LdnError:

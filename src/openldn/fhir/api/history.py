@@ -118,8 +118,9 @@ def _since(text: str | None) -> datetime | None:
     try:
         # a plus sign in a query string reads as a space
         moment = datetime.fromisoformat(text.replace(" ", "+"))
-    except ValueError:
+        universal = moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         bad("parameter _since: an instant such as 2026-11-23T10:00:00Z", where="_since")
     if moment.tzinfo is None:
         bad("parameter _since: the time zone is missing", where="_since")
-    return moment.astimezone(UTC)
+    return universal

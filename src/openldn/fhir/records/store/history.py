@@ -107,7 +107,7 @@ def _after(page: str) -> tuple[datetime, str, str, int]:
         moment, number = datetime.fromisoformat(updated), int(version)
         if not (is_type(type) and is_id(id) and moment.tzinfo and 0 < number < 2**31):
             raise ValueError
-        return moment, type, id, number
-    except ValueError as error:
+        return moment.astimezone(UTC), type, id, number
+    except (ValueError, OverflowError) as error:
         text = "this page link is not one of ours; start again at the first page"
         raise LdnError(Issue.INVALID, text, where="_page") from error
