@@ -191,7 +191,7 @@ def _bounds(resource: Resource) -> tuple[datetime, datetime | None]:
     """The period as [start, end); a date alone counts from its midnight, to the next as an end."""
     period = resource.get("period") or {}
     start, end = str(period.get("start", "")), str(period.get("end", ""))
-    last = _moment(end) if end else None
+    last = _moment(end) if end and not end.startswith("9999") else None  # a way to say never
     if last is not None and len(end) <= len("2027-03-02"):
         last += timedelta(days=1)
     return (_moment(start) if start else _ALWAYS), last
