@@ -5,6 +5,8 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from conftest import Databases
+
 from openldn.base.sql import Pool
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.functions.audit.model import SERVED, Access, Source
@@ -54,7 +56,7 @@ def log_of(pool: Pool, source: Source = HOSPITAL_NODE, patience: float = 5.0) ->
 
 
 @asynccontextmanager
-async def audit_log(databases) -> AsyncIterator[AuditLog]:
+async def audit_log(databases: Databases) -> AsyncIterator[AuditLog]:
     """A prepared log in a database of its own."""
     async with databases.pool() as pool:
         log = log_of(pool)

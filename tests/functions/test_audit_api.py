@@ -2,29 +2,47 @@
 
 import asyncio
 import json
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Protocol
 
 import pytest
+from conftest import Databases
 from functions.audit_cases import JANSEN, MOMENT, PIETERSEN, SERVED_JANSEN, log_of
 from functions.wire_cases import CLINIC, HOSPITAL, caller, pki, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openldn.base.errors import LdnError
+from openldn.base.http import Reply
 from openldn.base.runtime import new_uuid, utc_now
+from openldn.fhir.identifiers import Ura
 from openldn.functions.audit.api import filter_of, routes
 from openldn.functions.audit.model import AuditFilter
+from openldn.functions.audit.service import AuditLog
 
 DAY = "date=ge2027-03-02"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
 
 
+class Call(Protocol):
+    """One request below the address of the log."""
+
+    async def __call__(self, path: str, form: str | None = None) -> Reply: ...
+
+
+Story = Callable[[AuditLog, Call], Awaitable[None]]
+
+
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pki(tmp_path_factory.mktemp("pki"))
 
 
-def on_the_wire(databases, certificates, story, ura=HOSPITAL):
+def on_the_wire(
+    databases: Databases, certificates: Path, story: Story, ura: Ura = HOSPITAL
+) -> None:
     """Run `story(log, call)` against the log of the hospital, called by this care provider."""
 
     async def run() -> None:
@@ -37,12 +55,12 @@ def on_the_wire(databases, certificates, story, ura=HOSPITAL):
                 caller(certificates, ura) as http,
             ):
 
-                async def call(path, form=None, headers=None):
+                async def call(path: str, form: str | None = None) -> Reply:
                     method = "GET" if form is None else "POST"
                     return await http.send(
                         method,
                         f"{origin}/api/audit{path}",
-                        headers=headers or (FORM if form is not None else None),
+                        headers=FORM if form is not None else None,
                         body=form.encode() if form is not None else None,
                         deadline=10,
                     )
@@ -52,15 +70,15 @@ def on_the_wire(databases, certificates, story, ura=HOSPITAL):
     asyncio.run(run())
 
 
-def tags(reply) -> list[str]:
+def tags(reply: Reply) -> list[str]:
     found = json.loads(reply.body).get("entry", [])
     return [e["resource"]["meta"]["tag"][0]["code"] for e in found]
 
 
 def test_the_own_organization_finds_its_events_and_the_look_is_an_event(
-    databases, certificates
+    databases: Databases, certificates: Path
 ) -> None:
-    async def story(log, call) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         await log.record([SERVED_JANSEN])
 
         first = await call(f"?correlation={SERVED_JANSEN.correlation}")
@@ -75,8 +93,8 @@ def test_the_own_organization_finds_its_events_and_the_look_is_an_event(
     on_the_wire(databases, certificates, story)
 
 
-def test_another_organization_is_refused(databases, certificates) -> None:
-    async def story(log, call) -> None:
+def test_another_organization_is_refused(databases: Databases, certificates: Path) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         for path, form in ((f"?{DAY}", None), ("/_search", DAY), ("/$verify", None)):
             reply = await call(path, form)
 
@@ -86,8 +104,10 @@ def test_another_organization_is_refused(databases, certificates) -> None:
     on_the_wire(databases, certificates, story, CLINIC)
 
 
-def test_a_patient_is_asked_in_the_body_and_never_in_an_address(databases, certificates) -> None:
-    async def story(log, call) -> None:
+def test_a_patient_is_asked_in_the_body_and_never_in_an_address(
+    databases: Databases, certificates: Path
+) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         await log.record([SERVED_JANSEN, replace(SERVED_JANSEN, patient=PIETERSEN)])
         form = f"date=ge2020-01-01&_tag=data-served&patient={JANSEN.value}"
 
@@ -103,8 +123,8 @@ def test_a_patient_is_asked_in_the_body_and_never_in_an_address(databases, certi
     on_the_wire(databases, certificates, story)
 
 
-def test_pages_are_linked(databases, certificates) -> None:
-    async def story(log, call) -> None:
+def test_pages_are_linked(databases: Databases, certificates: Path) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         await log.record([replace(SERVED_JANSEN, query=f"GET x?n={n}") for n in range(3)])
 
         reply = await call("?date=ge2020-01-01&_tag=data-served&_count=2")
@@ -117,8 +137,8 @@ def test_pages_are_linked(databases, certificates) -> None:
     on_the_wire(databases, certificates, story)
 
 
-def test_the_chain_is_verified_on_request(databases, certificates) -> None:
-    async def story(log, call) -> None:
+def test_the_chain_is_verified_on_request(databases: Databases, certificates: Path) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         await log.record([SERVED_JANSEN])
 
         reply = await call("/$verify")
@@ -129,8 +149,10 @@ def test_the_chain_is_verified_on_request(databases, certificates) -> None:
     on_the_wire(databases, certificates, story)
 
 
-def test_no_bsn_reaches_the_log_of_a_consultation(databases, certificates, capfd) -> None:
-    async def story(log, call) -> None:
+def test_no_bsn_reaches_the_log_of_a_consultation(
+    databases: Databases, certificates: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
         await log.record([SERVED_JANSEN])
         await call("/_search", f"date=ge2020-01-01&patient={JANSEN.value}")
         await call(f"?date=ge2020-01-01&patient={JANSEN.value}")
@@ -159,7 +181,7 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("pairs", "where"), WRONG)
-def test_a_wrong_question_is_refused_by_name(pairs, where: str) -> None:
+def test_a_wrong_question_is_refused_by_name(pairs: list[tuple[str, str]], where: str) -> None:
     with pytest.raises(LdnError) as refusal:
         filter_of(pairs, posted=False)
 
@@ -181,7 +203,7 @@ def test_a_day_and_a_moment_are_periods() -> None:
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from(["date", "_tag", "page", "patient", "x"]), st.text())))
-def test_whatever_is_asked_is_a_filter_or_a_refusal(pairs) -> None:
+def test_whatever_is_asked_is_a_filter_or_a_refusal(pairs: list[tuple[str, str]]) -> None:
     try:
         found = filter_of(pairs, posted=True)
     except LdnError as error:

@@ -2,26 +2,30 @@
 
 import asyncio
 import json
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from conftest import Databases
 from functions.audit_cases import JANSEN, PIETERSEN, SERVED_JANSEN, log_of
 from functions.wire_cases import CLINIC, HOSPITAL, pki, served
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import connection
 from openldn.cli import build
 from openldn.functions.audit.api import routes
+from openldn.functions.audit.model import Access
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pki(tmp_path_factory.mktemp("pki"))
 
 
-def network_file(folder, origin: str) -> None:
+def network_file(folder: Path, origin: str) -> None:
     """The network as `openldn up` writes it: a hospital, and a clinic at the hospital's address."""
     nodes = [
         {
@@ -40,10 +44,17 @@ def network_file(folder, origin: str) -> None:
     (folder / "network.json").write_text(json.dumps(content))
 
 
-def asked(databases, folder, *arguments: str, accesses=(SERVED_JANSEN,), harm: str = "", typed=""):
+def asked(
+    databases: Databases,
+    folder: Path,
+    *arguments: str,
+    accesses: Sequence[Access] = (SERVED_JANSEN,),
+    harm: str = "",
+    typed: str = "",
+) -> Result:
     """What the command says about a hospital's log with these accesses."""
 
-    async def run():
+    async def run() -> Result:
         async with databases.pool() as pool:
             log = replace(log_of(pool), new_id=new_uuid)
             log.clock = utc_now
@@ -57,12 +68,14 @@ def asked(databases, folder, *arguments: str, accesses=(SERVED_JANSEN,), harm: s
                 network_file(folder, origin)
                 command = ["audit", "--network", str(folder), *arguments]
                 app = build(("audit", "pki"))
-                return await asyncio.to_thread(CliRunner().invoke, app, command, input=typed)
+                return await asyncio.to_thread(
+                    lambda: CliRunner().invoke(app, command, input=typed)
+                )
 
     return asyncio.run(run())
 
 
-def test_events_are_a_table_without_any_bsn(databases, certificates) -> None:
+def test_events_are_a_table_without_any_bsn(databases: Databases, certificates: Path) -> None:
     shown = asked(databases, certificates, "--node", "hospital")
 
     assert shown.exit_code == 0
@@ -73,7 +86,7 @@ def test_events_are_a_table_without_any_bsn(databases, certificates) -> None:
     assert JANSEN.value not in shown.output
 
 
-def test_events_are_evidence_as_json(databases, certificates) -> None:
+def test_events_are_evidence_as_json(databases: Databases, certificates: Path) -> None:
     shown = asked(databases, certificates, "--node", "hospital", "--format", "json")
 
     found = json.loads(shown.stdout.splitlines()[-1])  # before it: the log of the node
@@ -81,7 +94,9 @@ def test_events_are_evidence_as_json(databases, certificates) -> None:
     assert [e["resource"]["resourceType"] for e in found["entry"]] == ["AuditEvent"]
 
 
-def test_only_the_patient_asked_for_is_shown_and_read_from_input(databases, certificates) -> None:
+def test_only_the_patient_asked_for_is_shown_and_read_from_input(
+    databases: Databases, certificates: Path
+) -> None:
     both = (SERVED_JANSEN, replace(SERVED_JANSEN, patient=PIETERSEN))
 
     shown = asked(
@@ -99,7 +114,7 @@ def test_only_the_patient_asked_for_is_shown_and_read_from_input(databases, cert
     assert "•••••006" not in shown.output
 
 
-def test_pages_are_followed_up_to_the_limit(databases, certificates) -> None:
+def test_pages_are_followed_up_to_the_limit(databases: Databases, certificates: Path) -> None:
     many = tuple(replace(SERVED_JANSEN, query=f"GET x?n={n}") for n in range(5))
 
     shown = asked(
@@ -112,7 +127,9 @@ def test_pages_are_followed_up_to_the_limit(databases, certificates) -> None:
     assert "3 events" in shown.output
 
 
-def test_a_request_id_finds_its_events_whenever_they_were(databases, certificates) -> None:
+def test_a_request_id_finds_its_events_whenever_they_were(
+    databases: Databases, certificates: Path
+) -> None:
     shown = asked(
         databases, certificates, "--node", "hospital", "--correlation", SERVED_JANSEN.correlation
     )
@@ -120,13 +137,15 @@ def test_a_request_id_finds_its_events_whenever_they_were(databases, certificate
     assert SERVED_JANSEN.correlation in shown.output.replace("\n", "")
 
 
-def test_a_whole_log_is_told_to_be_whole(databases, certificates) -> None:
+def test_a_whole_log_is_told_to_be_whole(databases: Databases, certificates: Path) -> None:
     shown = asked(databases, certificates, "--node", "hospital", "--verify")
 
     assert "whole: 1 events of Zorgaanbieder 00000001" in shown.output
 
 
-def test_a_log_that_was_tampered_with_fails_the_command(databases, certificates) -> None:
+def test_a_log_that_was_tampered_with_fails_the_command(
+    databases: Databases, certificates: Path
+) -> None:
     harm = "UPDATE audit_event SET outcome = '8'"
 
     shown = asked(databases, certificates, "--node", "hospital", "--verify", harm=harm)
@@ -145,14 +164,16 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("arguments", "text"), WRONG)
-def test_a_wrong_question_says_what_to_do(databases, certificates, arguments, text: str) -> None:
+def test_a_wrong_question_says_what_to_do(
+    databases: Databases, certificates: Path, arguments: tuple[str, ...], text: str
+) -> None:
     shown = asked(databases, certificates, *arguments)
 
     assert isinstance(shown.exception, LdnError)
     assert text in shown.exception.message
 
 
-def test_without_a_network_the_command_says_so(tmp_path) -> None:
+def test_without_a_network_the_command_says_so(tmp_path: Path) -> None:
     command = ["audit", "--network", str(tmp_path), "--node", "hospital"]
 
     shown = CliRunner().invoke(build(("audit", "pki")), command)

@@ -40,7 +40,9 @@ def started(place: postgres.Cluster, folder: Path) -> subprocess.Popen[bytes]:
     raise AssertionError((folder / "postgres.log").read_text())
 
 
-def test_every_event_that_was_acknowledged_survives_kill_9_of_the_database(own_folder) -> None:
+def test_every_event_that_was_acknowledged_survives_kill_9_of_the_database(
+    own_folder: Path,
+) -> None:
     place = postgres.cluster(own_folder)
     postgres.create(place)
     process = started(place, own_folder)

@@ -8,7 +8,7 @@ from functions.audit_cases import HOSPITAL_NODE, JANSEN, MOMENT, REQUESTER, SERV
 
 from openldn.fhir.codec import Format, decode
 from openldn.fhir.identifiers import BSN_SYSTEM, Ura
-from openldn.fhir.model import FhirVersion
+from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.chain import canonical
 from openldn.functions.audit.event import audit_event, masked
 from openldn.functions.audit.model import READ, REQUESTED, Access, Source
@@ -17,11 +17,11 @@ from openldn.trust.parties import Person
 BALP = "https://profiles.ihe.net/ITI/BALP/StructureDefinition/IHE.BasicAudit"
 
 
-def event_of(access: Access, source: Source = HOSPITAL_NODE) -> dict:
+def event_of(access: Access, source: Source = HOSPITAL_NODE) -> Resource:
     return audit_event(access, source, MOMENT, "a-1")
 
 
-def extensions(event: dict) -> dict:
+def extensions(event: Resource) -> dict[str, str]:
     return {
         e["url"].rpartition("/")[2]: v
         for e in event["extension"]
@@ -30,7 +30,7 @@ def extensions(event: dict) -> dict:
     }
 
 
-def agents(event: dict) -> dict:
+def agents(event: Resource) -> dict[str, Resource]:
     return {a["type"]["coding"][0]["code"]: a for a in event["agent"]}
 
 

@@ -4,9 +4,11 @@ import asyncio
 import json
 from dataclasses import replace
 from datetime import timedelta
+from pathlib import Path
 
 import asyncpg
 import pytest
+from conftest import Databases
 from functions.audit_cases import (
     CLINIC,
     HOSPITAL_NODE,
@@ -48,7 +50,7 @@ async def tamper(log: AuditLog, *statements: str) -> None:
         await db.execute("ALTER TABLE audit_event ENABLE TRIGGER ALL")
 
 
-def test_what_was_recorded_is_found_newest_first(databases) -> None:
+def test_what_was_recorded_is_found_newest_first(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record(asks(2))
@@ -71,7 +73,7 @@ def test_what_was_recorded_is_found_newest_first(databases) -> None:
     asyncio.run(run())
 
 
-def test_pages_follow_each_other_without_gap_or_repeat(databases) -> None:
+def test_pages_follow_each_other_without_gap_or_repeat(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record(asks(5))
@@ -87,7 +89,7 @@ def test_pages_follow_each_other_without_gap_or_repeat(databases) -> None:
     asyncio.run(run())
 
 
-def test_recording_nothing_is_nothing(databases) -> None:
+def test_recording_nothing_is_nothing(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record([])
@@ -97,7 +99,9 @@ def test_recording_nothing_is_nothing(databases) -> None:
     asyncio.run(run())
 
 
-def test_calls_that_come_together_share_a_commit_and_stand_in_one_chain(databases) -> None:
+def test_calls_that_come_together_share_a_commit_and_stand_in_one_chain(
+    databases: Databases,
+) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             async with connection(log.pool) as db:
@@ -115,7 +119,7 @@ def test_calls_that_come_together_share_a_commit_and_stand_in_one_chain(database
     asyncio.run(run())
 
 
-def test_two_processes_on_one_database_write_one_chain(databases) -> None:
+def test_two_processes_on_one_database_write_one_chain(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             other = log_of(log.pool)
@@ -129,7 +133,7 @@ def test_two_processes_on_one_database_write_one_chain(databases) -> None:
     asyncio.run(run())
 
 
-def test_the_logs_of_two_organizations_do_not_mix(databases) -> None:
+def test_the_logs_of_two_organizations_do_not_mix(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             other = log_of(log.pool, replace(HOSPITAL_NODE, holder=CLINIC))
@@ -145,7 +149,7 @@ def test_the_logs_of_two_organizations_do_not_mix(databases) -> None:
     asyncio.run(run())
 
 
-def test_a_retry_with_the_same_request_id_writes_no_second_event(databases) -> None:
+def test_a_retry_with_the_same_request_id_writes_no_second_event(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record([SERVED_JANSEN, SERVED_JANSEN])
@@ -165,7 +169,7 @@ AGAIN = [
 ]
 
 
-def test_what_differs_is_not_a_retry(databases) -> None:
+def test_what_differs_is_not_a_retry(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record([SERVED_JANSEN, *AGAIN])
@@ -175,12 +179,14 @@ def test_what_differs_is_not_a_retry(databases) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("without", [{"token": ""}, {"correlation": ""}])
-def test_without_token_or_request_id_every_access_counts(databases, without) -> None:
+@pytest.mark.parametrize(
+    "access", [replace(SERVED_JANSEN, token=""), replace(SERVED_JANSEN, correlation="")]
+)
+def test_without_token_or_request_id_every_access_counts(
+    databases: Databases, access: Access
+) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
-            access = replace(SERVED_JANSEN, **without)
-
             await log.record([access])
             await log.record([access])
 
@@ -196,7 +202,7 @@ FORBIDDEN = [
 ]
 
 
-def test_the_database_refuses_to_change_or_remove_an_event(databases) -> None:
+def test_the_database_refuses_to_change_or_remove_an_event(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record(asks(1))
@@ -252,7 +258,7 @@ TAMPERING = [  # what is done to one of five events; {mine}: of this holder
 ]
 
 
-def test_tampering_shows_at_the_first_event_that_does_not_fit(databases) -> None:
+def test_tampering_shows_at_the_first_event_that_does_not_fit(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as first:
             for number, (statements, verdict) in enumerate(TAMPERING):
@@ -270,7 +276,7 @@ def test_tampering_shows_at_the_first_event_that_does_not_fit(databases) -> None
     asyncio.run(run())
 
 
-def test_a_log_that_was_never_prepared_discloses_nothing(databases) -> None:
+def test_a_log_that_was_never_prepared_discloses_nothing(databases: Databases) -> None:
     async def run() -> None:
         async with databases.pool() as pool:
             await log_of(pool, replace(HOSPITAL_NODE, holder=CLINIC)).prepare()
@@ -283,7 +289,9 @@ def test_a_log_that_was_never_prepared_discloses_nothing(databases) -> None:
     asyncio.run(run())
 
 
-def test_a_log_that_cannot_be_written_in_time_refuses_and_writes_nothing_later(databases) -> None:
+def test_a_log_that_cannot_be_written_in_time_refuses_and_writes_nothing_later(
+    databases: Databases,
+) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             hurried = log_of(log.pool, patience=0.2)
@@ -305,7 +313,7 @@ def test_a_log_that_cannot_be_written_in_time_refuses_and_writes_nothing_later(d
     asyncio.run(run())
 
 
-def test_a_store_that_is_away_is_a_503(databases) -> None:
+def test_a_store_that_is_away_is_a_503(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.pool.close()
@@ -319,7 +327,7 @@ def test_a_store_that_is_away_is_a_503(databases) -> None:
     asyncio.run(run())
 
 
-def test_hostile_text_does_not_keep_others_from_being_recorded(databases) -> None:
+def test_hostile_text_does_not_keep_others_from_being_recorded(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             hostile = replace(
@@ -335,20 +343,21 @@ def test_hostile_text_does_not_keep_others_from_being_recorded(databases) -> Non
     asyncio.run(run())
 
 
-def test_no_bsn_reaches_any_column_but_the_body(databases) -> None:
+def test_no_bsn_reaches_any_column_but_the_body(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:
             await log.record([SERVED_JANSEN])
             async with connection(log.pool) as db:
                 row = await db.fetchrow("SELECT * FROM audit_event")
 
+            assert row is not None
             others = {k: v for k, v in row.items() if k != "body"}
             assert "999900006" not in str(others)
 
     asyncio.run(run())
 
 
-def test_the_key_of_a_log_is_made_once_and_kept_to_its_owner(tmp_path) -> None:
+def test_the_key_of_a_log_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> None:
     path = tmp_path / "audit.key"
 
     first = key_of(path)
@@ -359,7 +368,7 @@ def test_the_key_of_a_log_is_made_once_and_kept_to_its_owner(tmp_path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["audit.key"]
 
 
-def test_a_damaged_or_unreachable_key_is_told(tmp_path) -> None:
+def test_a_damaged_or_unreachable_key_is_told(tmp_path: Path) -> None:
     damaged = tmp_path / "audit.key"
     damaged.write_bytes(b"short")
 
@@ -376,7 +385,7 @@ events = st.dictionaries(names, values | st.lists(values, max_size=3), max_size=
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(events)
-def test_an_event_is_hashed_in_canonical_form(event) -> None:
+def test_an_event_is_hashed_in_canonical_form(event: dict[str, object]) -> None:
     expected = json.dumps(event, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
     assert canonical(event) == expected.encode()

@@ -2,20 +2,23 @@
 
 import asyncio
 import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
+from conftest import Databases
 from functions.wire_cases import CLINIC, HOSPITAL, PHARMACY, SERVER, caller, pki, served
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient, serving
+from openldn.base.http import HttpClient, Reply, serving
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import dump
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
-from openldn.fhir.model import FhirVersion
+from openldn.fhir.model import FhirVersion, Resource
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing.api import routes
 from openldn.functions.addressing.client import DirectoryClient
@@ -50,7 +53,7 @@ class Time:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory):
+def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return pki(tmp_path_factory.mktemp("pki"))
 
 
@@ -59,15 +62,22 @@ class Network:
     """A directory that answers, and care providers that use it."""
 
     base: str
-    folder: object
+    folder: Path
     time: Time
 
     @asynccontextmanager
-    async def client(self, ura: Ura):
+    async def client(self, ura: Ura) -> AsyncIterator[DirectoryClient]:
         async with caller(self.folder, ura) as http:
             yield DirectoryClient(http, self.base, self.time, deadline=3)
 
-    async def call(self, ura: Ura, method: str, path: str, body=None, headers=None):
+    async def call(
+        self,
+        ura: Ura,
+        method: str,
+        path: str,
+        body: Resource | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Reply:
         async with caller(self.folder, ura) as http:
             return await http.send(
                 method,
@@ -77,13 +87,18 @@ class Network:
                 deadline=10,
             )
 
-    async def put(self, ura: Ura, entry: dict, headers=None):
+    async def put(
+        self, ura: Ura, entry: Resource, headers: Mapping[str, str] | None = None
+    ) -> Reply:
         path = f"/{entry['resourceType']}/{entry['id']}"
         return await self.call(ura, "PUT", path, entry, headers)
 
 
+Story = Callable[[Network], Awaitable[None]]
+
+
 @asynccontextmanager
-async def directory(databases, certificates):
+async def directory(databases: Databases, certificates: Path) -> AsyncIterator[Network]:
     async with databases.pool() as pool:
         records = Records(pool, utc_now, new_uuid)
         await records.prepare()
@@ -91,7 +106,7 @@ async def directory(databases, certificates):
             yield Network(f"{origin}/fhir", certificates, Time())
 
 
-def in_a_network(databases, certificates, story) -> None:
+def in_a_network(databases: Databases, certificates: Path, story: Story) -> None:
     async def run() -> None:
         async with directory(databases, certificates) as network:
             await story(network)
@@ -99,11 +114,11 @@ def in_a_network(databases, certificates, story) -> None:
     asyncio.run(run())
 
 
-def told(reply) -> str:
-    return json.loads(reply.body)["issue"][0]["diagnostics"]
+def told(reply: Reply) -> str:
+    return str(json.loads(reply.body)["issue"][0]["diagnostics"])
 
 
-def test_what_one_publishes_another_finds(databases, certificates) -> None:
+def test_what_one_publishes_another_finds(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         async with network.client(HOSPITAL) as hospital, network.client(CLINIC) as clinic:
             await hospital.publish(ST_ELDER, [STU3])
@@ -120,7 +135,7 @@ def test_what_one_publishes_another_finds(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_publishing_again_changes_nothing(databases, certificates) -> None:
+def test_publishing_again_changes_nothing(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         async with network.client(HOSPITAL) as hospital:
             await hospital.publish(ST_ELDER, [STU3])
@@ -132,7 +147,7 @@ def test_publishing_again_changes_nothing(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_a_changed_address_replaces_the_old_one(databases, certificates) -> None:
+def test_a_changed_address_replaces_the_old_one(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         async with network.client(HOSPITAL) as hospital:
             await hospital.publish(ST_ELDER, [STU3])
@@ -147,7 +162,9 @@ def test_a_changed_address_replaces_the_old_one(databases, certificates) -> None
     in_a_network(databases, certificates, story)
 
 
-def test_who_withdrew_is_no_longer_known_within_ten_seconds(databases, certificates) -> None:
+def test_who_withdrew_is_no_longer_known_within_ten_seconds(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         async with network.client(HOSPITAL) as hospital, network.client(CLINIC) as clinic:
             await hospital.publish(ST_ELDER, [STU3])
@@ -165,7 +182,7 @@ def test_who_withdrew_is_no_longer_known_within_ten_seconds(databases, certifica
     in_a_network(databases, certificates, story)
 
 
-def test_who_was_never_there_is_not_known(databases, certificates) -> None:
+def test_who_was_never_there_is_not_known(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         async with network.client(CLINIC) as clinic:
             assert not await clinic.known(PHARMACY)
@@ -175,7 +192,9 @@ def test_who_was_never_there_is_not_known(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_a_care_provider_without_the_exchange_is_told_as_such(databases, certificates) -> None:
+def test_a_care_provider_without_the_exchange_is_told_as_such(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         async with network.client(CLINIC) as clinic:
             await clinic.publish(LINDE, [])
@@ -211,7 +230,9 @@ STOLEN = [
 
 
 @pytest.mark.parametrize("standing", [False, True])
-def test_nobody_writes_an_entry_for_another(databases, certificates, standing: bool) -> None:
+def test_nobody_writes_an_entry_for_another(
+    databases: Databases, certificates: Path, standing: bool
+) -> None:
     async def story(network: Network) -> None:
         if standing:
             async with network.client(HOSPITAL) as hospital:
@@ -228,7 +249,9 @@ def test_nobody_writes_an_entry_for_another(databases, certificates, standing: b
     in_a_network(databases, certificates, story)
 
 
-def test_a_transaction_does_not_get_around_the_rule(databases, certificates) -> None:
+def test_a_transaction_does_not_get_around_the_rule(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         entry = {
             "resource": ORGANIZATION,
@@ -251,7 +274,7 @@ def test_a_transaction_does_not_get_around_the_rule(databases, certificates) -> 
     in_a_network(databases, certificates, story)
 
 
-def test_an_entry_is_never_removed(databases, certificates) -> None:
+def test_an_entry_is_never_removed(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         await network.put(HOSPITAL, ORGANIZATION)
 
@@ -266,7 +289,9 @@ def test_an_entry_is_never_removed(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_a_change_names_the_version_it_was_made_from(databases, certificates) -> None:
+def test_a_change_names_the_version_it_was_made_from(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         first = await network.put(HOSPITAL, ORGANIZATION)
         changed = {**ORGANIZATION, "name": "Ziekenhuis Sint Elder"}
@@ -281,7 +306,9 @@ def test_a_change_names_the_version_it_was_made_from(databases, certificates) ->
     in_a_network(databases, certificates, story)
 
 
-def test_an_entry_that_breaks_a_rule_is_refused_with_its_place(databases, certificates) -> None:
+def test_an_entry_that_breaks_a_rule_is_refused_with_its_place(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         plain = {**ENDPOINT, "address": "http://a.example/fhir"}
 
@@ -293,7 +320,7 @@ def test_an_entry_that_breaks_a_rule_is_refused_with_its_place(databases, certif
     in_a_network(databases, certificates, story)
 
 
-def test_a_care_provider_has_one_entry_for_itself(databases, certificates) -> None:
+def test_a_care_provider_has_one_entry_for_itself(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         created = await network.call(HOSPITAL, "POST", "/Organization", ORGANIZATION)
         elsewhere = await network.put(HOSPITAL, {**ORGANIZATION, "id": "ura-00000001-b"})
@@ -311,7 +338,7 @@ def test_a_care_provider_has_one_entry_for_itself(databases, certificates) -> No
     in_a_network(databases, certificates, story)
 
 
-def test_a_conditional_write_is_refused(databases, certificates) -> None:
+def test_a_conditional_write_is_refused(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         reply = await network.call(
             HOSPITAL, "PUT", "/Organization?name=x", {**ORGANIZATION, "id": "ura-00000001"}
@@ -322,7 +349,7 @@ def test_a_conditional_write_is_refused(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_the_directory_keeps_nothing_else(databases, certificates) -> None:
+def test_the_directory_keeps_nothing_else(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         for path in ("/Patient", "/Practitioner", "/PractitionerRole", "/Basic/1"):
             assert (await network.call(CLINIC, "GET", path)).status == 404
@@ -330,7 +357,7 @@ def test_the_directory_keeps_nothing_else(databases, certificates) -> None:
     in_a_network(databases, certificates, story)
 
 
-def test_everything_is_paged_to_the_end(databases, certificates) -> None:
+def test_everything_is_paged_to_the_end(databases: Databases, certificates: Path) -> None:
     async def story(network: Network) -> None:
         async with network.client(HOSPITAL) as hospital, network.client(CLINIC) as clinic:
             await clinic.publish(LINDE, [])
@@ -345,7 +372,7 @@ def test_everything_is_paged_to_the_end(databases, certificates) -> None:
 
 
 def test_without_the_directory_nobody_is_known_but_an_address_serves_a_minute(
-    databases, certificates
+    databases: Databases, certificates: Path
 ) -> None:
     async def run() -> None:
         async with directory(databases, certificates) as network:
@@ -377,7 +404,9 @@ def replace_base(client: DirectoryClient, base: str) -> DirectoryClient:
     return client
 
 
-def test_a_server_is_no_member_because_it_runs_the_directory(databases, certificates) -> None:
+def test_a_server_is_no_member_because_it_runs_the_directory(
+    databases: Databases, certificates: Path
+) -> None:
     async def story(network: Network) -> None:
         async with network.client(CLINIC) as clinic:
             assert not await clinic.known(SERVER)
@@ -385,7 +414,7 @@ def test_a_server_is_no_member_because_it_runs_the_directory(databases, certific
     in_a_network(databases, certificates, story)
 
 
-def test_without_a_certificate_the_directory_tells_nothing(databases) -> None:
+def test_without_a_certificate_the_directory_tells_nothing(databases: Databases) -> None:
     async def run() -> None:
         async with databases.pool() as pool:
             records = Records(pool, utc_now, new_uuid)

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
 
 import pytest
 from functions.test_directory_entries import ENDPOINT, ORGANIZATION, ST_ELDER, STU3
@@ -14,13 +16,15 @@ from openldn.base.http import HttpClient, serving
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
+from openldn.fhir.model import Resource
 from openldn.functions.addressing.client import DirectoryClient
 from openldn.functions.addressing.model import BGZ
 
 HOSPITAL = Ura("00000001")
+T = TypeVar("T")
 
 
-def page(*resources: dict, **more: object) -> bytes:
+def page(*resources: Resource, **more: object) -> bytes:
     entries = [{"resource": r} for r in resources]
     found = {
         "resourceType": "Bundle",
@@ -30,11 +34,14 @@ def page(*resources: dict, **more: object) -> bytes:
     return json.dumps({**found, **more}).encode()
 
 
-def link(url: str) -> list[dict]:
+def link(url: str) -> list[Resource]:
     return [{"relation": "next", "url": url}]
 
 
-def against(answers: dict[str, tuple[int, bytes]], question):
+def against(
+    answers: dict[str, tuple[int, bytes]],
+    question: Callable[[DirectoryClient], Coroutine[None, None, T]],
+) -> T:
     """What `question(client)` gives with a directory that answers so per method and type."""
 
     async def answer(request: Request) -> Response:
@@ -42,7 +49,7 @@ def against(answers: dict[str, tuple[int, bytes]], question):
         status, body = answers.get(f"{request.method} {type_}", (200, page()))
         return Response(body, status, {"content-type": "application/fhir+json"})
 
-    async def run():
+    async def run() -> T:
         every = ["GET", "PUT"]
         app = application(
             [Route("/fhir/{rest:path}", answer, methods=every)], role="test", new_id=new_uuid
@@ -77,7 +84,9 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize(("status", "body"), HOSTILE)
-def test_an_answer_that_cannot_be_trusted_is_an_error_and_never_a_yes(status, body) -> None:
+def test_an_answer_that_cannot_be_trusted_is_an_error_and_never_a_yes(
+    status: int, body: bytes
+) -> None:
     with pytest.raises(LdnError) as failure:
         against({"GET Organization": (status, body)}, lambda client: client.known(HOSPITAL))
 

@@ -7,7 +7,7 @@ import pytest
 
 from openldn.fhir.codec import Format, decode, dump
 from openldn.fhir.identifiers import URA_SYSTEM, Ura
-from openldn.fhir.model import FhirVersion
+from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.addressing.model import BGZ, Endpoint, Organization
 from openldn.functions.addressing.profiles import faults, owner
 from openldn.functions.addressing.resources import endpoint_for, entries, organization_of
@@ -43,7 +43,7 @@ def test_publishing_gives_the_same_ids_each_time() -> None:
 
 
 @pytest.mark.parametrize("entry", [ORGANIZATION, ENDPOINT, OAUTH])
-def test_what_we_publish_keeps_every_rule(entry) -> None:
+def test_what_we_publish_keeps_every_rule(entry: Resource) -> None:
     assert faults(entry) == []
     assert owner(entry) == HOSPITAL
     assert decode(dump(entry), Format.JSON, FhirVersion.R4) == entry
@@ -72,7 +72,7 @@ NOT_CHOSEN = [
 
 
 @pytest.mark.parametrize("change", NOT_CHOSEN)
-def test_an_endpoint_that_does_not_serve_now_is_skipped(change) -> None:
+def test_an_endpoint_that_does_not_serve_now_is_skipped(change: Resource) -> None:
     assert endpoint_for(HOSPITAL, BGZ, [{**ENDPOINT, **change}], NOW) is None
 
 
@@ -86,7 +86,7 @@ CHOSEN = [
 
 
 @pytest.mark.parametrize("change", CHOSEN)
-def test_an_endpoint_that_serves_now_is_chosen(change) -> None:
+def test_an_endpoint_that_serves_now_is_chosen(change: Resource) -> None:
     assert endpoint_for(HOSPITAL, BGZ, [{**ENDPOINT, **change}, OAUTH], NOW) == STU3
 
 
@@ -102,11 +102,11 @@ def test_at_the_moment_of_a_cut_over_exactly_the_new_one_serves() -> None:
 
 
 def test_of_several_the_newest_counts_and_then_the_lowest_id() -> None:
-    def at(id: str, start: str) -> dict:
+    def at(id: str, start: str) -> Resource:
         address = f"https://{id}.example"
         return {**ENDPOINT, "id": id, "address": address, "period": {"start": start}}
 
-    def chosen(*found: dict) -> str:
+    def chosen(*found: Resource) -> str:
         endpoint = endpoint_for(HOSPITAL, BGZ, found, NOW)
         assert endpoint is not None
         return endpoint.url
@@ -122,7 +122,7 @@ def test_an_organization_without_one_clear_ura_is_no_care_provider(numbers: list
     assert organization_of({**ORGANIZATION, "identifier": identifiers}) is None
 
 
-def without(entry: dict, *names: str) -> dict:
+def without(entry: Resource, *names: str) -> Resource:
     return {k: v for k, v in entry.items() if k not in names}
 
 
@@ -186,12 +186,12 @@ BROKEN = [
 
 
 @pytest.mark.parametrize(("entry", "path"), BROKEN)
-def test_an_entry_that_breaks_a_rule_is_refused_at_its_place(entry: dict, path: str) -> None:
+def test_an_entry_that_breaks_a_rule_is_refused_at_its_place(entry: Resource, path: str) -> None:
     assert any(fault.startswith(f"{path}: ") for fault in faults(entry))
 
 
 @pytest.mark.parametrize("entry", [LOCATION, CARE, MANDATE])
-def test_other_entries_belong_to_the_organization_they_name(entry: dict) -> None:
+def test_other_entries_belong_to_the_organization_they_name(entry: Resource) -> None:
     assert faults(entry) == []
     assert owner(entry) == HOSPITAL
 
@@ -214,7 +214,7 @@ NOBODYS = [
 
 
 @pytest.mark.parametrize("entry", NOBODYS)
-def test_an_entry_that_does_not_clearly_tell_belongs_to_nobody(entry: dict) -> None:
+def test_an_entry_that_does_not_clearly_tell_belongs_to_nobody(entry: Resource) -> None:
     assert owner(entry) is None
 
 

@@ -1,6 +1,7 @@
 """The policy at the holder: specification of the generic functions §3, patterns §6 (R14, R77)."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given, settings
@@ -236,7 +237,9 @@ forms = st.lists(
 
 @settings(deadline=None)
 @given(rows, forms, st.randoms(use_true_random=False))
-def test_a_row_of_the_table_is_allowed_however_it_is_ordered(row, form, random) -> None:
+def test_a_row_of_the_table_is_allowed_however_it_is_ordered(
+    row: AllowedQuery, form: list[tuple[str, str]], random: Random
+) -> None:
     pairs = [
         (n, _shuffled(v, random) if n not in {"_include", "_revinclude"} else v)
         for n, v in [*asked_for(row), *form]
@@ -246,7 +249,7 @@ def test_a_row_of_the_table_is_allowed_however_it_is_ordered(row, form, random) 
     assert denials(replace(FACTS, asked=Asked(row.type, pairs, row.operation))) == []
 
 
-def _shuffled(text: str, random) -> str:
+def _shuffled(text: str, random: Random) -> str:
     parts = text.split(",")
     random.shuffle(parts)
     return ",".join(parts)
@@ -274,7 +277,7 @@ extras = st.sampled_from(
 
 @settings(deadline=None)
 @given(rows, extras)
-def test_one_thing_more_than_the_table_is_denied(row, extra) -> None:
+def test_one_thing_more_than_the_table_is_denied(row: AllowedQuery, extra: tuple[str, str]) -> None:
     pairs = [*asked_for(row), ("_count", "2"), extra]
 
     assert denials(replace(FACTS, asked=Asked(row.type, pairs, row.operation)))
@@ -282,7 +285,7 @@ def test_one_thing_more_than_the_table_is_denied(row, extra) -> None:
 
 @settings(deadline=None)
 @given(rows, st.data())
-def test_one_thing_less_or_changed_is_denied(row, data) -> None:
+def test_one_thing_less_or_changed_is_denied(row: AllowedQuery, data: st.DataObject) -> None:
     pairs = asked_for(row)
     place = data.draw(st.integers(0, len(pairs) - 1))
     name, value = pairs[place]

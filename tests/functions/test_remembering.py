@@ -15,7 +15,8 @@ class Other:
     """The other side: it answers with how often it was asked, or fails as told."""
 
     def __init__(self) -> None:
-        self.asked, self.failure, self.now = 0, None, START
+        self.asked, self.now = 0, START
+        self.failure: LdnError | None = None
 
     async def __call__(self) -> int:
         self.asked += 1
@@ -34,7 +35,7 @@ class Other:
 def test_an_answer_is_used_while_it_is_fresh_and_then_asked_anew() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
 
         assert await kept.get("a", other) == 1
         other.wait(9.9)
@@ -49,7 +50,7 @@ def test_an_answer_is_used_while_it_is_fresh_and_then_asked_anew() -> None:
 def test_who_ask_the_same_at_the_same_time_share_one_question() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
 
         async with asyncio.TaskGroup() as group:
             answers = [group.create_task(kept.get("a", other)) for _ in range(50)]
@@ -63,7 +64,7 @@ def test_who_ask_the_same_at_the_same_time_share_one_question() -> None:
 def test_one_who_leaves_does_not_take_the_question_along() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
         first = asyncio.create_task(kept.get("a", other))
         second = asyncio.create_task(kept.get("a", other))
         await asyncio.sleep(0)
@@ -79,7 +80,7 @@ def test_one_who_leaves_does_not_take_the_question_along() -> None:
 def test_an_old_answer_serves_while_the_other_side_is_away_but_not_forever(issue: Issue) -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10, stale=60)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10, stale=60)
         await kept.get("a", other)
         other.failure = LdnError(issue, "away")
 
@@ -95,7 +96,7 @@ def test_an_old_answer_serves_while_the_other_side_is_away_but_not_forever(issue
 def test_a_refusal_is_never_covered_by_an_old_answer() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10, stale=60)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10, stale=60)
         await kept.get("a", other)
         other.failure = LdnError(Issue.FORBIDDEN, "no")
         other.wait(11)
@@ -109,7 +110,7 @@ def test_a_refusal_is_never_covered_by_an_old_answer() -> None:
 def test_a_failure_is_told_to_all_who_waited_and_not_kept() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
         other.failure = LdnError(Issue.TIMEOUT, "late")
         waiting = [asyncio.create_task(kept.get("a", other)) for _ in range(3)]
         await asyncio.wait(waiting)
@@ -124,7 +125,7 @@ def test_a_failure_is_told_to_all_who_waited_and_not_kept() -> None:
 def test_what_is_forgotten_is_asked_anew() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
         await kept.get("a", other)
 
         kept.forget()
@@ -137,7 +138,7 @@ def test_what_is_forgotten_is_asked_anew() -> None:
 def test_whoever_asks_about_many_does_not_fill_our_memory() -> None:
     async def run() -> None:
         other = Other()
-        kept = Remembered(other.clock, fresh=10)
+        kept: Remembered[int] = Remembered(other.clock, fresh=10)
         for number in range(10_001):
             await kept.get(str(number), other)
 

@@ -252,7 +252,8 @@ def as_call_error(error: BaseException) -> LdnError:
     if isinstance(error, aiohttp.ClientConnectorError):
         text = "the other party cannot be reached; check that it runs and try again"
         return LdnError(Issue.INCOMPLETE, text, detail=kind)
-    text = "the other party broke off the connection; try again"
+    # in TLS 1.3 a server may refuse our certificate after the handshake, without a word
+    text = "the other party broke off the connection; try again, then check our certificate"
     return LdnError(Issue.INCOMPLETE, text, detail=kind)
 
 
