@@ -420,3 +420,35 @@ def test_nothing_is_answered_that_cannot_be_proven(standing: Standing, consent: 
         assert b"Condition" not in reply.body
 
     standing.visit(check)
+
+
+class Remembering:
+    """An audit log in memory."""
+
+    def __init__(self) -> None:
+        self.accesses: list[Access] = []
+
+    async def record(self, accesses: Sequence[Access]) -> None:
+        self.accesses += accesses
+
+
+def test_a_question_refused_for_want_of_the_directory_leaves_evidence(standing: Standing) -> None:
+    kept = Remembering()
+
+    async def away(ura: object) -> bool:
+        raise LdnError(Issue.INCOMPLETE, "the directory cannot be reached")
+
+    async def check(visitor: Visitor) -> None:
+        holder = replace(visitor.hospital.parts.holder, audit=kept, known=away)
+        app = application(serve_routes(holder), role="test", new_id=new_uuid)
+        context = server_context(visitor.hospital.parts.settings.identity)
+        async with serving(app, "127.0.0.1", 0, context) as port:
+            url = f"https://127.0.0.1:{port}/fhir/STU3/Observation/_search"
+            reply = await visitor.send("POST", url, urlencode([about(), WEIGHT]).encode(), FORM)
+
+        assert reply.status == 502
+        [access] = kept.accesses
+        assert access.outcome in {"8", "12"}
+        assert access.reason == "the directory cannot be reached"
+
+    standing.visit(check)

@@ -61,6 +61,15 @@ def configure(role: str, *, pretty: bool = False) -> None:
         cache_logger_on_first_use=False,
     )
     structlog.contextvars.bind_contextvars(role=role)
+    logging.basicConfig(level=logging.ERROR, handlers=[_Foreign()], force=True)
+
+
+class _Foreign(logging.Handler):
+    """What libraries log of themselves: told without its text, which may repeat what was sent."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        kind = record.exc_info[0].__name__ if record.exc_info and record.exc_info[0] else ""
+        emit("failed", issue="exception", detail=f"{record.name} {kind}".strip())
 
 
 def emit(name: str, **fields: object) -> None:

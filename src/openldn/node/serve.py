@@ -178,8 +178,9 @@ def _interaction(request: Request) -> str:
 
 
 async def _answer(visit: _Visit) -> Response:
-    facts = await _facts(visit)
+    facts = _facts(visit, known=False)  # until the directory says otherwise
     try:
+        facts = _facts(visit, known=await visit.holder.known(facts.requester.organization))
         if reasons := denials(facts):
             raise LdnError(Issue.FORBIDDEN, "refused: " + "; ".join(reasons))
         source = visit.holder.sources[visit.version]
@@ -191,7 +192,7 @@ async def _answer(visit: _Visit) -> Response:
     return _respond(visit, found)
 
 
-async def _facts(visit: _Visit) -> Facts:
+def _facts(visit: _Visit, *, known: bool) -> Facts:
     holder, requester = visit.holder, visit.grant.requester
     emergency = requester.purpose in _EMERGENCIES
     return Facts(
@@ -199,7 +200,7 @@ async def _facts(visit: _Visit) -> Facts:
         granted=visit.grant.holder,
         holder=holder.ura,
         peer=visit.peer.ura,
-        known=await holder.known(requester.organization),
+        known=known,
         asked=visit.asked,
         allowed=_allowed(visit.exchange.code, visit.version),
         scope=visit.exchange.scope(Pattern.PULL),
