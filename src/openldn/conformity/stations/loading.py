@@ -1,4 +1,4 @@
-"""Reading files of FHIR resources for a station: folders, JSON and XML, Bundles unpacked."""
+"""Reading files of FHIR resources for a station: JSON, XML, lines of JSON; Bundles unpacked."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +12,7 @@ from openldn.fhir.model import FhirVersion, Resource
 
 LARGEST_FILE = 256 * 1024 * 1024  # bytes
 _FORMATS = {".json": Format.JSON, ".xml": Format.XML}
+_LINES = ".ndjson"  # one resource a line
 _URN = "urn:uuid:"
 
 
@@ -27,13 +28,24 @@ class Reading:
         """Every resource in these files and folders, each with an id."""
         for file in files(paths):
             try:
-                resource = self._read(file)
+                text = self._read(file)
             except LdnError as error:
                 self.refused(file, error)
                 continue
-            yield from unpacked(resource, _as_id(file.stem))
+            for number, piece in _pieces(file, text):
+                yield from self._decoded(file, number, piece)
 
-    def _read(self, file: Path) -> Resource:
+    def _decoded(self, file: Path, number: int, piece: str) -> Iterator[Resource]:
+        form = _FORMATS.get(file.suffix.lower(), Format.JSON)
+        try:
+            resource = decode(piece.encode(), form, self.version)
+        except LdnError as error:
+            text = f"line {number}: {error.message}" if number else error.message
+            self.refused(file, LdnError(error.issue, text, where=error.where))
+            return
+        yield from unpacked(resource, _as_id(f"{file.stem}-{number}" if number else file.stem))
+
+    def _read(self, file: Path) -> str:
         try:
             if file.stat().st_size > LARGEST_FILE:
                 raise LdnError(Issue.TOO_LONG, f"larger than {LARGEST_FILE} bytes")
@@ -42,11 +54,21 @@ class Reading:
             raise LdnError(Issue.INVALID, error.strerror or "unreadable") from error
         except UnicodeDecodeError as error:
             raise LdnError(Issue.STRUCTURE, "not UTF-8") from error
-        return decode(self.prepare(text).encode(), _FORMATS[file.suffix.lower()], self.version)
+        return self.prepare(text)
+
+
+def _pieces(file: Path, text: str) -> Iterator[tuple[int, str]]:
+    """The texts of single resources in a file, with their line; line 0 is the whole file."""
+    if file.suffix.lower() != _LINES:
+        yield 0, text
+        return
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            yield number, line
 
 
 def files(paths: Sequence[Path]) -> list[Path]:
-    """The .json and .xml files among and inside `paths`, in order.
+    """The .json, .ndjson and .xml files among and inside `paths`, in order.
 
     Raises LdnError(not-found) for a path that is not there, and when there is nothing to load.
     """
@@ -55,9 +77,9 @@ def files(paths: Sequence[Path]) -> list[Path]:
         if not path.exists():
             raise LdnError(Issue.NOT_FOUND, f"--load {path}: no such file or folder")
         inside = sorted(path.rglob("*")) if path.is_dir() else [path]
-        found += [f for f in inside if f.suffix.lower() in _FORMATS and f.is_file()]
+        found += [f for f in inside if f.suffix.lower() in {*_FORMATS, _LINES} and f.is_file()]
     if paths and not found:
-        raise LdnError(Issue.NOT_FOUND, "--load: no .json or .xml files there")
+        raise LdnError(Issue.NOT_FOUND, "--load: no .json, .ndjson or .xml files there")
     return found
 
 
