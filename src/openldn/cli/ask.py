@@ -161,7 +161,11 @@ def _write(bundle: Resource, form: Shape) -> None:
     Console().print(table)
 
 
-_WHAT = ("code", "medicationCodeableConcept", "vaccineCode", "category", "type", "class")
+_WHAT = (
+    *("code", "codeReference", "codeCodeableConcept", "device", "vaccineCode"),
+    *("medicationReference", "medicationCodeableConcept", "description"),
+    *("category", "type", "class"),
+)
 _WHEN = (
     "effectiveDateTime",
     "onsetDateTime",
@@ -196,7 +200,8 @@ def _what(resource: Resource) -> str:
     for name in _WHAT:
         value = resource.get(name)
         concept = value[0] if isinstance(value, list) and value else value
-        if isinstance(concept, dict) and (text := _text(concept)):
+        text = _text(concept) if isinstance(concept, dict) else concept
+        if isinstance(text, str) and text:
             return text
     called: Any = resource.get("name")
     if isinstance(called, list) and called:
