@@ -284,7 +284,7 @@ def test_an_expired_certificate_is_refused_and_the_cause_is_told(network: Laptop
     folder = network.plan.pki / "expired"
     past = Term(lambda: utc_now() - timedelta(days=2), days=1)
     issue_server(folder, Subject(Ura(CLINIC), "Kliniek Het Veer"), past)
-    assert "check our certificate" in refused_by_tls(network, network.identity("expired"))
+    assert "expired; renew it" in refused_by_tls(network, network.identity("expired"))
 
 
 def test_a_certificate_of_a_foreign_authority_is_refused_and_the_cause_is_told(

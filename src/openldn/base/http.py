@@ -7,14 +7,17 @@ import ssl
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import uvicorn
+from cryptography import x509
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import utc_now
 
 HEAD_PATIENCE = 20.0  # seconds a caller may take to send the headers of a request
 LARGEST_HEAD = 64 * 1024  # bytes of them, when they do not come in one piece
@@ -41,13 +44,21 @@ def server_context(identity: Identity) -> ssl.SSLContext:
 def client_context(identity: Identity, check_peer: CheckPeer | None = None) -> ssl.SSLContext:
     """TLS for a client that shows its certificate; `check_peer` runs before anything is sent."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
+    leaf = x509.load_pem_x509_certificates(identity.certificate.read_bytes())[0]
+    context.ends = leaf.not_valid_after_utc
     if check_peer is not None:
         context.sslobject_class = _checked(check_peer)
     return context
 
 
-def _context(protocol: int, identity: Identity) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+class _Shown(ssl.SSLContext):
+    """TLS that shows our certificate, and knows until when that counts."""
+
+    ends: datetime | None = None
+
+
+def _context(protocol: int, identity: Identity) -> _Shown:
+    context = _Shown(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
     try:
@@ -126,7 +137,7 @@ class HttpClient:
         except TimeoutError as error:
             raise _late(deadline) from error
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise as_call_error(error) from error
+            raise as_call_error(error, self.context) from error
 
     async def _reply(self, response: aiohttp.ClientResponse) -> Reply:
         body = await response.content.read(self.largest + 1)
@@ -159,7 +170,7 @@ class HttpClient:
         except TimeoutError as error:
             raise _late(deadline) from error
         except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise as_call_error(error) from error
+            raise as_call_error(error, self.context) from error
         try:
             named = {k.lower(): v for k, v in response.headers.items()}
             yield StreamedReply(response.status, named, self._lines(response, deadline))
@@ -236,7 +247,7 @@ _REFUSALS = {  # words of OpenSSL -> what happened, whose turn it is
 }
 
 
-def as_call_error(error: BaseException) -> LdnError:
+def as_call_error(error: BaseException, context: ssl.SSLContext | None = None) -> LdnError:
     """The LdnError of a call that did not complete: what happened and whose turn it is."""
     chain = [error]
     while following := chain[-1].__cause__ or chain[-1].__context__:
@@ -253,6 +264,9 @@ def as_call_error(error: BaseException) -> LdnError:
         text = "the other party cannot be reached; check that it runs and try again"
         return LdnError(Issue.INCOMPLETE, text, detail=kind)
     # in TLS 1.3 a server may refuse our certificate after the handshake, without a word
+    ends = context.ends if isinstance(context, _Shown) else None
+    if ends is not None and ends < utc_now():
+        return LdnError(Issue.INCOMPLETE, _REFUSALS["ALERT_CERTIFICATE_EXPIRED"], detail=kind)
     text = "the other party broke off the connection; try again, then check our certificate"
     return LdnError(Issue.INCOMPLETE, text, detail=kind)
 
