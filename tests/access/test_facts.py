@@ -17,7 +17,7 @@ from openldn.access.professional.words import words
 from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid
 from openldn.fhir.model import Resource
-from openldn.testbench.nictiz import material
+from openldn.testbench.material import material
 
 DUTCH = words("nl")
 

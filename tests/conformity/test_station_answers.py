@@ -16,7 +16,7 @@ from openldn.exchanges.bgz import BGZ
 from openldn.fhir.codec import dump
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.fhir.records.model import Place
-from openldn.testbench.nictiz import fill
+from openldn.testbench.material import fill
 
 STU3 = FhirVersion.STU3
 QUERIES = sorted({q.template for release in BGZ.releases for q in release.queries})

@@ -29,7 +29,7 @@ from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.fhir.records.store import Records
-from openldn.testbench.nictiz import fill
+from openldn.testbench.material import fill
 
 HOLDER = Ura("00000000")  # nobody's: a station for tests belongs to no care provider
 SHOWN = 20  # unreadable files named one by one

@@ -24,8 +24,8 @@ from openldn.testbench.laptop.loading import client_of, load
 from openldn.testbench.laptop.plan import Plan
 from openldn.testbench.laptop.screen import Screen
 from openldn.testbench.laptop.supervisor import Children, child, last_line, until
+from openldn.testbench.material import material
 from openldn.testbench.members import OPERATOR
-from openldn.testbench.nictiz import material
 from openldn.testbench.placed import Placed
 from openldn.testbench.synth.population import population
 from openldn.testbench.synth.story import story

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId
 from openldn.fhir.model import FhirVersion
-from openldn.testbench.nictiz import files, fill, material, material_of, unpacked
+from openldn.testbench.material import files, fill, material, material_of, unpacked
 from openldn.testbench.placed import Placed
 
 NOW = datetime(2026, 3, 31, 9, 8, 7, tzinfo=UTC)
