@@ -1,4 +1,4 @@
-"""Test material of Nictiz: which folder belongs to which provider; placeholders filled in."""
+"""Published test material: which folder belongs to which provider; placeholders filled in."""
 
 import re
 from collections.abc import Callable, Iterator
