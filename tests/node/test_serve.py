@@ -422,6 +422,25 @@ def test_nothing_is_answered_that_cannot_be_proven(standing: Standing, consent: 
     standing.visit(check)
 
 
+def test_a_question_that_cannot_be_read_leaves_evidence(standing: Standing) -> None:
+    async def check(visitor: Visitor) -> None:
+        unreadable: list[tuple[str, dict[str, str]]] = [
+            ("Condition?_page=1", {}),
+            ("Condition?a=%00", {}),
+            (f"Condition?{urlencode([about()])}", {"accept": "text/plain"}),
+        ]
+        for path, headers in unreadable:
+            visitor.correlation = new_uuid()
+            reply = await visitor.send("GET", path, None, headers)
+
+            assert reply.status in {400, 406}
+            [event] = await visitor.hospital.events(visitor.correlation, "data-served")
+            assert event["outcome"] == "4"
+            assert event["outcomeDesc"] == why(reply)
+
+    standing.visit(check)
+
+
 class Remembering:
     """An audit log in memory."""
 

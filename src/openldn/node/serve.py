@@ -5,7 +5,7 @@ patient is looked at before the token is verified, and nothing is answered witho
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from urllib.parse import quote, urlencode
@@ -121,12 +121,21 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     certificate = peer_certificate(request.scope)
     peer = require_party(certificate, started)
     grant = await holder.verify(bearer(request), certificate or b"")
-    exchange = _exchange(grant)
-    negotiate(request)  # a form we do not make is told before anything is looked up
-    wanted = _wanted(holder, version, request.path_params.get("rest", ""), await _pairs(request))
-    interaction = _interaction(request)
-    asked = Asked(wanted.type, wanted.pairs, wanted.operation, interaction)
-    return _Visit(holder, request, version, peer, grant, exchange, asked, wanted, started)
+    exchange, unread = _exchange(grant), _wanted(holder, version, _rest(request), ())
+    asked = Asked(unread.type, (), unread.operation, _interaction(request))
+    visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
+    try:
+        negotiate(request)  # a form we do not make is told before anything is looked up
+        wanted = _wanted(holder, version, _rest(request), await _pairs(request))
+    except LdnError as error:
+        # who asked is known by now, so also a question that cannot be read leaves evidence
+        await holder.audit.record([_access(visit, _facts(visit, known=False), error=error)])
+        raise
+    return replace(visit, wanted=wanted, asked=replace(asked, parameters=wanted.pairs))
+
+
+def _rest(request: Request) -> str:
+    return str(request.path_params.get("rest", ""))
 
 
 def _exchange(grant: Grant) -> Exchange:
@@ -165,7 +174,7 @@ def _wanted(holder: Holder, version: FhirVersion, rest: str, pairs: Sequence[Pai
 
 def _interaction(request: Request) -> str:
     """FHIR's code of what is asked; what is neither a search nor an operation is never allowed."""
-    parts = [p for p in request.path_params.get("rest", "").split("/") if p]
+    parts = [p for p in _rest(request).split("/") if p]
     method = request.method
     if len(parts) == 2 and parts[1].startswith("$") and method in {"GET", "POST"}:
         return "operation"
