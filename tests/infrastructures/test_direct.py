@@ -255,6 +255,17 @@ def test_an_answer_that_is_no_searchset_is_refused_without_repeating_it(body: by
     assert JANSEN.value not in f"{error.message} {error.detail} {error.where}"
 
 
+def test_a_next_page_without_an_address_is_the_end() -> None:
+    absent = {"extension": [{"url": "http://example.org/absent", "valueString": "x"}]}
+
+    async def answer(request: Request, number: int) -> Response:
+        return searchset(link=[{"relation": "next", "_url": absent}])
+
+    page, _ = met(answer)
+
+    assert page.next == ""
+
+
 def test_an_answer_larger_than_we_hold_is_refused() -> None:
     async def answer(request: Request, number: int) -> Response:
         return Response(b" " * 200_000, media_type="application/fhir+json")

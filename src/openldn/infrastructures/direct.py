@@ -134,9 +134,15 @@ def _read(body: bytes, endpoint: Endpoint, token: str) -> Page:
     return Page(
         matches=tuple(_entry(e, endpoint) for e in entries if _mode(e) == "match"),
         includes=tuple(_entry(e, endpoint) for e in entries if _mode(e) == "include"),
-        next=next((x["url"] for x in answer.get("link", ()) if x.get("relation") == "next"), ""),
+        next=_next(answer),
         token=token,
     )
+
+
+def _next(answer: Resource) -> str:
+    """The address of the next page; a link may lack one and have an extension in its place."""
+    links = (x.get("url", "") for x in answer.get("link", ()) if x.get("relation") == "next")
+    return next(links, "")
 
 
 def _decoded(body: bytes, version: FhirVersion) -> Resource:

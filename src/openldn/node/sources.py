@@ -92,7 +92,7 @@ class RemoteSource:
         """
         answer = _searchset(await self._reply(wanted), wanted.fhir)
         entries = [e for e in answer.get("entry", ()) if "id" in e.get("resource", {})]
-        links = (x["url"] for x in answer.get("link", ()) if x.get("relation") == "next")
+        links = (x.get("url", "") for x in answer.get("link", ()) if x.get("relation") == "next")
         return Found(
             matches=tuple(self._record(e["resource"]) for e in entries if _mode(e) == "match"),
             included=tuple(self._record(e["resource"]) for e in entries if _mode(e) == "include"),
