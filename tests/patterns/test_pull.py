@@ -190,6 +190,7 @@ def test_every_page_is_fetched_and_counted_as_one_answer() -> None:
         "http://hospital.example/fhir/STU3/Condition?_page=2",
         f"{BASE}evil/Condition?_page=2",
         f"{BASE}/../../token?_page=2",
+        f"{BASE}/%2e%2E/token?_page=2",
     ],
 )
 def test_a_next_page_elsewhere_is_not_fetched(link: str) -> None:
@@ -246,6 +247,22 @@ def test_evidence_is_completed_when_the_caller_stops_listening() -> None:
                 await asyncio.sleep(0)
 
     asyncio.run(run())
+
+
+def test_a_node_that_ends_waits_for_the_evidence_of_what_it_asked() -> None:
+    evidence = Evidence()
+    pull = pull_over(Road(lambda s: 0.02), evidence)
+
+    async def run() -> None:
+        plan = await pull.plan(question())
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.001):
+                await anext(pull.answers(plan))
+        await pull.finish()
+
+    asyncio.run(run())
+
+    assert len(evidence.noted) == 29
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,7 @@ async def open_node(
         parts = _parts(settings, clients, records, audit, tokens)
         publishing = asyncio.create_task(keep_publishing(parts.directory, settings))
         stack.push_async_callback(_stop, publishing)
+        stack.push_async_callback(parts.pull.finish)  # first of all: the rest serves it
         yield parts
 
 

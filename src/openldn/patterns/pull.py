@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
+from urllib.parse import unquote
 
 from openldn.base.errors import Issue, LdnError, as_ldn_error
 from openldn.base.runtime import Clock
@@ -66,6 +67,7 @@ class Answer:
         return round((self.ended - self.started).total_seconds() * 1000, 1)
 
 
+WRITING = 5.0  # seconds the evidence of the last answers may take when a node ends
 Note = Callable[[Plan, Answer], Awaitable[None]]  # writes the evidence of one answer, durably
 
 _REFUSALS = {Issue.FORBIDDEN, Issue.LOGIN}
@@ -114,19 +116,30 @@ class Pull:
         waited for and its evidence written, also when the caller stops listening.
         Source: exchange patterns §7.2 (answers stream; late ones are dropped but audited).
         """
-        queue: asyncio.Queue[Answer] = asyncio.Queue()
+        queue: asyncio.Queue[Answer | None] = asyncio.Queue()
         asking = asyncio.create_task(self._ask_all(plan, queue))
         self._running.add(asking)
         asking.add_done_callback(self._running.discard)
+        asking.add_done_callback(lambda _: queue.put_nowait(None))
         for _ in plan.question.release.plan:
-            yield await _next(queue, asking)
+            answer = await queue.get()
+            if answer is None:  # the end, before every query was answered: a fault of ours
+                raise as_ldn_error(asking.exception() or RuntimeError())
+            yield answer
 
-    async def _ask_all(self, plan: Plan, queue: asyncio.Queue[Answer]) -> None:
+    async def finish(self) -> None:
+        """Wait for every query under way and its evidence, before what they need is closed."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=self.patience + WRITING)
+
+    async def _ask_all(self, plan: Plan, queue: asyncio.Queue[Answer | None]) -> None:
         async with asyncio.TaskGroup() as group:
             for query in plan.question.release.plan:
                 group.create_task(self._ask_into(plan, query, queue))
 
-    async def _ask_into(self, plan: Plan, query: Query, queue: asyncio.Queue[Answer]) -> None:
+    async def _ask_into(
+        self, plan: Plan, query: Query, queue: asyncio.Queue[Answer | None]
+    ) -> None:
         answer = await self._ask(plan, query)
         try:
             await self.note(plan, answer)
@@ -195,18 +208,7 @@ def _status(matches: tuple[Entry, ...], failure: LdnError | None) -> Status:
 
 def _require_below(link: str, base: str) -> None:
     """A holder may not send us elsewhere with our token."""
-    if not link.startswith((f"{base}/", f"{base}?")) or "/.." in link:
+    # %2e is a dot to whoever sends the request
+    if not link.startswith((f"{base}/", f"{base}?")) or "/.." in unquote(link):
         text = "the holder's next page lies outside its own address; its operator's turn"
         raise LdnError(Issue.INCOMPLETE, text)
-
-
-async def _next(queue: asyncio.Queue[Answer], asking: asyncio.Task[None]) -> Answer:
-    if queue.empty() and not asking.done():
-        waiting = asyncio.create_task(queue.get())
-        await asyncio.wait({waiting, asking}, return_when=asyncio.FIRST_COMPLETED)
-        if waiting.done():
-            return waiting.result()
-        waiting.cancel()
-    if queue.empty():
-        raise as_ldn_error(asking.exception() or RuntimeError())
-    return queue.get_nowait()
