@@ -6,7 +6,7 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
@@ -57,7 +57,8 @@ def write(path: Path, text: str, mode: int = 0o644) -> None:
             os.fsync(sink.fileno())
         fresh.replace(path)
     except OSError as error:
-        fresh.unlink(missing_ok=True)
+        with suppress(OSError):
+            fresh.unlink()
         text = f"cannot write {path}: {error.strerror}; free space or choose another --dir"
         raise LdnError(Issue.TRANSIENT, text) from error
 
