@@ -53,7 +53,8 @@ def records(laptop: Laptop) -> dict[str, int]:
 
 
 def nothing_lost(before: dict[str, int], after: dict[str, int]) -> bool:
-    return min(before.values()) >= 0 and all(after[name] >= before[name] for name in before)
+    held = before["hospital record"] and before["hospital audit_event"]
+    return held > 0 and all(after[name] >= before[name] for name in before)
 
 
 def answers(laptop: Laptop) -> bool:
@@ -118,7 +119,26 @@ def test_network_json_tells_exactly_where_everything_is(standing: Laptop) -> Non
         "certificate": f"{pki}/hospital/server.pem",
         "key_file": f"{pki}/hospital/server.key",
     }
+
+
+def test_network_json_is_whole_from_the_first_moment_it_is_there(standing: Laptop) -> None:
+    standing.stop()
+    standing.start()
+    seen = ""
+
+    def there() -> bool:
+        nonlocal seen
+        if standing.plan.network_file.exists():
+            seen = standing.plan.network_file.read_text(encoding="utf-8")
+        return standing.plan.network_file.exists()
+
+    while not there():
+        assert standing.process is not None and standing.process.poll() is None, standing.said
+    assert json.loads(seen)["version"] == 1
     assert list(standing.folder.glob(".network.json*")) == []  # the file it was written in first
+    until(lambda: "all healthy" in standing.said, "all is told")
+    assert "resources so far" not in standing.said  # what was loaded is not loaded again
+    assert answers(standing)
 
 
 def test_everything_listens_on_loopback_only(standing: Laptop) -> None:
