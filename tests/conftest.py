@@ -14,7 +14,7 @@ import pytest
 import structlog
 from playwright.sync_api import Browser, sync_playwright
 
-from openldn.base import postgres
+from openldn.base import log, postgres
 from openldn.base.sql import Pool, open_pool
 
 
@@ -39,7 +39,7 @@ def log_of_its_own() -> Iterator[None]:
     """What one test says of the log, another does not inherit."""
     yield
     structlog.reset_defaults()
-    structlog.contextvars.clear_contextvars()
+    log.forget()
 
 
 class Databases:

@@ -103,7 +103,7 @@ def test_a_station_serves_what_it_loaded_and_warns(
         assert process.wait(timeout=20) == 0
     said = (tmp_path / "stderr").read_text()
     assert "INSECURE" in said
-    assert '"event": "insecure"' in said
+    assert '"event":"insecure"' in said
     assert "broken.json" in said
     assert "shoeSize" in said
 

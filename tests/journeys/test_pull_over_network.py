@@ -376,7 +376,7 @@ def test_no_bsn_and_no_name_stands_in_any_log(network: Laptop) -> None:
     logs = sorted((network.folder / "logs").iterdir())
     assert len(logs) == 8
     text = "\n".join(log.read_text(encoding="utf-8") for log in logs) + network.said
-    assert '"event": "request"' in text
+    assert '"event":"request"' in text
     pattern = "|".join(rf"\b{re.escape(name)}\b" for name in names())
     assert re.findall(pattern, text) == []
     assert "123456789" not in text

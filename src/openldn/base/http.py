@@ -349,6 +349,7 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> Se
         ws="none",
         log_config=None,
         access_log=False,
+        proxy_headers=False,  # who calls is told by the connection, not by a header
         server_header=False,
         date_header=True,
         lifespan="on",

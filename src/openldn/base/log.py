@@ -9,6 +9,7 @@ from collections.abc import MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import structlog
 
 
@@ -45,23 +46,35 @@ CATALOGUE = {
 _ALWAYS = frozenset({"event", "level", "timestamp"})
 
 
+_LOGGER: list[Any] = [None]  # made once: finding a logger costs more than writing a line
+
+
+def _line(logger: Any, method: str, line: MutableMapping[str, Any]) -> str:
+    return msgspec.json.encode(line).decode()
+
+
 def configure(role: str, *, pretty: bool = False) -> None:
     """Send the log to standard error: JSON lines, or colored text on a terminal."""
-    render: Any = structlog.dev.ConsoleRenderer() if pretty else structlog.processors.JSONRenderer()
+    render: Any = structlog.dev.ConsoleRenderer() if pretty else _line
     structlog.configure(
         processors=[
-            structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             only_allowed,
             render,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
         cache_logger_on_first_use=False,
     )
-    structlog.contextvars.bind_contextvars(role=role)
+    _LOGGER[0] = structlog.get_logger().bind(role=role)
+    logging.captureWarnings(True)
     logging.basicConfig(level=logging.ERROR, handlers=[_Foreign()], force=True)
+
+
+def forget() -> None:
+    """Go back to how it was before `configure`."""
+    _LOGGER[0] = None
 
 
 class _Foreign(logging.Handler):
@@ -75,7 +88,7 @@ class _Foreign(logging.Handler):
 def emit(name: str, **fields: object) -> None:
     """Write one event of the catalogue; an unknown name is a programming error (KeyError)."""
     event = CATALOGUE[name]
-    structlog.get_logger().log(event.level, name, **fields)
+    (_LOGGER[0] or structlog.get_logger()).log(event.level, name, **fields)
 
 
 def only_allowed(

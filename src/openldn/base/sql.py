@@ -3,6 +3,7 @@
 import re
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,32 @@ async def _left_as_it_was(db: Connection) -> None:
     """No session state is ever set, so there is none to undo: saves a round trip per use."""
 
 
-@asynccontextmanager
-async def connection(pool: Pool) -> AsyncIterator[Connection]:
-    """One connection of the pool; database failures come out as LdnError."""
-    with _told():
-        async with pool.acquire(timeout=10) as held:
-            yield held
+@dataclass
+class connection:
+    """`async with connection(pool) as db`: one connection of the pool.
+
+    Database failures come out as LdnError. A class, for a generator costs more than a read.
+    """
+
+    pool: Pool
+    _held: Any = None
+
+    async def __aenter__(self) -> Connection:
+        # a timer is only worth its price when there may be something to wait for
+        patience = None if self.pool.get_idle_size() else 10
+        with _told():
+            self._held = await self.pool.acquire(timeout=patience)
+        held: Connection = self._held
+        return held
+
+    async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        try:
+            await self.pool.release(self._held)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as broken:
+            if error is None:
+                raise as_store_error(broken) or broken from broken
+        if error is not None and (known := as_store_error(error)) is not None:
+            raise known from error
 
 
 @asynccontextmanager

@@ -8,7 +8,6 @@ from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass
 from typing import Any
 
-from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
@@ -28,11 +27,11 @@ Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 Say = Callable[[Request, LdnError], Awaitable[Response]]  # how this role tells a failure
 
 _CORRELATION = re.compile(r"[A-Za-z0-9-]{8,64}")
-_SPARE = {  # unless the route chose otherwise
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-}
+_SPARE = (  # unless the route chose otherwise
+    (b"cache-control", b"no-store"),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+)
 _FORMATS = {
     "json": Format.JSON,
     "application/fhir+json": Format.JSON,
@@ -118,10 +117,11 @@ class _Call:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["x-request-id"] = self.correlation
-            for name, value in _SPARE.items():
-                headers.setdefault(name, value)
+            headers = message["headers"]
+            present = {name for name, _ in headers}
+            spare = [pair for pair in _SPARE if pair[0] not in present]
+            own = (b"x-request-id", self.correlation.encode())
+            message = {**message, "headers": [*headers, own, *spare]}
         await self._send(message)
 
     def log(self, failure: LdnError | None) -> None:
@@ -158,7 +158,10 @@ def application(
 
 
 def _correlation(scope: Scope, new_id: NewId) -> str:
-    given = Headers(scope=scope).get("x-request-id", "")
+    given = ""
+    for name, value in scope["headers"]:
+        if name == b"x-request-id":
+            given = value.decode("latin-1")
     # Nine digits may be a BSN, and this goes to every log; no part of a UUID has nine.
     numbers = (part.isdigit() and len(part) == 9 for part in given.split("-"))
     return given if _CORRELATION.fullmatch(given) and not any(numbers) else new_id()
