@@ -129,7 +129,7 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
         wanted = _wanted(holder, version, _rest(request), await _pairs(request))
     except LdnError as error:
         # who asked is known by now, so also a question that cannot be read leaves evidence
-        await holder.audit.record([_access(visit, _facts(visit, known=False), error=error)])
+        await holder.audit.record([_access(visit, _facts(visit), error=error)])
         raise
     return replace(visit, wanted=wanted, asked=replace(asked, parameters=wanted.pairs))
 
@@ -187,9 +187,9 @@ def _interaction(request: Request) -> str:
 
 
 async def _answer(visit: _Visit) -> Response:
-    facts = _facts(visit, known=False)  # until the directory says otherwise
+    facts = _facts(visit)
     try:
-        facts = _facts(visit, known=await visit.holder.known(facts.requester.organization))
+        facts = replace(facts, known=await visit.holder.known(facts.requester.organization))
         if reasons := denials(facts):
             raise LdnError(Issue.FORBIDDEN, "refused: " + "; ".join(reasons))
         source = visit.holder.sources[visit.version]
@@ -201,7 +201,7 @@ async def _answer(visit: _Visit) -> Response:
     return _respond(visit, found)
 
 
-def _facts(visit: _Visit, *, known: bool) -> Facts:
+def _facts(visit: _Visit) -> Facts:
     holder, requester = visit.holder, visit.grant.requester
     emergency = requester.purpose in _EMERGENCIES
     return Facts(
@@ -209,7 +209,7 @@ def _facts(visit: _Visit, *, known: bool) -> Facts:
         granted=visit.grant.holder,
         holder=holder.ura,
         peer=visit.peer.ura,
-        known=known,
+        known=False,  # until the directory says otherwise
         asked=visit.asked,
         allowed=_allowed(visit.exchange.code, visit.version),
         scope=visit.exchange.scope(Pattern.PULL),
