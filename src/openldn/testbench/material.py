@@ -8,6 +8,7 @@ from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId
+from openldn.conformity.stations.loading import text_of
 from openldn.fhir.codec import Format, decode
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.testbench.placed import Placed
@@ -134,13 +135,8 @@ def material(
 
 
 def read(file: Path, fhir: FhirVersion, now: datetime, new_id: NewId) -> Resource:
-    """The resource in a file, placeholders filled in; raises LdnError(structure | too-long)."""
-    if file.stat().st_size > LARGEST:
-        raise LdnError(Issue.TOO_LONG, f"larger than {LARGEST} bytes")
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise LdnError(Issue.STRUCTURE, "not UTF-8") from error
+    """The resource in a file, placeholders filled in; raises LdnError as `text_of` does."""
+    text = text_of(file, LARGEST)
     return decode(fill(text, now, new_id).encode(), FORMATS[file.suffix], fhir)
 
 

@@ -28,7 +28,7 @@ class Reading:
         """Every resource in these files and folders, each with an id."""
         for file in files(paths):
             try:
-                text = self._read(file)
+                text = self.prepare(text_of(file, LARGEST_FILE))
             except LdnError as error:
                 self.refused(file, error)
                 continue
@@ -45,16 +45,20 @@ class Reading:
             return
         yield from unpacked(resource, _as_id(f"{file.stem}-{number}" if number else file.stem))
 
-    def _read(self, file: Path) -> str:
-        try:
-            if file.stat().st_size > LARGEST_FILE:
-                raise LdnError(Issue.TOO_LONG, f"larger than {LARGEST_FILE} bytes")
-            text = file.read_text(encoding="utf-8-sig")
-        except OSError as error:
-            raise LdnError(Issue.INVALID, error.strerror or "unreadable") from error
-        except UnicodeDecodeError as error:
-            raise LdnError(Issue.STRUCTURE, "not UTF-8") from error
-        return self.prepare(text)
+
+def text_of(file: Path, largest: int) -> str:
+    """What a file of at most `largest` bytes says.
+
+    Raises LdnError: too-long, invalid when it cannot be read, structure when it is not UTF-8.
+    """
+    try:
+        if file.stat().st_size > largest:
+            raise LdnError(Issue.TOO_LONG, f"larger than {largest} bytes")
+        return file.read_text(encoding="utf-8-sig")
+    except OSError as error:
+        raise LdnError(Issue.INVALID, error.strerror or "unreadable") from error
+    except UnicodeDecodeError as error:
+        raise LdnError(Issue.STRUCTURE, "not UTF-8") from error
 
 
 def _pieces(file: Path, text: str) -> Iterator[tuple[int, str]]:
