@@ -62,12 +62,12 @@ class connection:
 
     async def __aexit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         try:
-            await self.pool.release(self._held)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as broken:
+            with _told():
+                await self.pool.release(self._held)
+        except (LdnError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
             if error is None:
-                raise as_store_error(broken) or broken from broken
-        if error is not None and (known := as_store_error(error)) is not None:
-            raise known from error
+                raise
+        _told().__exit__(kind, error, trace)
 
 
 @asynccontextmanager
