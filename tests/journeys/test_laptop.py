@@ -128,9 +128,10 @@ def test_network_json_is_whole_from_the_first_moment_it_is_there(standing: Lapto
 
     def there() -> bool:
         nonlocal seen
-        if standing.plan.network_file.exists():
-            seen = standing.plan.network_file.read_text(encoding="utf-8")
-        return standing.plan.network_file.exists()
+        if not standing.plan.network_file.exists():
+            return False
+        seen = standing.plan.network_file.read_text(encoding="utf-8")
+        return True
 
     while not there():
         assert standing.process is not None and standing.process.poll() is None, standing.said
