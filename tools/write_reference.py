@@ -58,10 +58,20 @@ def _commands() -> Iterator[str]:
     group: Any = get_command(build())
     for name in COMMANDS:
         command = group.commands[name]
-        yield f"\n## openldn {name}\n\n{inspect.cleandoc(command.help or '')}\n"
-        yield "| option | what | default |\n|---|---|---|"
-        for parameter in command.params:
-            yield _row(parameter)
+        below = getattr(command, "commands", None)
+        if below is None:
+            yield from _command(f"## openldn {name}", command)
+            continue
+        yield f"\n## openldn {name}\n\n{inspect.cleandoc(command.help or '')}"
+        for word, subcommand in below.items():
+            yield from _command(f"### openldn {name} {word}", subcommand)
+
+
+def _command(heading: str, command: Any) -> Iterator[str]:
+    yield f"\n{heading}\n\n{inspect.cleandoc(command.help or '')}\n"
+    yield "| option | what | default |\n|---|---|---|"
+    for parameter in command.params:
+        yield _row(parameter)
 
 
 def _row(parameter: Any) -> str:

@@ -9,7 +9,8 @@ import typer
 
 from openldn.base.errors import LdnError
 
-# Each names a module here and the function in it, whose docstring is the help text.
+# Each names a module here and the function in it, whose docstring is the help text; or a tuple
+# of functions, one for each subcommand.
 COMMANDS = (
     "ask",
     "audit",
@@ -34,17 +35,31 @@ def build(names: tuple[str, ...] = COMMANDS) -> typer.Typer:
     )
     app.callback()(_several)
     for name in names:
-        app.command(name)(_function(name))
+        match _named(name):
+            case tuple() as several:
+                app.add_typer(_group(name, several), name=name)
+            case function:
+                app.command(name)(function)
     return app
+
+
+def _group(name: str, functions: tuple[Callable[..., Any], ...]) -> typer.Typer:
+    """The subcommands of a command; the module's first line is what they have in common."""
+    said = (import_module(f"openldn.cli.{name}").__doc__ or "").partition(": ")[2]
+    group = typer.Typer(help=said, no_args_is_help=True, add_completion=False)
+    group.callback()(_several)
+    for function in functions:
+        group.command(function.__name__)(function)
+    return group
 
 
 def _several() -> None:
     """The Dutch nationwide network of health data, on your machine."""
 
 
-def _function(name: str) -> Callable[..., Any]:
-    function: Callable[..., Any] = getattr(import_module(f"openldn.cli.{name}"), name)
-    return function
+def _named(name: str) -> Callable[..., Any] | tuple[Callable[..., Any], ...]:
+    found: Any = getattr(import_module(f"openldn.cli.{name}"), name)
+    return found  # type: ignore[no-any-return]
 
 
 def main() -> None:

@@ -16,13 +16,13 @@ from openldn.fhir.codec import Format, decode, dump
 from openldn.fhir.identifiers import URA_SYSTEM, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.addressing.model import Endpoint, Organization
-from openldn.functions.addressing.remembering import Remembered
 from openldn.functions.addressing.resources import (
     endpoint_for,
     entries,
     organization_id,
     organization_of,
 )
+from openldn.trust.remembering import Remembered
 
 _JSON = {"accept": "application/fhir+json"}
 _WRITE = {**_JSON, "content-type": "application/fhir+json; fhirVersion=4.0"}

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from openldn.base.errors import Issue, LdnError
-from openldn.functions.addressing.remembering import Remembered
+from openldn.trust.remembering import Remembered
 
 START = datetime(2027, 3, 2, tzinfo=UTC)
 

@@ -1,0 +1,1 @@
+"""Verifiable credentials: identifiers, credentials, presentations, status, the wallet."""

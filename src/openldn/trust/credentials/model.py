@@ -1,0 +1,112 @@
+"""What a credential and a presentation are once they are verified, and the ports around them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from openldn.trust.evidence import Evidence, Value
+from openldn.trust.peers import Profile
+from openldn.trust.trail import Trail
+
+Captured = Mapping[str, tuple[Value, ...]]  # field.id of a presentation definition -> values
+
+
+@dataclass(frozen=True)
+class Credential:
+    """A verified credential."""
+
+    id: str  # its id, or jti
+    types: tuple[str, ...]  # without VerifiableCredential
+    issuer: str  # DID
+    subject: str  # DID of credentialSubject.id
+    issued: datetime
+    expires: datetime | None
+    content: Mapping[str, Any] = field(repr=False)  # the VC as JSON, whatever the encoding was
+    evidence: tuple[Evidence, ...] = ()
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of an input descriptor: where to look, and what must stand there."""
+
+    id: str  # captured under this name; empty: only checked
+    paths: tuple[str, ...]  # JSONPath, the first that finds something counts
+    const: str | None = None
+    pattern: str = ""  # regular expression with at most one group
+    optional: bool = False
+
+
+@dataclass(frozen=True)
+class Descriptor:
+    """One credential that must be presented."""
+
+    id: str
+    fields: tuple[Field, ...]
+    algorithms: tuple[str, ...] = ()  # of the credential; empty: those of the profile
+
+
+@dataclass(frozen=True)
+class Definition:
+    """A presentation definition, checked when it was loaded (DIF Presentation Exchange 2)."""
+
+    id: str
+    descriptors: tuple[Descriptor, ...]
+    raw: Mapping[str, Any] = field(repr=False)  # as it is published
+    algorithms: tuple[str, ...] = ()  # of the presentation; empty: those of the profile
+
+
+@dataclass(frozen=True)
+class ScopePolicy:
+    """What must be shown for a scope: the organization's credentials, and the vendor's."""
+
+    organization: Definition
+    service_provider: Definition | None = None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a presentation must meet."""
+
+    audiences: frozenset[str]  # exactly one of these
+    now: datetime
+    profile: Profile  # algorithms, lifetime, skew, revocation
+    shared: Captured = field(default_factory=dict)  # what VP1 fixed; the same field.id must agree
+
+
+@dataclass(frozen=True)
+class Presented:
+    """A verified presentation."""
+
+    holder: str  # DID of who signed it and is the subject of every credential
+    credentials: tuple[Credential, ...]
+    captured: Captured = field(repr=False)
+    nonce: str
+    jti: str
+    issued: datetime
+    expires: datetime  # not beyond any of its credentials
+    evidence: tuple[Evidence, ...]
+
+
+class Presentations(Protocol):
+    """The port of presentation verifying."""
+
+    async def verify(
+        self, presentation: str, definition: Definition, expected: Expected, trail: Trail
+    ) -> Presented:
+        """The presentation, believed and fitting the definition.
+
+        Raises LdnError(the trail's issue) with the reason code of the check that failed.
+        """
+        ...
+
+
+class Wallet(Protocol):
+    """The port of a wallet: it presents, and never gives a key away."""
+
+    async def present(self, definition: Definition, audience: str, lifetime: int) -> str:
+        """A VP as JWT for this audience that lives `lifetime` seconds, nonce and jti fresh.
+
+        Raises LdnError(forbidden) that names the kind of credential that is missing.
+        """
+        ...
