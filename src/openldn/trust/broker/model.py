@@ -9,7 +9,7 @@ from typing import Protocol
 import msgspec
 
 from openldn.fhir.identifiers import Bsn, Ura
-from openldn.trust.evidence import Evidence, Proof
+from openldn.trust.evidence import Evidence, Proof, Status
 from openldn.trust.parties import Person
 from openldn.trust.peers import Profile
 from openldn.trust.trail import Trail
@@ -160,6 +160,6 @@ class Reader(Protocol):
 class Mint(Protocol):
     """The port of making a proof of one dialect; keys stay behind it."""
 
-    async def make(self, draft: Draft, index: int) -> Made:
-        """The draft, signed; `index` is its bit in the broker's status list."""
+    async def make(self, draft: Draft, status: Status) -> Made:
+        """The draft, signed; `status` is its place in the broker's status list."""
         ...
