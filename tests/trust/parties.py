@@ -22,6 +22,7 @@ from openldn.trust.certificates.issue import (
 )
 from openldn.trust.parties import Person, Requester
 from openldn.trust.tokens.assertions import Signer
+from openldn.trust.tokens.model import Shown
 from openldn.trust.tokens.service import CLIENT_ASSERTION_TYPE, GRANT_TYPE, AuthorizationServer
 from openldn.trust.tokens.store import TokenStore
 
@@ -126,6 +127,11 @@ class World:
 def der_of(pem: Path) -> bytes:
     certificate = x509.load_pem_x509_certificates(pem.read_bytes())[0]
     return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def bearing(token: str, certificate: bytes) -> Shown:
+    """The token as a bearer shows it on a connection with this certificate."""
+    return Shown("bearer", token, certificate)
 
 
 def requester(organization: Ura = PRACTICE, *, patient: Bsn | None = None) -> Requester:

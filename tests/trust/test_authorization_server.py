@@ -16,7 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from joserfc import jws
 from joserfc.jwk import ECKey
-from trust.parties import HOSPITAL, ISSUER, PATIENT, PHARMACY, PRACTICE, SCOPE, Time, World
+from trust.parties import (
+    HOSPITAL,
+    ISSUER,
+    PATIENT,
+    PHARMACY,
+    PRACTICE,
+    SCOPE,
+    Time,
+    World,
+    bearing,
+)
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import connection, open_pool
@@ -62,7 +72,7 @@ def test_a_participant_gets_a_token_that_opens_the_holder_for_it(
 ) -> None:
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(patient="999911120"), world.certificate(PRACTICE))
-        grant = await server.verify(answer["access_token"], world.certificate(PRACTICE))
+        grant = await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
         assert answer["token_type"] == "Bearer"
         assert answer["expires_in"] == 600
@@ -84,7 +94,7 @@ def test_a_token_of_another_organization_opens_nothing(databases: Databases, wor
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(), world.certificate(PRACTICE))
         with pytest.raises(LdnError) as caught:
-            await server.verify(answer["access_token"], world.certificate(PHARMACY))
+            await server.verify(bearing(answer["access_token"], world.certificate(PHARMACY)))
 
         assert caught.value.issue is Issue.LOGIN
         assert answer["access_token"] not in str(caught.value) + caught.value.detail
@@ -97,7 +107,7 @@ def test_a_token_does_not_move_to_a_new_certificate(databases: Databases, world:
         answer = await server.grant(world.form(), world.certificate(PRACTICE))
         world.issue(str(PRACTICE), PRACTICE)
         with pytest.raises(LdnError, match="login"):
-            await server.verify(answer["access_token"], world.certificate(PRACTICE))
+            await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
     run(databases, world, case)
 
@@ -109,7 +119,7 @@ def test_a_token_of_another_holder_in_the_same_database_opens_nothing(
         other = world.server(server.store.pool, ISSUER, PHARMACY)
         answer = await other.grant(world.form(), world.certificate(PRACTICE))
         with pytest.raises(LdnError, match="login"):
-            await server.verify(answer["access_token"], world.certificate(PRACTICE))
+            await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
     run(databases, world, case)
 
@@ -118,10 +128,10 @@ def test_a_token_ends_at_its_time(databases: Databases, world: World) -> None:
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(), world.certificate(PRACTICE))
         world.clock.advance(599)
-        await server.verify(answer["access_token"], world.certificate(PRACTICE))
+        await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
         world.clock.advance(1)
         with pytest.raises(LdnError, match="login"):
-            await server.verify(answer["access_token"], world.certificate(PRACTICE))
+            await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
     run(databases, world, case)
 
@@ -136,7 +146,7 @@ def test_a_token_survives_a_restart_and_is_kept_as_a_hash_only(
         async with connection(server.store.pool) as db:
             rows = await db.fetch("SELECT t::text AS line FROM access_token t")
 
-        assert (await fresh.verify(token, world.certificate(PRACTICE))).id == answer["jti"]
+        assert (await fresh.verify(bearing(token, world.certificate(PRACTICE)))).id == answer["jti"]
         assert len(rows) == 1
         assert token not in rows[0]["line"]
         assert hashlib.sha256(token.encode()).hexdigest() in rows[0]["line"]
@@ -149,11 +159,11 @@ def test_an_organization_that_leaves_loses_its_tokens_within_five_seconds(
 ) -> None:
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(), world.certificate(PRACTICE))
-        await server.verify(answer["access_token"], world.certificate(PRACTICE))
+        await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
         world.members.remove(PRACTICE)
         world.clock.advance(5)
         with pytest.raises(LdnError, match="login"):
-            await server.verify(answer["access_token"], world.certificate(PRACTICE))
+            await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
         with pytest.raises(LdnError) as caught:
             await server.grant(world.form(), world.certificate(PRACTICE))
 
@@ -167,13 +177,13 @@ def test_a_withdrawn_token_is_noticed_within_five_seconds(
 ) -> None:
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(), world.certificate(PRACTICE))
-        await server.verify(answer["access_token"], world.certificate(PRACTICE))
+        await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
         assert await server.store.revoke(HOSPITAL, PRACTICE) == 1
 
         world.clock.advance(5)
         with pytest.raises(LdnError, match="login"):
-            await server.verify(answer["access_token"], world.certificate(PRACTICE))
+            await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
     run(databases, world, case)
 
@@ -517,7 +527,7 @@ def test_a_person_need_not_be_named_by_a_system(databases: Databases, world: Wor
     async def case(world: World, server: AuthorizationServer) -> None:
         answer = await server.grant(world.form(person=None), world.certificate(PRACTICE))
         world.clock.advance(6)  # so that the store is asked
-        grant = await server.verify(answer["access_token"], world.certificate(PRACTICE))
+        grant = await server.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
 
         assert grant.requester.person is None
 
@@ -529,7 +539,7 @@ def test_a_token_that_memory_let_go_still_counts(databases: Databases, world: Wo
         server.remembered = 1
         shown = world.certificate(PRACTICE)
         tokens = [(await server.grant(world.form(), shown))["access_token"] for _ in range(3)]
-        ids = [(await server.verify(token, shown)).id for token in tokens * 2]
+        ids = [(await server.verify(bearing(token, shown))).id for token in tokens * 2]
 
         assert len(set(ids)) == 3
 

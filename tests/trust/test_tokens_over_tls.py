@@ -22,6 +22,7 @@ from trust.parties import (
     PRACTICE,
     Time,
     World,
+    bearing,
     requester,
 )
 
@@ -88,7 +89,7 @@ def test_the_token_names_person_purpose_and_patient(databases: Databases, world:
         async with asking(world) as tokens:
             asked = requester(patient=PATIENT)
             token = await tokens.token(HOSPITAL, at.server.issuer, asked)
-            grant = await at.server.verify(token.value, world.certificate(PRACTICE))
+            grant = await at.server.verify(bearing(token.value, world.certificate(PRACTICE)))
 
         assert grant.requester == asked
         assert grant.requester.person == DOCTOR

@@ -42,10 +42,9 @@ from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
 from openldn.trust.certificates import CertificateParty, require_party
-from openldn.trust.tokens.api import bearer
-from openldn.trust.tokens.model import Grant
+from openldn.trust.tokens.api import shown
+from openldn.trust.tokens.model import Grant, Verify
 
-Verify = Callable[[str, bytes], Awaitable[Grant]]  # token, certificate -> what it stands for
 RELATION = "declared-by-requester"  # how a treatment relation is shown in a pull
 _EMERGENCIES = frozenset({"ETREAT", "BTG"})
 _READS = {0: "search-system", 1: "search-type", 2: "read", 3: "history-instance"}
@@ -118,9 +117,8 @@ def _version(request: Request) -> FhirVersion:
 async def _visit(holder: Holder, request: Request) -> _Visit:
     started = holder.clock()
     version = _version(request)
-    certificate = peer_certificate(request.scope)
-    peer = require_party(certificate, started)
-    grant = await holder.verify(bearer(request), certificate or b"")
+    peer = require_party(peer_certificate(request.scope), started)
+    grant = await holder.verify(shown(request, holder.public))
     exchange, unread = _exchange(grant), _wanted(holder, version, _rest(request), ())
     asked = Asked(unread.type, (), unread.operation, _interaction(request))
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)

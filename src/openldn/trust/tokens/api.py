@@ -13,12 +13,16 @@ from openldn.base.http import peer_certificate
 from openldn.base.log import emit
 from openldn.fhir.http import read_body
 from openldn.trust.certificates import require_party
+from openldn.trust.tokens.model import Shown
 from openldn.trust.tokens.service import AuthorizationServer
 
 _LARGEST = 64 * 1024  # bytes of a token request
 _FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
-_BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]{1,512}=*)", re.IGNORECASE)
+_SHOWN = re.compile(
+    r"(bearer|dpop) +([A-Za-z0-9._~+/-]{1,512}=*)|(saml) +([A-Za-z0-9+/]{1,60000}={0,2})",
+    re.IGNORECASE,
+)
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 _PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}
 
@@ -64,17 +68,31 @@ def routes(server: AuthorizationServer) -> list[Route]:
     ]
 
 
-def bearer(request: Request) -> str:
-    """The access token of a request; raises LdnError(login) without one.
+def shown(request: Request, public: str) -> Shown:
+    """The token of a request and all that must fit it; raises LdnError(login) without a token.
 
-    Source: RFC 6750 §2.1; a token in the query or the body is not looked at.
+    `public` is the origin that this party has told others; what the caller calls us (the header
+    Host) never counts. Source: RFC 6750 §2.1, RFC 9449 §7.1; a token in the query or the body is
+    not looked at.
     """
     given = request.headers.getlist("authorization")
-    match = _BEARER.fullmatch(given[0]) if len(given) == 1 else None
+    match = _SHOWN.fullmatch(given[0]) if len(given) == 1 else None
     if match is None:
         text = "an access token is needed; ask one at the authorization server of the holder"
         raise LdnError(Issue.LOGIN, text, detail="token: none")
-    return match.group(1)
+    return Shown(
+        (match[1] or match[3]).lower(),
+        match[2] or match[4],
+        peer_certificate(request.scope) or b"",
+        proof_of(request),
+        request.method,
+        public + request.scope.get("raw_path", b"").decode("latin-1"),
+    )
+
+
+def proof_of(request: Request) -> str:
+    """The header DPoP; a second one counts as a broken one (RFC 9449 §4.3)."""
+    return ",".join(request.headers.getlist("dpop"))
 
 
 async def _form(request: Request) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.trust.certificates import Anchors, CertificateParty, require_party, thumbprint
 from openldn.trust.parties import Person, Requester
 from openldn.trust.tokens.assertions import LONGEST, SKEW, Claims, Expected, verified
-from openldn.trust.tokens.model import Grant
+from openldn.trust.tokens.model import Binding, Grant, Shown
 from openldn.trust.tokens.store import TokenStore
 
 GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
@@ -92,7 +92,7 @@ class AuthorizationServer:
             self.new_id(),
             _requester(claims, party, scopes),
             self.holder,
-            thumbprint(certificate),
+            Binding(thumbprint(certificate)),
             now,
             now + self.lifetime,
         )
@@ -108,17 +108,17 @@ class AuthorizationServer:
             "jti": grant.id,
         }
 
-    async def verify(self, token: str, certificate: bytes) -> Grant:
-        """What this token, shown on a connection with this certificate, stands for.
+    async def verify(self, shown: Shown) -> Grant:
+        """What the token that is shown here stands for.
 
         A withdrawn token or a departed organization is noticed within 5 seconds.
         Raises LdnError(login), which never tells which check failed. Source: RFC 8705 §3.
         """
         now = self.clock()
-        require_party(certificate, now)
-        grant = await self._current(_hash(token), now)
+        require_party(shown.certificate, now)
+        grant = await self._current(_hash(shown.token), now)
         bound = grant is not None and hmac.compare_digest(
-            grant.thumbprint.encode(), thumbprint(certificate).encode()
+            grant.binding.certificate.encode(), thumbprint(shown.certificate).encode()
         )
         if grant is None or not bound or not grant.issued <= now < grant.expires:
             text = "the access token does not count here; ask a new one"

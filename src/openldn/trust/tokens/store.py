@@ -8,7 +8,7 @@ from pathlib import Path
 from openldn.base.sql import Pool, Row, connection, migrate, transaction
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.trust.parties import Person, Requester
-from openldn.trust.tokens.model import Grant
+from openldn.trust.tokens.model import Binding, Grant
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class TokenStore:
                 who.purpose,
                 who.patient.value if who.patient else None,
                 sorted(who.scopes),
-                grant.thumbprint,
+                grant.binding.certificate,
                 grant.issued,
                 grant.expires,
             )
@@ -92,5 +92,10 @@ def _grant(row: Row) -> Grant:
         Bsn.parse(row["patient"]) if row["patient"] else None,
     )
     return Grant(
-        row["id"], requester, Ura(row["holder"]), row["thumbprint"], row["issued"], row["expires"]
+        row["id"],
+        requester,
+        Ura(row["holder"]),
+        Binding(row["thumbprint"]),
+        row["issued"],
+        row["expires"],
     )
