@@ -25,6 +25,7 @@ from openldn.trust.trail import Trail
 
 _PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}
 _SHARED = {"cache-control": "max-age=300"}
+_BASE = "/oauth2/broker"
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 _LARGEST = 64 * 1024  # bytes of a proposal
 
@@ -39,6 +40,7 @@ _CODES = {
     Issue.INCOMPLETE: ("temporarily_unavailable", 503, "try again in a moment"),
     Issue.EXCEPTION: ("server_error", 500, "report the correlation id"),
 }
+_UNPROVEN = ("invalid_client", 401, "show the client certificate of your organization")
 # RFC 8693 §2.2.2: a token that is not accepted, for whatever reason, is an invalid request
 _OTHERWISE = ("invalid_request", 400, "the request or its token is not accepted; make a fresh one")
 
@@ -59,38 +61,23 @@ class Operators:
         return name
 
 
-def routes(broker: Broker, keys: BrokerKeys) -> list[Route]:
-    """The endpoints for parties: RFC 8414, RFC 8693, RFC 7517, did:web, trails."""
+def routes(broker: Broker) -> list[Route]:
+    """The endpoints for parties: RFC 8414, RFC 8693, trails."""
 
     async def metadata(request: Request) -> Response:
         """GET: what this broker offers."""
         return JSONResponse(broker.metadata(), headers=_SHARED)
 
-    async def jwks(request: Request) -> Response:
-        """GET: the public keys of the broker."""
-        return JSONResponse(keys.jwks(), headers=_SHARED)
-
-    async def own_did(request: Request) -> Response:
-        """GET: the DID document of the broker."""
-        return _document(keys.document(keys.did))
-
-    async def hosted_did(request: Request) -> Response:
-        """GET: the DID document that the broker hosts for an organization."""
-        ura = Ura.parse(request.path_params["ura"])
-        if ura.value != request.path_params["ura"]:
-            raise LdnError(Issue.NOT_FOUND, "no such document; a URA has eight digits")
-        return _document(keys.document(keys.did_of(ura)))
-
     async def token(request: Request) -> Response:
         """POST: the exchanged token, or an error in the words of RFC 6749 §5.2."""
-        certificate, trail = peer_certificate(request.scope), Trail()
+        certificate = peer_certificate(request.scope)
         try:
             require_party(certificate)
         except LdnError as error:
-            text = "show the client certificate of your organization"
-            return _refusal(request, error, ("invalid_client", 401, text))
+            return _refusal(request, error, _UNPROVEN)
         try:
-            answer = await broker.exchange(await read_form(request), certificate or b"", trail)
+            form = await read_form(request)
+            answer = await broker.exchange(form, certificate or b"", Trail())
         except LdnError as error:
             return _refusal(request, error, _CODES.get(error.issue, _OTHERWISE))
         return JSONResponse(answer, headers=_PRIVATE)
@@ -101,15 +88,36 @@ def routes(broker: Broker, keys: BrokerKeys) -> list[Route]:
         found = await broker.trail(request.path_params["jti"], certificate)
         return JSONResponse(told(found), headers=_PRIVATE)
 
-    base = "/oauth2/broker"
     return [
-        Route(_WELL_KNOWN + base, metadata, methods=["GET"]),
-        Route(base + _WELL_KNOWN, metadata, methods=["GET"]),
-        Route(base + "/token", token, methods=["POST"]),
-        Route(base + "/jwks", jwks, methods=["GET"]),
-        Route("/.well-known/did.json", own_did, methods=["GET"]),
-        Route("/org/{ura}/did.json", hosted_did, methods=["GET"]),
+        Route(_WELL_KNOWN + _BASE, metadata, methods=["GET"]),
+        Route(_BASE + _WELL_KNOWN, metadata, methods=["GET"]),
+        Route(_BASE + "/token", token, methods=["POST"]),
         Route("/trail/{jti}", trail, methods=["GET"]),
+    ]
+
+
+def key_routes(keys: BrokerKeys) -> list[Route]:
+    """The public keys, as RFC 7517 and did:web have them."""
+
+    async def jwks(request: Request) -> Response:
+        """GET: the public keys of the broker."""
+        return JSONResponse(keys.jwks(), headers=_SHARED)
+
+    async def own(request: Request) -> Response:
+        """GET: the DID document of the broker."""
+        return _document(keys.document(keys.did))
+
+    async def hosted(request: Request) -> Response:
+        """GET: the DID document that the broker hosts for an organization."""
+        ura = Ura.parse(request.path_params["ura"])
+        if ura.value != request.path_params["ura"]:
+            raise LdnError(Issue.NOT_FOUND, "no such document; a URA has eight digits")
+        return _document(keys.document(keys.did_of(ura)))
+
+    return [
+        Route(_BASE + "/jwks", jwks, methods=["GET"]),
+        Route("/.well-known/did.json", own, methods=["GET"]),
+        Route("/org/{ura}/did.json", hosted, methods=["GET"]),
     ]
 
 

@@ -64,6 +64,7 @@ def narrow(proof: Proof, asked: Asked, terms: Terms, trail: Trail) -> Draft:
         thumbprint=asked.thumbprint,
         issued=terms.now,
         expires=expires,
+        certificate=asked.certificate,
     )
 
 

@@ -79,6 +79,7 @@ class Asked:
     scopes: frozenset[str]
     party: Ura  # whom the TLS certificate of the connection names
     thumbprint: str  # of that certificate: what is minted is bound to it
+    certificate: bytes = field(default=b"", repr=False)  # that certificate, DER
     actor: str = ""  # who asks on behalf of the subject, when an actor token says so
 
 
@@ -108,6 +109,7 @@ class Draft:
     thumbprint: str
     issued: datetime
     expires: datetime
+    certificate: bytes = field(default=b"", repr=False)
 
     @property
     def organization(self) -> Ura:

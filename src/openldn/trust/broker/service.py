@@ -105,6 +105,7 @@ class Broker:
             scopes=frozenset(form["scope"].split()),
             party=party,
             thumbprint=thumbprint(certificate),
+            certificate=certificate,
             actor=actor.organization.value if actor else "",
         )
         draft = narrow(proof, asked, Terms(self.url, now, self.new_id(), self.longest), trail)
