@@ -3,21 +3,28 @@
 import base64
 import binascii
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.base.errors import LdnError
+from openldn.trust import jose
 from openldn.trust.broker.model import Arrived
 from openldn.trust.certificates import party_of
 from openldn.trust.certificates.belief import Belief
+from openldn.trust.credentials.model import Definition, Expected, Presentations
 from openldn.trust.evidence import Proof
 from openldn.trust.peers import Profile
 from openldn.trust.saml.organizations import Organization
 from openldn.trust.saml.read import SamlExpected, read
 from openldn.trust.saml.variants import variant
+from openldn.trust.tokens import assertions
+from openldn.trust.tokens.desk import Desk
+from openldn.trust.tokens.ports import Believes, Ports, Registered
+from openldn.trust.tokens.presented import proof_of as proof_of_shown
+from openldn.trust.tokens.readers import proof_of as proof_of_words
 from openldn.trust.trail import Rule, Trail
 
 CHAIN = Rule("broker.chain", "RFC 5280 §6.1", "one to five certificates in base64, leaf first")
@@ -87,6 +94,64 @@ class SamlReader:
             client=arrived.certificate,
         )
         return read(xml, expected, trail)
+
+
+@dataclass(frozen=True)
+class AssertionReader:
+    """B8: the word of an organization about itself, signed with its own certificate (Twiin)."""
+
+    believes: Believes
+    profile: Profile
+    registered: Registered | None = None
+
+    async def read(self, token: str, arrived: Arrived, trail: Trail) -> Proof:
+        """Who the assertion is about."""
+        jws = jose.read(token, trail)
+        expected = assertions.Expected(
+            arrived.audiences, arrived.now, self.profile, self.believes, self.registered
+        )
+        word = await assertions.verified(jws, expected, trail, client=False)
+        desk = _desk(arrived, self.profile, self.believes)
+        proof = proof_of_words(word, word, desk, trail)
+        used = (f"{word.issuer}|{jws.claim('jti')}",)
+        # its few minutes are to be shown in; what it proves lasts as long as the certificate
+        return replace(proof, dialect="twiin", used=used)
+
+
+@dataclass(frozen=True)
+class PresentationReader:
+    """B5, B6: a presentation of the organization, addressed to the broker (Nuts)."""
+
+    presentations: Presentations
+    definition: Definition  # what an organization shows to the broker
+    believes: Believes
+    profile: Profile
+
+    async def read(self, token: str, arrived: Arrived, trail: Trail) -> Proof:
+        """Who the presentation is about."""
+        expected = Expected(arrived.audiences, arrived.now, self.profile)
+        shown = await self.presentations.verify(token, self.definition, expected, trail)
+        proof = proof_of_shown(shown, _desk(arrived, self.profile, self.believes), trail)
+        used = tuple(f"{shown.holder}|{v}" for v in {shown.nonce, shown.jti} if v)
+        # its few seconds are to be shown in; what it proves lasts as long as the credentials
+        return replace(proof, dialect="vp", used=used)
+
+
+def _desk(arrived: Arrived, profile: Profile, believes: Believes) -> Desk:
+    """The request as the readers of the authorization server look at it."""
+    [issuer] = [a for a in arrived.audiences if not a.endswith("/token")]
+    return Desk(
+        form={},
+        tokens={},
+        certificate=arrived.certificate,
+        scopes=frozenset(),
+        issuer=issuer,
+        public=frozenset(),
+        now=arrived.now,
+        profile=profile,
+        believes=believes,
+        ports=Ports(),
+    )
 
 
 _URL_SAFE = str.maketrans("-_", "+/")
