@@ -53,6 +53,7 @@ def routes(server: AuthorizationServer) -> list[Route]:
             form = await _form(request)
             answer = await server.grant(form, certificate or b"")
         except LdnError as error:
+            request.state.refused = error  # for who keeps the refusals of this node
             return _refusal(request, error, certificate)
         return JSONResponse(answer, headers=_PRIVATE)
 
