@@ -34,6 +34,7 @@ class Dealings:
     _contacts: dict[tuple[str, Direction], Contact] = field(default_factory=dict, repr=False)
     _recent: OrderedDict[Told, None] = field(default_factory=OrderedDict, repr=False)
     _some: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
+    _writing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def record(self, refusal: Refusal) -> None:
         """Take note; never waits, never raises."""
@@ -72,17 +73,21 @@ class Dealings:
 
     async def written(self) -> None:
         """Return when all that was told is durable; raises LdnError when the store is away."""
-        while batch := [self._refusals.popleft() for _ in range(len(self._refusals))]:
-            try:
-                await self.store.add(self.holder, batch)
-            except BaseException:
-                self._put_back(batch)
-                raise
-        while met := list(self._contacts.values()):
-            await self.store.meet(self.holder, met)
-            for contact in met:
-                if self._contacts.get((contact.peer, contact.direction)) is contact:
-                    del self._contacts[contact.peer, contact.direction]
+        async with self._writing:  # so that what another is writing is waited for
+            while batch := [self._refusals.popleft() for _ in range(len(self._refusals))]:
+                try:
+                    await self.store.add(self.holder, batch)
+                except BaseException:
+                    self._put_back(batch)
+                    raise
+            while met := list(self._contacts.values()):
+                await self._meet(met)
+
+    async def _meet(self, met: list[Contact]) -> None:
+        await self.store.meet(self.holder, met)
+        for contact in met:
+            if self._contacts.get((contact.peer, contact.direction)) is contact:
+                del self._contacts[contact.peer, contact.direction]
 
     def _put_back(self, batch: list[Refusal]) -> None:
         room = MOST - len(self._refusals)
