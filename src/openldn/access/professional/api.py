@@ -6,13 +6,14 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from openldn.access.frame.pages import own_path, to
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
-from openldn.access.professional.pages import HEADERS, Visit, asset, render
+from openldn.access.professional.pages import DOOR, HEADERS, Visit, render
 from openldn.access.professional.people import practitioner, practitioners
 from openldn.access.professional.portal import Portal
 from openldn.access.professional.question import Holder, Question
@@ -73,7 +74,7 @@ def _endpoint(
         _require_own_host(portal, request)
         visit = _visit(portal, request)
         if members and visit.session is None:
-            return _to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
+            return to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
         return await page(visit)
 
     endpoint.__name__ = page.__name__  # what the log calls the route
@@ -109,10 +110,6 @@ async def _form(visit: Visit) -> Mapping[str, str]:
     return fields
 
 
-def _to(path: str) -> Response:
-    return RedirectResponse(path, 303, HEADERS)
-
-
 def _cookie(response: Response, name: str, value: str, *, seconds: int | None = None) -> None:
     response.set_cookie(name, value, seconds, path="/", httponly=True, samesite="strict")
 
@@ -135,10 +132,7 @@ async def health(visit: Visit) -> Response:
 
 async def static(visit: Visit) -> Response:
     """The look and behavior of the pages."""
-    found = asset(visit.request.path_params["name"])
-    if found is None:
-        raise LdnError(Issue.NOT_FOUND, "there is no such file")
-    return found
+    return DOOR.asset(visit.request.path_params["name"])
 
 
 async def choose_language(visit: Visit) -> Response:
@@ -146,9 +140,7 @@ async def choose_language(visit: Visit) -> Response:
     code = visit.request.path_params["code"]
     if code not in LANGUAGES:
         raise LdnError(Issue.NOT_FOUND, "there are no pages in this language")
-    to = visit.request.query_params.get("to", "/")
-    own = to.startswith("/") and not to.startswith("//") and to.isascii() and "\\" not in to
-    response = _to(to if own and to.isprintable() else "/")
+    response = to(own_path(visit.request.query_params.get("to", "/"), "/"))
     _cookie(response, LANGUAGE, code, seconds=365 * 24 * 3600)
     return response
 
@@ -173,7 +165,7 @@ async def signed_in(visit: Visit) -> Response:
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
     begun = visit.portal.sessions.begin(provider, person)
-    response = _to("/find")
+    response = to("/find")
     _cookie(response, SESSION, begun.id)
     response.delete_cookie(VISIT)
     return response
@@ -184,7 +176,7 @@ async def sign_out(visit: Visit) -> Response:
     await _form(visit)
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
-    response = _to("/")
+    response = to("/")
     response.delete_cookie(SESSION)
     return response
 
@@ -220,7 +212,7 @@ async def ask(visit: Visit) -> Response:
     if wrong or holder is None:
         return await _find(visit, fields, wrong)
     question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
-    return _to(f"/questions/{question.id}")
+    return to(f"/questions/{question.id}")
 
 
 def _wrong(bsn: str, holder: Holder | None, fields: Mapping[str, str]) -> dict[str, str]:
@@ -285,7 +277,7 @@ async def again(visit: Visit) -> Response:
     await _form(visit)
     question = _question(visit)
     asked = visit.portal.ask(visit.member, question.bsn, question.holder)
-    return _to(f"/questions/{asked.id}")
+    return to(f"/questions/{asked.id}")
 
 
 async def evidence(visit: Visit) -> Response:
