@@ -90,9 +90,7 @@ class Verifier:
         for place, one in enumerate(held):
             if not isinstance(one, str):
                 organization = dezi.organization_of(list(found.values()), trail)
-                found[place] = await dezi.verify(
-                    one, organization, asked, self.statement, trail
-                )
+                found[place] = await dezi.verify(one, organization, asked, self.statement, trail)
                 trail.require(found[place].subject == asked.holder, PRESENTER)
         return [found[place] for place in range(len(held))]
 
