@@ -66,6 +66,7 @@ class Verifier:
         found = select(definition, credentials, expected.shared, fixed)
         if found is None:
             refuse(FULFILLED, trail)
+        trail.note(FULFILLED, definition.id[:100])
         evidence = tuple(e for c in credentials for e in c.evidence)
         return Presented(
             holder=holder.text,
