@@ -21,6 +21,7 @@ COMMANDS = (
     "station",
     "synth",
     "up",
+    "wallet",
 )
 
 
