@@ -7,7 +7,8 @@ from collections.abc import Coroutine
 from datetime import datetime, timedelta
 from typing import Any
 
-from asn1crypto import x509 as asn1  # type: ignore[import-untyped] # it ships no types
+from asn1crypto import crl as asn1_crl  # type: ignore[import-untyped] # it ships no types
+from asn1crypto import x509 as asn1
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from pyhanko_certvalidator.authority import CertTrustAnchor
@@ -37,12 +38,17 @@ class Unfit(Exception):
 def revoked_by_crl(
     pair: tuple[x509.Certificate, x509.Certificate], crl: bytes, moment: datetime
 ) -> bool:
-    """Whether this CRL revokes the certificate (first of the pair; then its issuer).
+    """Whether this CRL revokes the certificate (first of the pair; then its issuer, who signed it).
 
     Raises Unfit for a list that does not cover it. Slow for a long list: not for the event loop.
     """
     certificate, path = _path(pair)
-    context = _context(path, moment, crls=[crl])
+    listed = asn1_crl.CertificateList.load(crl)
+    context = _context(path, moment, crls=[listed])
+    # who signed it is checked before; the library would build a path to a root, and our
+    # anchor may be an intermediate
+    known: Any = context.revinfo_manager
+    known.record_crl_issuer(listed, path.first)
     return _revoked(verify_crl(certificate, path, context, use_deltas=False))
 
 
