@@ -25,7 +25,9 @@ PROOFS = frozenset({"DeziIDJWT07", "DeziIDJWT"})  # the suffix is the version, 0
 # Believes the statement (its signature by an allowed jku, its end, its status) or raises LdnError.
 Statement = Callable[[str, Ura, Trail], Awaitable[object]]
 
-FORM = Rule("dezi-vc.form", "IG credential catalog", "a VC 2.0 with one subject, a proof, its dates")
+FORM = Rule(
+    "dezi-vc.form", "IG credential catalog", "a VC 2.0 with one subject, a proof, its dates"
+)
 VERSION = Rule("dezi-vc.version", "A18", "the proof is of a version of the statement that we know")
 STATEMENT = Rule("dezi-vc.statement", "R70", "statements of Dezi can be verified here")
 ALONE = Rule("dezi-vc.alone", "A15, R70", "another credential proves the organization")

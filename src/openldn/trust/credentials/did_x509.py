@@ -4,37 +4,32 @@ Whether the chain is believed is not decided here: strangers may send any chain,
 us fetch what they like. Source: did:x509; Nuts RFC023 §3; trust and broker §1.
 """
 
-import base64
-import binascii
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any
 from urllib.parse import quote
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from openldn.base.errors import LdnError
 from openldn.trust import jose
+from openldn.trust.certificates.chain import ORDER, X5C, ordered_chain
 from openldn.trust.certificates.party import OTHER_NAME, text_of, thumbprint
 from openldn.trust.credentials.did import Did, X509Name, refuse
 from openldn.trust.trail import Rule, Trail
 
-X5C = Rule("x509.x5c", "R56", "the header carries 2 to 6 certificates as x5c")
-CHAIN = Rule("x509.chain", "R56", "exactly the chain, leaf first, each issued by the next")
 X5T = Rule("x509.x5t", "RFC 7515 §4.1.8", "x5t#S256 is the thumbprint of the leaf")
 FINGERPRINT = Rule("x509.fingerprint", "R56", "the fingerprint is of an authority in the chain")
 POLICY = Rule("x509.policy", "did:x509 §3", "what the DID says stands in the leaf")
 USAGE = Rule("x509.usage", "did:x509 §4", "the leaf's key is for what it was used for")
 
 ASSERTION, AGREEMENT = "assertionMethod", "keyAgreement"
-_MOST, _LARGEST = 6, 32 * 1024  # certificates, and bytes of one
 _SUBJECT = {
     "C": NameOID.COUNTRY_NAME,
     "CN": NameOID.COMMON_NAME,
@@ -75,11 +70,12 @@ class Chain:
 def read_chain(header: Mapping[str, Any], trail: Trail) -> Chain:
     """The chain in the header of a token; raises LdnError(the trail's issue)."""
     x5c = header.get("x5c")
-    fits = isinstance(x5c, list) and 2 <= len(x5c) <= _MOST and all(_textual(c) for c in x5c)
-    trail.require(fits, X5C)
-    found = _chain(tuple(x5c))  # type: ignore[arg-type]
+    if not isinstance(x5c, list) or not all(isinstance(text, str) for text in x5c):
+        refuse(X5C, trail)
+    found = _chain(tuple(x5c))
     if isinstance(found, Rule):
         refuse(found, trail)
+    trail.note(ORDER, f"{len(found.certificates)} certificates")
     trail.require(header.get("x5t#S256", found.thumbprint) == found.thumbprint, X5T)
     return found
 
@@ -117,11 +113,6 @@ def name_of(chain: Sequence[x509.Certificate], says: Iterable[tuple[str, str, st
     return f"did:x509:0:sha256:{fingerprint(chain[1])}{policies}"
 
 
-def encode(chain: Sequence[x509.Certificate]) -> list[str]:
-    """The x5c of a chain (RFC 7515 §4.1.6)."""
-    return [base64.b64encode(c.public_bytes(Encoding.DER)).decode() for c in chain]
-
-
 def leaf_says(certificate: x509.Certificate) -> frozenset[tuple[str, str, str]]:
     """Everything in a certificate that a did:x509 can speak of: kind, key, value."""
     return frozenset((*_subject(certificate), *_alternatives(certificate), *_uses(certificate)))
@@ -133,39 +124,18 @@ def _name(did: Did) -> X509Name:
     return did.x509
 
 
-def _textual(value: object) -> bool:
-    return isinstance(value, str) and len(value) <= _LARGEST * 4 // 3
-
-
 @lru_cache(maxsize=1024)
 def _chain(x5c: tuple[str, ...]) -> Chain | Rule:
+    trail = Trail()
     try:
-        ders = [base64.b64decode(text, validate=True) for text in x5c]
-        certificates = tuple(x509.load_der_x509_certificate(der) for der in ders)
-        key = jose.key_of_certificate(certificates[0])
-        says, usages = leaf_says(certificates[0]), _usages(certificates[0])
-    except (binascii.Error, LdnError, *_UNREADABLE):
-        return X5C
-    if not _holds(certificates):
-        return CHAIN
-    leaf = certificates[0]
+        certificates = ordered_chain(list(x5c), trail)
+        leaf = certificates[0]
+        key, says, usages = jose.key_of_certificate(leaf), leaf_says(leaf), _usages(leaf)
+    except (LdnError, *_UNREADABLE):
+        return trail.failed.rule if trail.failed else X5C
     begins, ends = leaf.not_valid_before_utc, leaf.not_valid_after_utc
-    return Chain(certificates, key, says, usages, begins, ends, thumbprint(ders[0]))
-
-
-def _holds(chain: Sequence[x509.Certificate]) -> bool:
-    """Each is issued by the next, and the last by itself."""
-    try:
-        for below, above in pairwise((*chain, chain[-1])):
-            below.verify_directly_issued_by(above)
-        return not _authority(chain[0]) and all(map(_authority, chain[1:]))
-    except (InvalidSignature, *_UNREADABLE):
-        return False
-
-
-def _authority(certificate: x509.Certificate) -> bool:
-    found = _extension(certificate, x509.BasicConstraints)
-    return found is not None and found.ca
+    print_ = thumbprint(leaf.public_bytes(Encoding.DER))
+    return Chain(certificates, key, says, usages, begins, ends, print_)
 
 
 def _extension(certificate: x509.Certificate, kind: type[x509.ExtensionType]) -> Any:

@@ -6,37 +6,23 @@ Source: trust and broker §3.1, §9 (B1); Nuts RFC021 §4, RFC023 §4.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import URA_SYSTEM
 from openldn.trust import jose
-from openldn.trust.certificates.party import CertificateParty, party_of, thumbprint
+from openldn.trust.certificates.keys import Signing
+from openldn.trust.certificates.party import CertificateParty, party_of
 from openldn.trust.credentials.content import BASE, VC1
-from openldn.trust.credentials.did_x509 import encode, leaf_says, name_of
+from openldn.trust.credentials.did_x509 import leaf_says, name_of
 from openldn.trust.credentials.types import types
 from openldn.trust.evidence import Status
 from openldn.trust.peers import Profile
 
 SAYS = (("san", "otherName"), ("subject", "O"), ("subject", "L"))  # what a did:x509 carries
-
-
-class Signing(Protocol):
-    """A certificate and its key, as `trust.certificates.keys` gives them."""
-
-    @property
-    def key(self) -> jose.Key:
-        """The private key."""
-        ...
-
-    @property
-    def chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificate and those above it, leaf first."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -112,13 +98,12 @@ def certificate_issuer(signing: Signing, profile: Profile) -> Issuer:
     known = leaf_says(chain[0])
     says = [s for kind, key in SAYS for s in sorted(known) if s[:2] == (kind, key)]
     did = name_of(chain, says)
-    x5c = encode(chain)
     return Issuer(
         did=did,
         kid=f"{did}#0",
         key=signing.key,
         algorithm=algorithm_of(signing.key, profile.alg_out.credential),
-        header={"x5c": x5c, "x5t#S256": thumbprint(der_of(chain[0]))},
+        header={"x5c": signing.x5c, "x5t#S256": signing.thumbprint},
         last=chain[0].not_valid_after_utc,
     )
 
@@ -139,7 +124,7 @@ def issue_organization(
     signing: Signing, kind: str, subject: str, profile: Profile, making: Making
 ) -> str:
     """A HealthcareProviderCredential or HealthcareOrganizationCredential for a DID, as JWT."""
-    party = party_of(der_of(signing.chain[0]))
+    party = party_of(signing.ders[0])
     content = {"id": subject, **_ORGANIZATIONS[kind](party)}
     return issue_credential(certificate_issuer(signing, profile), kind, content, making)
 
@@ -209,11 +194,6 @@ def status_entry(status: Status, kind: str) -> dict[str, Any]:
         "statusListIndex": str(status.index),
         "statusListCredential": status.url,
     }
-
-
-def der_of(certificate: x509.Certificate) -> bytes:
-    """The certificate as DER."""
-    return certificate.public_bytes(Encoding.DER)
 
 
 def _provider(party: CertificateParty) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from openldn.trust.credentials.paths import texts
 from openldn.trust.credentials.patterns import captured
 from openldn.trust.evidence import Value
 
+ALL = -1  # as many as there are
 _WITHOUT_END = timedelta(days=1)
 
 
@@ -115,7 +116,10 @@ def _fulfilled(definition: Definition, met: set[str]) -> bool:
 def _meets(requirement: Requirement, definition: Definition, met: set[str]) -> bool:
     if requirement.nested:
         count = sum(_meets(r, definition, met) for r in requirement.nested)
+        every = len(requirement.nested)
     else:
         group = {d.id for d in definition.descriptors if requirement.group in d.groups}
-        count = len(group & met)
+        count, every = len(group & met), len(group)
+    if requirement.least == ALL:
+        return count == every
     return requirement.least <= count <= requirement.most

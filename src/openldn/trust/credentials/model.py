@@ -63,7 +63,7 @@ class Descriptor:
 class Requirement:
     """How many descriptors of a group, or how many of the nested requirements, must be met."""
 
-    least: int
+    least: int  # -1: all
     most: int
     group: str = ""
     nested: tuple["Requirement", ...] = ()

@@ -66,6 +66,7 @@ class Verifier:
         found = select(definition, credentials, expected.shared, fixed)
         if found is None:
             refuse(FULFILLED, trail)
+        trail.note(FULFILLED, definition.id[:100])
         evidence = tuple(e for c in credentials for e in c.evidence)
         return Presented(
             holder=holder.text,
@@ -90,9 +91,7 @@ class Verifier:
         for place, one in enumerate(held):
             if not isinstance(one, str):
                 organization = dezi.organization_of(list(found.values()), trail)
-                found[place] = await dezi.verify(
-                    one, organization, asked, self.statement, trail
-                )
+                found[place] = await dezi.verify(one, organization, asked, self.statement, trail)
                 trail.require(found[place].subject == asked.holder, PRESENTER)
         return [found[place] for place in range(len(held))]
 
