@@ -105,14 +105,18 @@ class StsClient:
             "POST",
             self.account.url,
             headers=_HEADERS,
-            body=self._request(requester, workflow),
+            body=self.request(requester, workflow),
             deadline=self.deadline,
         )
         if reply.status != 200:
             raise _refusal(reply)
         return self._given(reply)
 
-    def _request(self, requester: Requester, workflow: str) -> bytes:
+    def request(self, requester: Requester, workflow: str = "") -> bytes:
+        """The envelope that asks for a token: our own word, signed, good for five minutes.
+
+        Raises LdnError(business-rule) for a purpose that the dialect has no word for.
+        """
         ours, now = self.account, self.clock()
         kind = variant(_kind(requester))
         lasting = timedelta(seconds=ours.profile.lifetimes.saml)
