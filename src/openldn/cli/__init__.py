@@ -19,6 +19,7 @@ COMMANDS = (
     "run",
     "station",
     "synth",
+    "trust",
     "up",
 )
 
