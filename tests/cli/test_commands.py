@@ -42,6 +42,10 @@ WRONG = [
     (["trust", "anchors", "crown"], USAGE, "crown"),
     (["trust", "anchors", "list"], REFUSED, "give --certificate"),
     (["up", "--port-base", "80"], REFUSED, "--port-base 80: choose a number"),
+    (["wallet", "nosuch"], USAGE, "nosuch"),
+    (["wallet", "list"], USAGE, "--network"),
+    (["wallet", "list", "--network", "absent", "--node", "gp"], REFUSED, "no network at absent"),
+    (["wallet", "load", "--network", "x", "--node", "gp", "--file", "absent"], REFUSED, "absent"),
 ]
 
 

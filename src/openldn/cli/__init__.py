@@ -21,6 +21,7 @@ COMMANDS = (
     "synth",
     "trust",
     "up",
+    "wallet",
 )
 
 
