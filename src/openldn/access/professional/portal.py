@@ -70,6 +70,8 @@ class Portal:
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """As long as the portal serves; at the end every question under way is given up."""
+        if self.reception is None:
+            emit("insecure", role="portal", setting="sign_in")
         sweeping = asyncio.create_task(self._sweep())
         try:
             yield

@@ -1,6 +1,5 @@
 """Signing in at a provider: sends people there, and admits who comes back with good proof."""
 
-import ssl
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from openldn.trust.people import claims, levels, statement
 from openldn.trust.people.levels import Level, level
 from openldn.trust.people.oidc import LONGEST, Client, RelyingParty, Started
 from openldn.trust.people.provider import secure
+from openldn.trust.people.vouching import trusting
 from openldn.trust.trail import Rule, Trail
 
 RETURN = "/sign-in/return"
@@ -169,11 +169,7 @@ def _source(settings: SignIn) -> statement.Source:
 def _http(settings: SignIn) -> HttpClient:
     if settings.issuer.startswith("http://"):
         return HttpClient()
-    try:
-        context = ssl.create_default_context(cafile=settings.ca)
-    except (OSError, ssl.SSLError) as error:
-        raise LdnError(Issue.INVALID, "sign_in.ca: no authorities can be read there") from error
-    return HttpClient(context)
+    return HttpClient(trusting(settings.ca))
 
 
 def _key(settings: SignIn) -> jose.Key:

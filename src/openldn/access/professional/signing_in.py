@@ -96,7 +96,7 @@ def _answer(visit: Visit) -> Mapping[str, str]:
 def _failed(visit: Visit, error: LdnError) -> Response:
     reason, correlation = error.detail.partition(":")[0], visit.request.state.correlation
     emit(
-        "refused",
+        "denied",
         role="portal",
         issue=str(error.issue),
         detail=error.detail,
