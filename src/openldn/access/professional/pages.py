@@ -7,12 +7,14 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 
 from openldn.access.professional.portal import Portal
+from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sessions import Session
 from openldn.access.professional.words import LANGUAGES, Words
 
+SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
 _HERE = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
 _TYPES |= {".svg": "image/svg+xml"}
@@ -48,6 +50,12 @@ class Visit:
     visit: str  # what forms are bound to: the session, or the cookie of who has none yet
 
     @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by https, as far as the settings tell."""
+        sign_in = self.portal.settings.sign_in
+        return sign_in is not None and sign_in.public.startswith("https:")
+
+    @property
     def member(self) -> Session:
         """The session on a page that only opens to who has signed in."""
         assert self.session is not None  # noqa: S101  (the route demanded it)
@@ -78,7 +86,7 @@ def render(
     text = _TEMPLATES.get_template(template).render(
         t=visit.words,
         languages=LANGUAGES,
-        path=visit.request.url.path if visit.request.method == "GET" else _home(visit),
+        path=_path(visit),
         mark=_MARK,
         session=visit.session,
         proof=visit.portal.sessions.proof(visit.visit),
@@ -90,8 +98,32 @@ def render(
     return Response(text.encode("utf-8", "replace"), status, headers, "text/html")
 
 
-def _home(visit: Visit) -> str:
+def _path(visit: Visit) -> str:
+    """Where to come back to after choosing a language: a page that can be opened again."""
+    path = visit.request.url.path
+    if visit.request.method == "GET" and path != RETURN:
+        return path
     return "/find" if visit.session else "/sign-in"
+
+
+def redirect(address: str) -> Response:
+    """Sends the browser to another page."""
+    return RedirectResponse(address, 303, HEADERS)
+
+
+def set_cookie(
+    visit: Visit, response: Response, name: str, value: str, *, seconds: int | None = None
+) -> None:
+    """Has the browser keep a value, for this site and its own pages only."""
+    response.set_cookie(
+        name,
+        value,
+        seconds,
+        path="/",
+        secure=visit.secure,
+        httponly=True,
+        samesite="strict",
+    )
 
 
 def asset(name: str) -> Response | None:

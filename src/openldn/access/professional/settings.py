@@ -8,6 +8,22 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.settings import Settings
 
 
+class SignIn(Settings, frozen=True):
+    """Where practitioners sign in: an OpenID provider, and whose statements about them count."""
+
+    issuer: str  # name of the provider, exactly as it publishes it
+    client_id: str  # what this portal is called there
+    key_file: Path  # private key in PEM that this portal proves itself with there
+    public: str  # origin by which browsers reach this portal; the provider sends them back to it
+    key_id: str = ""  # name of the key there; empty: its RFC 7638 thumbprint
+    audience: str = "issuer"  # of our assertions there: issuer or token-endpoint
+    ca: Path | None = None  # authorities that the provider's certificate may come from
+    lowest: str = "substantial"  # level of assurance that signing in needs at least
+    statement_issuers: tuple[str, ...] = ()  # empty: the provider itself
+    statement_keys: tuple[str, ...] = ()  # empty: /dezi/jwks.json at the provider
+    status_hosts: tuple[str, ...] = ()  # empty: the host of the provider
+
+
 class PortalSettings(Settings, frozen=True):
     """Settings of the role `portal`."""
 
@@ -18,6 +34,7 @@ class PortalSettings(Settings, frozen=True):
     idle_minutes: float = 15.0  # without a request, a session ends
     session_hours: float = 8.0  # at the latest, a session ends
     patience: float = 30.0  # seconds we wait for the next part of an answer
+    sign_in: SignIn | None = None  # None: people are chosen from a list, a stand-in for tests
 
 
 class Node(msgspec.Struct, frozen=True):
