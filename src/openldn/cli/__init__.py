@@ -20,6 +20,7 @@ COMMANDS = (
     "run",
     "station",
     "synth",
+    "trust",
     "up",
     "wallet",
 )

@@ -13,19 +13,29 @@ from starlette.types import ASGIApp
 from openldn.access.frame.pages import own_path, to
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
-from openldn.access.professional.pages import DOOR, HEADERS, Visit, render
+from openldn.access.professional.pages import (
+    DOOR,
+    HEADERS,
+    LANGUAGE,
+    SESSION,
+    VISIT,
+    Visit,
+    render,
+    set_cookie,
+)
 from openldn.access.professional.people import practitioner, practitioners
 from openldn.access.professional.portal import Portal
 from openldn.access.professional.question import Holder, Question
 from openldn.access.professional.readers import library
+from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sections import section_of
+from openldn.access.professional.signing_in import returned, to_provider
 from openldn.access.professional.summary import shelf_of, summary
 from openldn.access.professional.words import LANGUAGES, language_of, words
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.http import application, read_body, respond_json
 from openldn.fhir.identifiers import Bsn
 
-SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
 _LARGEST_FORM = 16 * 1024
 Page = Callable[[Visit], Awaitable[Response]]
 
@@ -49,7 +59,8 @@ def routes(portal: Portal) -> list[Route]:
         ("GET", "/static/{name}", static, False),
         ("GET", "/language/{code}", choose_language, False),
         ("GET", "/sign-in", sign_in, False),
-        ("POST", "/sign-in", signed_in, False),
+        ("POST", "/sign-in", chosen, False),
+        ("GET", RETURN, returned, False),
         ("GET", "/network", network, False),
         ("POST", "/sign-out", sign_out, False),
         ("GET", "/session", session, True),
@@ -110,10 +121,6 @@ async def _form(visit: Visit) -> Mapping[str, str]:
     return fields
 
 
-def _cookie(response: Response, name: str, value: str, *, seconds: int | None = None) -> None:
-    response.set_cookie(name, value, seconds, path="/", httponly=True, samesite="strict")
-
-
 def _problem(visit: Visit, error: LdnError) -> Response:
     correlation = visit.request.state.correlation
     context = {"error": error, "correlation": correlation}
@@ -141,24 +148,28 @@ async def choose_language(visit: Visit) -> Response:
     if code not in LANGUAGES:
         raise LdnError(Issue.NOT_FOUND, "there are no pages in this language")
     response = to(own_path(visit.request.query_params.get("to", "/"), "/"))
-    _cookie(response, LANGUAGE, code, seconds=365 * 24 * 3600)
+    set_cookie(visit, response, LANGUAGE, code, seconds=365 * 24 * 3600)
     return response
 
 
 async def sign_in(visit: Visit) -> Response:
-    """The simulated practitioners, by provider."""
+    """The way to where one signs in; without a provider, a list of simulated practitioners."""
+    if visit.portal.reception:
+        return await to_provider(visit)
     bound = visit.visit or secrets.token_urlsafe(24)
     fresh = Visit(visit.portal, visit.request, visit.words, visit.session, bound)
     staff = [(node, practitioners(node)) for node in visit.portal.gate.network().nodes]
     over = visit.request.query_params.get("over") == "1" and visit.session is None
     response = render(fresh, "sign_in.html", {"staff": staff, "over": over})
     if visit.session is None:
-        _cookie(response, VISIT, bound)
+        set_cookie(visit, response, VISIT, bound)
     return response
 
 
-async def signed_in(visit: Visit) -> Response:
+async def chosen(visit: Visit) -> Response:
     """Begins a session for the chosen practitioner; an earlier one ends."""
+    if visit.portal.reception:
+        raise LdnError(Issue.FORBIDDEN, "sign in at the provider; open the sign-in page again")
     fields = await _form(visit)
     nodes = visit.portal.gate.network().nodes
     provider, person = practitioner(nodes, fields.get("practitioner", ""))
@@ -166,7 +177,7 @@ async def signed_in(visit: Visit) -> Response:
         visit.portal.sessions.end(visit.session.id)
     begun = visit.portal.sessions.begin(provider, person)
     response = to("/find")
-    _cookie(response, SESSION, begun.id)
+    set_cookie(visit, response, SESSION, begun.id)
     response.delete_cookie(VISIT)
     return response
 

@@ -43,12 +43,16 @@ class Gate(Nodes):
     async def ask(self, question: Question) -> AsyncIterator[Mapping[str, Any]]:
         """The node's answer, line by line as it comes; raises LdnError when it refuses."""
         node, person = question.provider, question.practitioner.person
-        body = {
+        body: dict[str, Any] = {
             "bsn": question.bsn.value,
             "holder": question.holder.ura,
             "purpose": question.purpose,
             "practitioner": {"uzi": person.uzi, "role": person.role, "name": person.name},
         }
+        if question.standing and question.standing.level:
+            body["practitioner"]["loa"] = question.standing.level.uri
+        if question.standing and question.standing.statement:
+            body["statement"] = question.standing.statement
         headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": question.correlation}
         call = self.client(node).stream(
             "POST",

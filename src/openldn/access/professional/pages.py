@@ -9,10 +9,12 @@ from starlette.responses import Response
 
 from openldn.access.frame.pages import HEADERS, door
 from openldn.access.professional.portal import Portal
+from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sessions import Session
 from openldn.access.professional.words import LANGUAGES, Words
 
 __all__ = ["ASSETS", "DOOR", "HEADERS", "Visit", "render"]
+SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
 DOOR = door(Path(__file__).parent)
 ASSETS = DOOR.assets
 
@@ -28,6 +30,12 @@ class Visit:
     visit: str  # what forms are bound to: the session, or the cookie of who has none yet
 
     @property
+    def secure(self) -> bool:
+        """Whether browsers reach us by https, as far as the settings tell."""
+        sign_in = self.portal.settings.sign_in
+        return sign_in is not None and sign_in.public.startswith("https:")
+
+    @property
     def member(self) -> Session:
         """The session on a page that only opens to who has signed in."""
         assert self.session is not None  # noqa: S101  (the route demanded it)
@@ -38,7 +46,7 @@ def render(
     visit: Visit, template: str, context: Mapping[str, object] | None = None, *, status: int = 200
 ) -> Response:
     """The page `template` in the visitor's language."""
-    path = visit.request.url.path if visit.request.method == "GET" else _home(visit)
+    path = _path(visit)
     own = {
         "t": visit.words,
         "root": "",
@@ -54,5 +62,24 @@ def render(
     return DOOR.page(template, own | dict(context or {}), language=language, status=status)
 
 
-def _home(visit: Visit) -> str:
+def _path(visit: Visit) -> str:
+    """Where to come back to after choosing a language: a page that can be opened again."""
+    path = visit.request.url.path
+    if visit.request.method == "GET" and path != RETURN:
+        return path
     return "/find" if visit.session else "/sign-in"
+
+
+def set_cookie(
+    visit: Visit, response: Response, name: str, value: str, *, seconds: int | None = None
+) -> None:
+    """Has the browser keep a value, for this site and its own pages only."""
+    response.set_cookie(
+        name,
+        value,
+        seconds,
+        path="/",
+        secure=visit.secure,
+        httponly=True,
+        samesite="strict",
+    )

@@ -126,6 +126,15 @@ async def vouched(text: str, said: Person, expected: DeziExpected, trail: Trail)
     return found
 
 
+def said_organization(text: str, trail: Trail) -> object:
+    """The organization this statement names, unverified: only to choose what to expect."""
+    trail.require(len(text) <= _LARGEST, SIZE)
+    said = jose.read(text, trail).claims
+    inner = said.get("verklaring")
+    nested = inner.get("abonnee_nummer") if isinstance(inner, dict) else None
+    return said.get("abonnee_nummer", nested)
+
+
 async def still(evidence: Evidence, documents: Documents) -> bool:
     """Whether the statement still counts: not ended, not revoked.
 
