@@ -10,7 +10,7 @@ from lxml import etree
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import instant
-from openldn.trust.broker.claims import flat
+from openldn.trust.brokered import flat
 from openldn.trust.certificates import party_of
 from openldn.trust.certificates.party import thumbprint
 from openldn.trust.explain.detect import Found, Sort
