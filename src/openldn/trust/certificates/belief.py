@@ -18,7 +18,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.certificates.chain import CHAIN, Anchors
-from openldn.trust.certificates.party import thumbprint
+from openldn.trust.certificates.party import load, thumbprint
 from openldn.trust.certificates.revocation import (
     Crl,
     Document,
@@ -109,9 +109,9 @@ class Belief:
         policy = evidence.status.purpose if evidence.status else NONE
         trail = Trail()
         try:
-            chain = [x509.load_der_x509_certificate(der) for der in evidence.chain]
+            chain = [load(der) for der in evidence.chain]
             await self.believe(chain, trail, policy)
-        except (LdnError, ValueError) as error:
+        except LdnError as error:
             if trail.failed is None or trail.failed.rule is not KNOWN:
                 return False
             text = f"cannot know whether a certificate is revoked: {trail.failed.said}"

@@ -27,7 +27,8 @@ from pyhanko_certvalidator.revinfo.validate_ocsp import verify_ocsp_response
 SLACK = timedelta(minutes=5)  # clocks of authorities and ours may differ
 _FAULTS = (
     *(CRLValidationError, OCSPValidationError, ValidationError, PathError),
-    *(ValueError, TypeError, KeyError, OverflowError, NotImplementedError),
+    # what the library stumbles over when an answer is malformed in ways it does not expect
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, NotImplementedError),
 )
 
 
