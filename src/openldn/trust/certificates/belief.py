@@ -63,6 +63,7 @@ class _Used:
     source: Source
     pair: Pair = field(repr=False)
     moment: datetime
+    failing: bool = False  # told in the log once, until it comes again
 
 
 @dataclass
@@ -136,9 +137,12 @@ class Belief:
             try:
                 await self._renew(used)
             except LdnError as error:
-                detail = f"{used.source}: {error.detail or error.message}"
-                emit("unrenewed", issue=str(error.issue), detail=detail)
+                if not used.failing:
+                    detail = f"{used.source}: {error.detail or error.message}"
+                    emit("unrenewed", issue=str(error.issue), detail=detail)
+                used.failing = True
                 return False
+            used.failing = False
         return True
 
     async def refresh_forever(self, every: float = 10.0) -> None:
@@ -221,11 +225,17 @@ class Belief:
 
     async def _document(self, source: Source, pair: Pair) -> Document:
         assert self.documents is not None  # noqa: S101
+        self._note_use(source, pair)
+        found = await self.documents.get(source.key, source.terms, source.ask)
+        return await self._sound(found, pair)
+
+    def _note_use(self, source: Source, pair: Pair) -> None:
+        if (used := self._used.get(source.key)) is not None:
+            used.moment = self.clock()
+            return
         while len(self._used) >= _MOST:
             del self._used[next(iter(self._used))]
         self._used[source.key] = _Used(source, pair, self.clock())
-        found = await self.documents.get(source.key, source.terms, source.ask)
-        return await self._sound(found, pair)
 
     async def _sound(self, document: Document, pair: Pair) -> Document:
         """This document, or the last good one while the library examines a new list.

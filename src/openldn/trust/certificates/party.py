@@ -142,7 +142,7 @@ def load(der: bytes) -> x509.Certificate:
     if len(der) > _LARGEST:
         raise _refused("the certificate is too large", "certificate size")
     try:
-        with _quiet():
+        with quiet():
             return x509.load_der_x509_certificate(der)
     except _PARSING as error:
         text = "the certificate cannot be read; use the one of your organization"
@@ -150,7 +150,7 @@ def load(der: bytes) -> x509.Certificate:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Without the library's warnings: strangers must not fill our log with oddities."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -209,7 +209,7 @@ def _read(der: bytes) -> _Read:
     certificate = load(der)
     try:
         uzi, card, ura, role, agb = _number(certificate)
-        with _quiet():
+        with quiet():
             organization = _name(certificate, NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
             name = _name(certificate, NameOID.COMMON_NAME)
         return _Read(
