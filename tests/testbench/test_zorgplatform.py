@@ -12,6 +12,7 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -111,7 +112,11 @@ Case = Callable[[Running], Awaitable[Any]]
 
 
 def signing(world: World, name: str) -> Signing:
-    folder = world.folder / name
+    return _loaded(world.folder / name)
+
+
+@cache
+def _loaded(folder: Path) -> Signing:
     return Signing.load(folder / "signing.key", folder / "signing.pem")
 
 
