@@ -12,13 +12,13 @@ from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.broker.store import ConversionStore, Record
-from openldn.trust.evidence import Evidence, Kind, Status
+from openldn.trust.evidence import Evidence, Kind
 
 EVERY = 20.0  # seconds between two looks
 
 # Whether it still counts; raises LdnError when that cannot be known within the bounds.
 Still = Callable[[Evidence], Awaitable[bool]]
-Revoke = Callable[[Status], Awaitable[None]]  # sets the bit in the broker's list
+Revoke = Callable[[str], Awaitable[None]]  # sets the bit of this jti in the broker's list
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class RevocationFeed:
         if not keys:
             return False
         # the bit first: a crash in between is made good by the next look
-        await self.revoke(record.status)
+        await self.revoke(record.jti)
         kind, id = keys[0]
         reason = f"{kind} {id} {fallen[keys[0]]}"
         return await self.store.revoke(record, self.clock(), reason)
