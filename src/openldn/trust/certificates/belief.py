@@ -18,7 +18,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.certificates.chain import CHAIN, Anchors
-from openldn.trust.certificates.party import thumbprint
+from openldn.trust.certificates.party import load, thumbprint
 from openldn.trust.certificates.revocation import (
     Crl,
     Document,
@@ -41,7 +41,8 @@ PATIENCE = 0.85  # seconds a request waits for all it must learn of one chain
 REMEMBERED = 300.0  # seconds the path of a chain is not built again
 _MOST = 10_000  # chains remembered
 DEFAULT = Freshness()
-_IDLE = 24 * 3600.0  # seconds after which a source nobody asks for is no longer renewed
+_AT_ONCE = 8  # documents renewed at the same time
+_IDLE = 3600.0  # seconds after which a source nobody asks for is no longer renewed
 
 Cleared = tuple[Source, Document]  # where we looked, and the document that does not revoke
 
@@ -62,6 +63,7 @@ class _Used:
     source: Source
     pair: Pair = field(repr=False)
     moment: datetime
+    failing: bool = False  # told in the log once, until it comes again
 
 
 @dataclass
@@ -108,9 +110,9 @@ class Belief:
         policy = evidence.status.purpose if evidence.status else NONE
         trail = Trail()
         try:
-            chain = [x509.load_der_x509_certificate(der) for der in evidence.chain]
+            chain = [load(der) for der in evidence.chain]
             await self.believe(chain, trail, policy)
-        except (LdnError, ValueError) as error:
+        except LdnError as error:
             if trail.failed is None or trail.failed.rule is not KNOWN:
                 return False
             text = f"cannot know whether a certificate is revoked: {trail.failed.said}"
@@ -125,18 +127,23 @@ class Belief:
         if self.documents is None:
             return 0
         due = [u for u in list(self._used.values()) if self._due(u)]
-        failed = 0
-        for used in due:
+        slots = asyncio.Semaphore(_AT_ONCE)
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._attempt(used, slots)) for used in due]
+        return sum(not task.result() for task in tasks)
+
+    async def _attempt(self, used: _Used, slots: asyncio.Semaphore) -> bool:
+        async with slots:
             try:
-                found = await self.documents.refresh(
-                    used.source.key, used.source.terms, used.source.ask
-                )
-                await self._sound(found, used.pair)
+                await self._renew(used)
             except LdnError as error:
-                failed += 1
-                detail = f"{used.source}: {error.detail or error.message}"
-                emit("unrenewed", issue=str(error.issue), detail=detail)
-        return failed
+                if not used.failing:
+                    detail = f"{used.source}: {error.detail or error.message}"
+                    emit("unrenewed", issue=str(error.issue), detail=detail)
+                used.failing = True
+                return False
+            used.failing = False
+        return True
 
     async def refresh_forever(self, every: float = 10.0) -> None:
         """Renew in the background for as long as this runs; `every` is seconds between looks."""
@@ -196,7 +203,8 @@ class Belief:
             found = ask.result()
             if isinstance(found, str):
                 raise self._unknown(trail, found)
-            trail.require(not found[1].revokes(pair), REVOKED, str(found[0]))
+            if found[1].revokes(pair):
+                trail.require(False, REVOKED, str(found[0]))
             cleared.append(found)
         return tuple(cleared)
 
@@ -217,9 +225,17 @@ class Belief:
 
     async def _document(self, source: Source, pair: Pair) -> Document:
         assert self.documents is not None  # noqa: S101
-        self._used[source.key] = _Used(source, pair, self.clock())
+        self._note_use(source, pair)
         found = await self.documents.get(source.key, source.terms, source.ask)
         return await self._sound(found, pair)
+
+    def _note_use(self, source: Source, pair: Pair) -> None:
+        if (used := self._used.get(source.key)) is not None:
+            used.moment = self.clock()
+            return
+        while len(self._used) >= _MOST:
+            del self._used[next(iter(self._used))]
+        self._used[source.key] = _Used(source, pair, self.clock())
 
     async def _sound(self, document: Document, pair: Pair) -> Document:
         """This document, or the last good one while the library examines a new list.
@@ -234,10 +250,17 @@ class Belief:
             return last
         if task is not None:
             await asyncio.shield(task)
-        if document.fault:
-            text = "the list of revoked certificates is not sound; its operator's turn"
-            raise LdnError(Issue.INCOMPLETE, text, detail=f"CRL: {document.fault}")
-        return document
+        return document.sound()
+
+    async def _renew(self, used: _Used) -> None:
+        """Fetch and examine anew, however long that takes; raises LdnError(incomplete, …)."""
+        assert self.documents is not None  # noqa: S101
+        source = used.source
+        found = await self.documents.refresh(source.key, source.terms, source.ask)
+        if isinstance(found, Crl):
+            if found.fault is None:
+                await self._examination(found, used.pair)
+            found.sound()
 
     def _examination(self, document: Crl, pair: Pair) -> asyncio.Task[None]:
         mark = id(document)

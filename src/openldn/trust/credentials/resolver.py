@@ -89,7 +89,7 @@ class Resolver:
             trail.require(False, DOCUMENT, error.detail)
             raise
         trail.note(DOCUMENT)
-        if kid.rpartition("#")[2] in found.keys:
+        if not kid or kid.rpartition("#")[2] in found.keys:
             return found
         return await self._newer(self.documents, did.address, terms, found)
 
@@ -198,6 +198,8 @@ def _keys(
         if not isinstance(jwk, dict) or method.get("controller", did) != did:
             continue
         name = _fragment(did, method.get("id"))
+        if not name:
+            continue
         used = (r for r in RELATIONS if name in _named(did, document.get(r)))
         try:
             yield name, (jose.key_of_jwk(jwk), frozenset(used))
