@@ -120,7 +120,7 @@ def test_a_second_look_does_nothing_anew(at: Callable[[Case], None]) -> None:
 def test_what_has_ended_is_not_looked_at(at: Callable[[Case], None]) -> None:
     async def case(made: Bench, sources: Sources) -> None:
         await minted(made, "one")
-        made.clock.advance(600)
+        made.clock.advance(1200)
         assert await feed(made, sources).look() == 0
         assert sources.asked == []
 

@@ -41,19 +41,19 @@ def assertion(draft: Draft, status: Status, did: str) -> dict[str, Any]:
         "act": nested(draft.act),
         "via": list(draft.via),
         "cnf": {"x5t#S256": draft.thumbprint},
-        "status": status_claim(status, did),
+        "status": status_claim(status, did, draft.expires),
     }
 
 
 def common(draft: Draft) -> dict[str, Any]:
-    """Who made it, for whom, and how long it counts."""
+    """Who made it, for whom, and until when it can be shown."""
     issued = int(draft.issued.timestamp())
     return {
         "iss": draft.act[0],
         "aud": draft.audience.issuer,
         "iat": issued,
         "nbf": issued,
-        "exp": int(draft.expires.timestamp()),
+        "exp": int(draft.shown_by.timestamp()),
     }
 
 

@@ -165,7 +165,7 @@ async def _put_together(
         *(r for each in lists.by_kind.values() for r in status_routes(each)),
         *anchor_routes(anchors, Operators(settings.operators), clock),
     ]
-    feed = RevocationFeed(store, looks, lists.revoke, clock)
+    feed = RevocationFeed(store, looks, lists.revoke, clock, trusted.renew)
     return RunningBroker(broker, served, feed, trusted)
 
 

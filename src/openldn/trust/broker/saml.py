@@ -104,7 +104,7 @@ def extras(draft: Draft, status: Status, did: str) -> dict[str, str]:
     own = {
         "act": nested(draft.act),
         "via": list(draft.via),
-        "status": status_claim(status, did),
+        "status": status_claim(status, did, draft.expires),
         "person": {"uzi": person.uzi, "role": person.role} if person else None,
         "scope": " ".join(sorted(draft.scopes)),
         "organization_name": draft.proof.organization_name,
@@ -191,7 +191,7 @@ def _assertion(draft: Draft, issuer: str, variant: Variant) -> Element:
     subject.append(confirmation.write(variant, holder))
     conditions = etree.SubElement(root, _tag("Conditions"))
     conditions.set("NotBefore", moment)
-    conditions.set("NotOnOrAfter", written(draft.expires))
+    conditions.set("NotOnOrAfter", written(draft.shown_by))
     restriction = etree.SubElement(conditions, _tag("AudienceRestriction"))
     etree.SubElement(restriction, _tag("Audience")).text = draft.audience.issuer
     return root

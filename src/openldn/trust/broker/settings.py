@@ -31,9 +31,9 @@ class BrokerSettings(Settings, frozen=True, kw_only=True):
     saml_issuers: dict[str, str] = msgspec.field(default_factory=dict)
     # identifier in assertions -> URA
     saml_organizations: dict[str, str] = msgspec.field(default_factory=dict)
-    lifetime: int = 300  # seconds that what is minted lives at most
+    lifetime: int = 900  # seconds that anything may live that rests on what is minted
     trail_days: int = 1825  # how long a trail can be read
-    revocation_every: float = 20.0  # seconds between two looks at the sources
+    revocation_every: float = 10.0  # seconds between two looks at the sources
     host: str = "127.0.0.1"
     port: int = 8443
     insecure_anchors: Path | None = None  # stand-in: PEM that counts without two persons

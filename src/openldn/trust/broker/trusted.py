@@ -20,7 +20,7 @@ from openldn.trust.jose import encoded
 from openldn.trust.trail import Trail
 
 EVERY = 5.0  # seconds; a removed anchor is forgotten within this
-FRESHNESS = Freshness(fresh=15.0)  # so that each look of the feed sees a list of its own
+FRESHNESS = Freshness(fresh=8.0)  # so that each look of the feed sees a list of its own
 
 
 @dataclass
@@ -69,12 +69,15 @@ class Trusted:
         if authorities != self._belief.anchors.certificates:
             self._belief = self._believing(authorities)
 
+    async def renew(self) -> None:
+        """Fetch the lists of revoked certificates in use anew."""
+        await self._belief.refresh()
+
     async def refresh_forever(self) -> None:
         """Read them again for as long as this runs."""
         while True:
             try:
                 await self.refresh()
-                await self._belief.refresh()
             except LdnError as error:
                 emit("waiting", part="anchors", issue=str(error.issue), detail=error.detail)
             await asyncio.sleep(EVERY)
