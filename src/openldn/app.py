@@ -35,7 +35,7 @@ class Served:
     context: ssl.SSLContext | None = None  # None: plain HTTP
 
 
-Build = Callable[[Any], AbstractAsyncContextManager[Served]]
+Build = Callable[[Any], AbstractAsyncContextManager[tuple[Served, ...]]]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ HEALTH = Route("/health", _health)
 
 
 @asynccontextmanager
-async def addressing(settings: AddressingSettings) -> AsyncIterator[Served]:
+async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The directory of care providers and their addresses."""
     pool = await open_pool(settings.dsn)
     try:
@@ -76,24 +76,24 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[Served]:
         routes = [HEALTH, *addressing_api.routes(records, utc_now, public, "/fhir/R4")]
         app = application(routes, role="addressing", new_id=new_uuid)
         identity = Identity(settings.certificate, settings.key_file, settings.ca)
-        yield Served(app, settings.host, settings.port, server_context(identity))
+        yield (Served(app, settings.host, settings.port, server_context(identity)),)
     finally:
         await pool.close()
 
 
 @asynccontextmanager
-async def node(settings: NodeSettings) -> AsyncIterator[Served]:
+async def node(settings: NodeSettings) -> AsyncIterator[tuple[Served, ...]]:
     """One organization's node."""
     async with open_node(settings, utc_now, new_uuid) as parts:
         app = application([HEALTH, *node_routes(parts)], role="node", new_id=new_uuid)
-        yield Served(app, settings.host, settings.port, server_context(settings.identity))
+        yield (Served(app, settings.host, settings.port, server_context(settings.identity)),)
 
 
 @asynccontextmanager
-async def portal(settings: PortalSettings) -> AsyncIterator[Served]:
+async def portal(settings: PortalSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
     app = professional.app(professional_portal(settings, utc_now, new_uuid))
-    yield Served(app, settings.host, settings.port)
+    yield (Served(app, settings.host, settings.port),)
 
 
 ROLES = {

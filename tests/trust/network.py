@@ -15,7 +15,6 @@ from openldn.base.http import (
     HttpClient,
     Identity,
     client_context,
-    peer_certificate,
     server_context,
     serving,
 )
@@ -24,7 +23,7 @@ from openldn.base.sql import Pool
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
 from openldn.trust.certificates import check_peer
-from openldn.trust.tokens.api import bearer, routes
+from openldn.trust.tokens.api import routes, shown
 from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.service import AuthorizationServer
 
@@ -55,8 +54,8 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def holder(world: World, pool: Pool, shown: Identity | None = None) -> AsyncIterator[Holder]:
-    """The hospital, serving for as long as the block lasts; `shown` is another certificate."""
+async def holder(world: World, pool: Pool, other: Identity | None = None) -> AsyncIterator[Holder]:
+    """The hospital, serving for as long as the block lasts; `other` is another certificate."""
     port = free_port()
     server = world.server(pool, f"https://127.0.0.1:{port}/oauth2/{HOSPITAL}")
     await server.store.prepare()
@@ -64,7 +63,7 @@ async def holder(world: World, pool: Pool, shown: Identity | None = None) -> Asy
     running.open.set()
 
     async def protected(request: Request) -> Response:
-        grant = await server.verify(bearer(request), peer_certificate(request.scope) or b"")
+        grant = await server.verify(shown(request, f"https://127.0.0.1:{port}"))
         return JSONResponse({"organization": grant.requester.organization.value})
 
     inner = application(
@@ -77,7 +76,7 @@ async def holder(world: World, pool: Pool, shown: Identity | None = None) -> Asy
             await running.open.wait()
         await inner(scope, receive, send)  # type: ignore[arg-type]
 
-    context = server_context(shown or world.identity(HOSPITAL))
+    context = server_context(other or world.identity(HOSPITAL))
     async with serving(app, "127.0.0.1", port, context):
         try:
             yield running

@@ -41,6 +41,8 @@ CATALOGUE = {
         _event("published", logging.INFO, "role holder", "own entry stands in the directory"),
         _event("waiting", logging.WARNING, "role part issue detail", "a part is not there yet"),
         _event("insecure", logging.WARNING, "role setting", "a development stand-in is on"),
+        _event("unrenewed", logging.WARNING, "role issue detail", "a kept copy was not renewed"),
+        _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }

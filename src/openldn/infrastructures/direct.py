@@ -85,7 +85,7 @@ class Direct:
         headers = {
             **ask.headers,
             "accept": f"{Format.JSON.mime}; fhirVersion={endpoint.fhir.mime}",
-            "authorization": f"Bearer {token.value}",
+            **token.headers(ask.method, ask.url),
             "x-request-id": call.correlation,
         }
         if call.trace:

@@ -36,16 +36,15 @@ from openldn.functions.authorization.model import (
     Facts,
     patient_parameter,
 )
-from openldn.functions.authorization.policy import VERSION, checks, denials
+from openldn.functions.authorization.policy import VERSION, checks, denials, first_denial
 from openldn.node.capabilities import capability_statement
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
-from openldn.trust.certificates import CertificateParty, require_party
-from openldn.trust.tokens.api import bearer
-from openldn.trust.tokens.model import Grant
+from openldn.trust.certificates import require_party
+from openldn.trust.tokens.api import shown
+from openldn.trust.tokens.model import Grant, Verify
 
-Verify = Callable[[str, bytes], Awaitable[Grant]]  # token, certificate -> what it stands for
 RELATION = "declared-by-requester"  # how a treatment relation is shown in a pull
 _EMERGENCIES = frozenset({"ETREAT", "BTG"})
 _READS = {0: "search-system", 1: "search-type", 2: "read", 3: "history-instance"}
@@ -77,7 +76,7 @@ class _Visit:
     holder: Holder
     request: Request
     version: FhirVersion
-    peer: CertificateParty
+    peer: Ura  # of the certificate on the connection
     grant: Grant
     exchange: Exchange
     asked: Asked
@@ -118,9 +117,8 @@ def _version(request: Request) -> FhirVersion:
 async def _visit(holder: Holder, request: Request) -> _Visit:
     started = holder.clock()
     version = _version(request)
-    certificate = peer_certificate(request.scope)
-    peer = require_party(certificate, started)
-    grant = await holder.verify(bearer(request), certificate or b"")
+    peer = require_party(peer_certificate(request.scope), started).ura
+    grant = await holder.verify(shown(request, holder.public))
     exchange, unread = _exchange(grant), _wanted(holder, version, _rest(request), ())
     asked = Asked(unread.type, (), unread.operation, _interaction(request))
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
@@ -191,7 +189,8 @@ async def _answer(visit: _Visit) -> Response:
     try:
         facts = replace(facts, known=await visit.holder.known(facts.requester.organization))
         if reasons := denials(facts):
-            raise LdnError(Issue.FORBIDDEN, "refused: " + "; ".join(reasons))
+            text = "refused: " + "; ".join(reasons)
+            raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
         source = visit.holder.sources[visit.version]
         found = await source.search(_addressed(visit))
     except LdnError as error:
@@ -208,7 +207,8 @@ def _facts(visit: _Visit) -> Facts:
         requester=requester,
         granted=visit.grant.holder,
         holder=holder.ura,
-        peer=visit.peer.ura,
+        # a token that is bound was shown by its owner, though a vendor's certificate may carry it
+        peer=requester.organization if visit.grant.binding else visit.peer,
         known=False,  # until the directory says otherwise
         asked=visit.asked,
         allowed=_allowed(visit.exchange.code, visit.version),

@@ -8,6 +8,7 @@ from trust.people.register import HOSPITAL, ISSUER, PRACTICE, Register, in_loop,
 from openldn.base.errors import Issue, LdnError
 from openldn.base.settings import check
 from openldn.fhir.identifiers import Ura
+from openldn.trust.credentials.dezi import Statement
 from openldn.trust.parties import Person
 from openldn.trust.people.levels import Level
 from openldn.trust.people.vouching import PeopleSettings, Vouchers, vouchers
@@ -71,6 +72,17 @@ async def test_without_a_statement_nothing_is_vouched_unless_the_setting_says_so
         assert [c.outcome for c in trail] == ["skip"]
         assert await refused(made(dezi), "") == "person.statement"
         assert await refused(asked, "x.y.z") == "jwt.form"
+
+
+@in_loop
+async def test_a_statement_in_a_credential_is_held_against_the_organization_it_comes_from() -> None:
+    async with register() as dezi:
+        asked: Statement = made(dezi, PRACTICE).statement
+
+        assert await asked(dezi.statement(), HOSPITAL, Trail())
+        with pytest.raises(LdnError) as caught:
+            await asked(dezi.statement(), PRACTICE, Trail())
+        assert caught.value.detail == "dezi.ura"
 
 
 @pytest.mark.parametrize(

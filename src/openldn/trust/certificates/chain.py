@@ -1,45 +1,77 @@
 """Whether a chain of certificates leads to an authority we believe."""
 
+import base64
+import binascii
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509 import verification
 from cryptography.x509.verification import Criticality, ExtensionPolicy
 
 from openldn.base.errors import Issue, LdnError
+from openldn.trust.trail import Rule, Trail
+
+CHAIN = Rule("certificate.chain", "RFC 5280 §6.1", "the chain leads to an authority we trust, now")
+ISSUING = Rule("certificate.issuing", "Nuts RFC023 §3", "who issued it is itself in our trust list")
+X5C = Rule("x5c.form", "RFC 7515 §4.1.6", "two to five certificates in standard base64 DER")
+ORDER = Rule("x5c.order", "Nuts RFC023 §5", "leaf first, each issued by the next, nothing else")
+ROOT = Rule("x5c.root", "Nuts RFC023 §5", "the last certificate is a root: signed by itself")
 
 _DEPTH = 3  # authorities between anchor and leaf; PKIoverheid has two
+_MOST = 5  # certificates in one x5c
+_LARGEST = 32 * 1024  # bytes of one certificate
 
 
 @dataclass(frozen=True)
 class Anchors:
-    """The authorities we believe."""
+    """The authorities we believe: roots, or intermediates when we trust no wider than those.
+
+    With `issuing_only` the authority that issued the leaf must itself be in the list: a root
+    of PKIoverheid vouches for every private authority below it, which says too little.
+    """
 
     certificates: tuple[x509.Certificate, ...] = field(repr=False)
+    issuing_only: bool = False
 
     @classmethod
-    def load(cls, path: Path) -> "Anchors":
+    def load(cls, path: Path, *, issuing_only: bool = False) -> "Anchors":
         """The anchors in a PEM file; raises LdnError(exception) when it cannot be used."""
         try:
-            return cls(tuple(x509.load_pem_x509_certificates(path.read_bytes())))
+            found = tuple(x509.load_pem_x509_certificates(path.read_bytes()))
         except (OSError, ValueError) as error:
             text = f"the file with trusted authorities cannot be used: {path}; check trust.ca"
             raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
+        return cls(found, issuing_only)
 
     def check(self, chain: Sequence[x509.Certificate], moment: datetime) -> None:
         """Believe this chain (leaf first) for signing at `moment`; raises LdnError(login) if not.
 
         Source: RFC 5280 §6, as cryptography.x509.verification does it.
         """
+        self.path(chain, moment)
+
+    def path(
+        self, chain: Sequence[x509.Certificate], moment: datetime
+    ) -> tuple[x509.Certificate, ...]:
+        """The path from the leaf (first in `chain`; the others in any order) to an anchor.
+
+        An anchor need not be a root. Raises LdnError(login): the detail says which check failed.
+        """
+        if not chain:
+            raise _disbelieved("chain: empty")
         leaf, *between = chain
         try:
-            self._verifier(moment).verify(leaf, between)
-        except verification.VerificationError as error:
-            text = "the certificate does not lead to an authority we trust, or is not valid now"
-            raise LdnError(Issue.LOGIN, text, detail="chain") from error
+            path = tuple(self._verifier(moment).verify(leaf, between).chain)
+        except (verification.VerificationError, ValueError, UnsupportedAlgorithm) as error:
+            raise _disbelieved("chain") from error
+        if self.issuing_only and path[1] not in self.certificates:
+            raise _disbelieved("chain: issuing")
+        return path
 
     def _verifier(self, moment: datetime) -> verification.ClientVerifier:
         return (
@@ -50,6 +82,60 @@ class Anchors:
             .extension_policies(ca_policy=_AUTHORITY, ee_policy=_LEAF)
             .build_client_verifier()
         )
+
+
+def ordered_chain(x5c: object, trail: Trail) -> tuple[x509.Certificate, ...]:
+    """The certificates of an `x5c` header: leaf first, exactly one chain up to its root.
+
+    Says nothing about whether we believe that root. Raises LdnError(the trail's issue) for fewer
+    than two certificates, another order, or one that does not belong.
+    Source: RFC 7515 §4.1.6; Nuts RFC023 §5, vdr/didx509 resolver.
+    """
+    chain = decoded(x5c, trail)
+    trail.require(all(_issued(a, b) for a, b in pairwise(chain)), ORDER)
+    trail.require(len(set(chain)) == len(chain), ORDER, "one comes twice")
+    trail.require(_issued(chain[-1], chain[-1]), ROOT)
+    return chain
+
+
+def decoded(x5c: object, trail: Trail, least: int = 2) -> tuple[x509.Certificate, ...]:
+    """The certificates of an `x5c` header as they stand; raises LdnError(the trail's issue)."""
+    texts = x5c if isinstance(x5c, list) else []
+    fits = least <= len(texts) <= _MOST and all(isinstance(t, str) for t in texts)
+    trail.require(fits, X5C, f"{len(texts)} certificates")
+    try:
+        ders = [base64.b64decode(text, validate=True) for text in texts]
+        if any(len(der) > _LARGEST for der in ders):
+            raise ValueError("too large")
+        return tuple(x509.load_der_x509_certificate(der) for der in ders)
+    except (binascii.Error, ValueError, x509.InvalidVersion) as error:
+        trail.require(False, X5C, type(error).__name__)
+        raise AssertionError from error
+
+
+def leaf_first(certificates: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """A bag of certificates in any order as leaf and the rest; the leaf issued none of them.
+
+    Raises LdnError(login) when no single certificate can be the leaf.
+    """
+    issuers = [c.issuer for c in certificates]
+    leaves = [c for c in certificates if c.subject not in issuers]
+    if len(leaves) != 1:
+        raise _disbelieved("chain: leaf")
+    return (leaves[0], *(c for c in certificates if c is not leaves[0]))
+
+
+def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
+    try:
+        below.verify_directly_issued_by(above)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
+        return False
+    return True
+
+
+def _disbelieved(detail: str) -> LdnError:
+    text = "the certificate does not lead to an authority we trust, or is not valid now"
+    return LdnError(Issue.LOGIN, text, detail=detail)
 
 
 def _signs(

@@ -1,23 +1,40 @@
-"""Which care provider a UZI server certificate names."""
+"""Whom a UZI certificate names: a care provider's system, or one of its people."""
 
 import base64
 import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import CheckPeer
 from openldn.fhir.identifiers import Ura
+from openldn.trust.parties import Person
 
 OTHER_NAME = ObjectIdentifier("2.5.5.5")  # the type-id of the UZI number in the certificate
 _TEXTS = {0x0C: "utf-8", 0x13: "ascii", 0x16: "ascii"}  # UTF8String, PrintableString, IA5String
-_UZI = re.compile(r"[0-9.]+-[0-9]+-([0-9]{1,32})-S-([0-9]{1,8})-00\.000-([0-9]{1,16})", re.ASCII)
+_UZI = re.compile(
+    r"[0-9.]+-[0-9]+-([0-9]{1,32})-([SZNM])-([0-9]{1,8})-([0-9]{2}\.[0-9]{3})-([0-9]{1,16})",
+    re.ASCII,
+)
+ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}", re.ASCII)
+CARDS = {"S": "server", "Z": "professional", "N": "employee by name", "M": "employee"}
+NO_ROLE = "00.000"
 _LARGEST = 32 * 1024  # bytes of one certificate
+_Number = tuple[str, str, Ura, str, str]  # UZI number, card, URA, role, AGB code
+_PARSING = (
+    *(ValueError, TypeError, OverflowError, UnicodeError, UnsupportedAlgorithm),
+    *(x509.DuplicateExtension, x509.ExtensionNotFound, x509.InvalidVersion),
+    *(x509.UnsupportedGeneralNameType,),
+)
+_NOT_SYSTEM = (
+    "the certificate is not a UZI server certificate; use the one of your organization's system"
+)
 
 
 @dataclass(frozen=True)
@@ -31,8 +48,26 @@ class CertificateParty:
 
 
 @dataclass(frozen=True)
+class Holder:
+    """Whom any UZI certificate names: the organization, and for a card of a person who."""
+
+    ura: Ura
+    uzi: str
+    agb: str
+    organization: str
+    card: str  # S, Z, N or M
+    role: str  # "01.015"; 00.000: none
+    name: str = field(default="", repr=False)  # the common name: a person's, or a host's
+
+    @property
+    def person(self) -> Person | None:
+        """Who holds the card; None for a system, and for a card that is not on a name."""
+        return Person(self.uzi, self.role, self.name) if self.card in {"Z", "N"} else None
+
+
+@dataclass(frozen=True)
 class _Read:
-    party: CertificateParty
+    holder: Holder
     begins: datetime
     ends: datetime
     client: bool  # it may be shown as a TLS client certificate
@@ -41,10 +76,19 @@ class _Read:
 def party_of(der: bytes) -> CertificateParty:
     """The care provider this certificate (DER) names; says nothing about whether to believe it.
 
-    Raises LdnError(login) when it is not a UZI server certificate.
-    Source: CIBG, Programma van Eisen UZI-register, Subject.altName; Nuts RFC023.
+    Raises LdnError(login) when it is not a UZI server certificate; the detail tells which: card
+    of a person (`uzi.card`), a role (`uzi.role`), no number (`uzi.none`), several
+    (`uzi.several`). Source: CIBG, Programma van Eisen UZI-register, Subject.altName; Nuts RFC023.
     """
-    return _read(der).party
+    return _party(_read(der).holder)
+
+
+def holder_of(der: bytes) -> Holder:
+    """Whom this UZI certificate (DER) names, system or person; says nothing about belief.
+
+    Raises LdnError(login) when it is not a UZI certificate.
+    """
+    return _read(der).holder
 
 
 def thumbprint(der: bytes) -> str:
@@ -65,7 +109,7 @@ def require_party(der: bytes | None, now: datetime | None = None) -> Certificate
         raise _refused("the certificate is not meant for a TLS client; request another", "usage")
     if now is not None and not read.begins <= now <= read.ends:
         raise _refused("your certificate is not valid now; renew it", "certificate expired")
-    return read.party
+    return _party(read.holder)
 
 
 def check_peer(ura: Ura) -> CheckPeer:
@@ -101,11 +145,27 @@ def text_of(der: bytes) -> str:
 
 
 def uzi_of(text: str) -> tuple[str, Ura, str]:
-    """UZI number, URA and AGB code in the text of an otherName; ValueError for another shape."""
+    """UZI number, URA and AGB code in the otherName of a server; ValueError for another shape."""
+    number = _number_in(text)
+    if number[1] != "S" or number[3] != NO_ROLE:
+        raise ValueError("not a UZI server number")
+    return number[0], number[2], number[4]
+
+
+def _number_in(text: str) -> _Number:
     match = _UZI.fullmatch(text)
     if match is None:
-        raise ValueError("not a UZI server number")
-    return match.group(1), Ura.parse(match.group(2)), match.group(3)
+        raise ValueError("not a UZI number")
+    uzi, card, ura, role, agb = match.groups()
+    return uzi, card, Ura.parse(ura), role, agb
+
+
+def _party(holder: Holder) -> CertificateParty:
+    if holder.card != "S":
+        raise _refused(_NOT_SYSTEM, f"uzi.card: {holder.card}")
+    if holder.role != NO_ROLE:
+        raise _refused(_NOT_SYSTEM, f"uzi.role: {holder.role}")
+    return CertificateParty(holder.ura, holder.uzi, holder.agb, holder.organization)
 
 
 def _length(der: bytes) -> tuple[int, int]:
@@ -127,42 +187,41 @@ def _read(der: bytes) -> _Read:
         raise _refused("the certificate is too large", "certificate size")
     try:
         certificate = x509.load_der_x509_certificate(der)
-        uzi, ura, agb = _number(certificate)
+        uzi, card, ura, role, agb = _number(certificate)
+        organization = _name(certificate, NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+        name = _name(certificate, NameOID.COMMON_NAME)
         return _Read(
-            CertificateParty(ura, uzi, agb, _name(certificate)),
+            Holder(ura, uzi, agb, organization, card, role, name),
             certificate.not_valid_before_utc,
             certificate.not_valid_after_utc,
             _for_clients(certificate),
         )
-    except (
-        ValueError,
-        x509.DuplicateExtension,
-        x509.ExtensionNotFound,
-        x509.InvalidVersion,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
+    except _PARSING as error:
         text = "the certificate is not a UZI server certificate; use the one of your organization"
-        raise _refused(text, type(error).__name__) from error
+        raise _refused(text, f"uzi.form: {type(error).__name__}") from error
 
 
-def _number(certificate: x509.Certificate) -> tuple[str, Ura, str]:
-    names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+def _number(certificate: x509.Certificate) -> _Number:
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise _refused(_NOT_SYSTEM, "uzi.none") from error
     others = (n for n in names.get_values_for_type(x509.OtherName) if n.type_id == OTHER_NAME)
     found = {number for n in others if (number := _number_or_none(n.value))}
     if len(found) != 1:
-        raise ValueError("no UZI number, or several")
+        raise _refused(_NOT_SYSTEM, "uzi.several" if found else "uzi.none")
     return found.pop()
 
 
-def _number_or_none(der: bytes) -> tuple[str, Ura, str] | None:
+def _number_or_none(der: bytes) -> _Number | None:
     try:
-        return uzi_of(text_of(der))
-    except ValueError:
+        return _number_in(text_of(der))
+    except (ValueError, LdnError):
         return None  # an otherName of another make may stand beside it
 
 
-def _name(certificate: x509.Certificate) -> str:
-    for oid in (NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME):
+def _name(certificate: x509.Certificate, *oids: ObjectIdentifier) -> str:
+    for oid in oids:
         if found := certificate.subject.get_attributes_for_oid(oid):
             return str(found[0].value)
     return ""

@@ -15,9 +15,9 @@ from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
 from openldn.trust.parties import Requester
-from openldn.trust.tokens.assertions import Signer
+from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
 from openldn.trust.tokens.model import AccessToken
-from openldn.trust.tokens.service import CLIENT_ASSERTION_TYPE, GRANT_TYPE
+from openldn.trust.tokens.signer import Signer
 
 _ASSERTION = 60  # seconds our assertions live
 _METADATA = timedelta(hours=1)
@@ -129,7 +129,7 @@ class TokenClient:
 
     def _form(self, issuer: str, requester: Requester, now: datetime) -> Mapping[str, str]:
         return {
-            "grant_type": GRANT_TYPE,
+            "grant_type": JWT_BEARER,
             "assertion": self.signer.sign(self._claims(issuer, now) | _vouched(requester)),
             "client_assertion_type": CLIENT_ASSERTION_TYPE,
             "client_assertion": self.signer.sign(self._claims(issuer, now)),
