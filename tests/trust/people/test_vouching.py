@@ -21,13 +21,13 @@ def made(dezi: Register, organization: Ura = HOSPITAL, **other: Any) -> Vouchers
     host = dezi.origin.removeprefix("http://")
     known = {"issuers": [ISSUER], "key_sets": [dezi.key_set], "status_hosts": [host]}
     settings = check(known | other, PeopleSettings, "test")
-    return vouchers(settings, organization, dezi.clock)
+    dezi.opened.append(vouchers(settings, organization, dezi.clock))
+    return dezi.opened[-1]
 
 
 async def refused(asked: Vouchers, text: str, purpose: str = "TREAT") -> str:
     with pytest.raises(LdnError) as caught:
         await asked.vouch(text, DOCTOR, purpose, Trail(issue=Issue.FORBIDDEN))
-    await asked.close()
     assert caught.value.issue is Issue.FORBIDDEN
     return caught.value.detail
 
@@ -39,7 +39,6 @@ async def test_a_node_vouches_for_who_shows_a_statement() -> None:
 
         found = await asked.vouch(dezi.statement(), DOCTOR, "TREAT", Trail())
 
-        await asked.close()
         assert found and found.person == DOCTOR and found.level is Level.HIGH
 
 
@@ -54,7 +53,6 @@ async def test_breaking_the_glass_needs_a_firmer_sign_in_than_treatment() -> Non
         assert await refused(made(dezi, needs={"TREAT": "high"}), text) == "person.level"
         asked = made(dezi, needs={"BTG": "substantial"})
         assert await asked.vouch(text, DOCTOR, "BTG", Trail())
-        await asked.close()
 
 
 @in_loop
