@@ -23,6 +23,7 @@ from openldn.fhir.records.store import Records
 from openldn.functions.addressing import api as addressing_api
 from openldn.node.parts import node_routes, open_node
 from openldn.node.settings import NodeSettings
+from openldn.trust.certificates import api as authority_api
 
 
 @dataclass(frozen=True)
@@ -58,11 +59,27 @@ class AddressingSettings(Settings, frozen=True):
     port: int = 8443
 
 
+class AuthoritySettings(Settings, frozen=True):
+    """Settings of the role `authority`, where a test authority tells what it revoked."""
+
+    folder: Path  # of the authority, as `openldn pki` makes it
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+
 async def _health(request: Request) -> Response:
     return respond_json({"status": "ready"})
 
 
 HEALTH = Route("/health", _health)
+
+
+@asynccontextmanager
+async def authority(settings: AuthoritySettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The lists and answers of a test authority; plain HTTP, for they are signed themselves."""
+    routes = [HEALTH, *authority_api.routes(settings.folder, utc_now)]
+    app = application(routes, role="authority", new_id=new_uuid)
+    yield (Served(app, settings.host, settings.port),)
 
 
 @asynccontextmanager
@@ -99,5 +116,6 @@ async def portal(settings: PortalSettings) -> AsyncIterator[tuple[Served, ...]]:
 ROLES = {
     "node": Role(NodeSettings, node),
     "addressing": Role(AddressingSettings, addressing),
+    "authority": Role(AuthoritySettings, authority),
     "portal": Role(PortalSettings, portal),
 }

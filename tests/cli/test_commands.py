@@ -33,7 +33,19 @@ WRONG = [
     (["synth", "--patients", "many"], USAGE, "--patients"),
     (["synth", "--today", "yesterday"], USAGE, "--today"),
     (["synth", "--out", "absent/x.ndjson"], REFUSED, "cannot write absent/x.ndjson"),
+    (["trust", "explain"], USAGE, "{what}"),
+    (["trust", "explain", "no token"], USAGE, "this cannot be read"),
+    (["trust", "explain", "a.b.c", "--lang", "fr"], USAGE, "--lang"),
+    (["trust", "explain", "x" * 20, "--network", "absent"], REFUSED, "no network at absent"),
+    (["trust", "explain", "x" * 20, "--profile", "telex"], REFUSED, "no peer profile 'telex'"),
+    (["trust", "explain", "x" * 20, "--ca", "absent.pem"], REFUSED, "absent.pem"),
+    (["trust", "anchors", "crown"], USAGE, "crown"),
+    (["trust", "anchors", "list"], REFUSED, "give --certificate"),
     (["up", "--port-base", "80"], REFUSED, "--port-base 80: choose a number"),
+    (["wallet", "nosuch"], USAGE, "nosuch"),
+    (["wallet", "list"], USAGE, "--network"),
+    (["wallet", "list", "--network", "absent", "--node", "gp"], REFUSED, "no network at absent"),
+    (["wallet", "load", "--network", "x", "--node", "gp", "--file", "absent"], REFUSED, "absent"),
 ]
 
 

@@ -20,7 +20,9 @@ COMMANDS = (
     "run",
     "station",
     "synth",
+    "trust",
     "up",
+    "wallet",
 )
 
 

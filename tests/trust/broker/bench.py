@@ -120,7 +120,7 @@ async def bench(pool: Pool, folder: Path) -> AsyncIterator[Bench]:
     mints: dict[str, Mint] = {
         "jwt": AssertionMint(keys, new_uuid),
         "vp": PresentationMint(keys, new_uuid),
-        "saml": SamlMint(BROKER, signing),
+        "saml": SamlMint(BROKER, keys.did, signing),
     }
     broker = Broker(
         url=BROKER,

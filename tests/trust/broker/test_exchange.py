@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from conftest import Databases
 from cryptography import x509
-from trust.broker.bench import ASKER, Bench, bench
+from trust.broker.bench import ASKER, LIST, Bench, bench
 from trust.broker.proofs import BROKER, ISSUER, PATIENT, PERSON, audience
 from trust.parties import HOSPITAL, PHARMACY, PRACTICE
 
@@ -91,7 +91,7 @@ def test_an_lsp_holder_gets_signed_assertions(at: Callable[[Case], None]) -> Non
         assert grant["authorization_base"] == "task-1"
         der = made.world.certificate(ASKER)
         assert grant["cnf"] == client["cnf"] == {"x5t#S256": thumbprint(der)}
-        assert grant["status"]["statusListIndex"] == "0"
+        assert grant["status"] == {"issuer": made.keys.did, "uri": LIST, "idx": 0}
         assert 0 < grant["exp"] - grant["iat"] == answer["expires_in"] <= 300
 
     at(case)
@@ -153,10 +153,10 @@ def test_a_zorgplatform_holder_gets_saml_that_tells_who_acted(at: Callable[[Case
         assert proof.act == (BROKER,)
         assert proof.scopes == frozenset({"bgz:pull"})
         assert [v.value for v in proof.claims["via"]["infrastructure"]] == ["lsp"]
-        [saml] = [e for e in proof.evidence if e.kind is Kind.SAML]
-        assert saml.id == f"_{answer['jti']}"
-        assert saml.status is not None
-        assert saml.status.index == 0
+        [listed] = [e for e in proof.evidence if e.kind is Kind.CREDENTIAL]
+        assert (listed.id, listed.issuer) == (f"_{answer['jti']}", made.keys.did)
+        assert listed.status is not None
+        assert (listed.status.url, listed.status.index) == (LIST, 0)
 
     at(case)
 

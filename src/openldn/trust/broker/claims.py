@@ -4,26 +4,8 @@ from typing import Any
 
 from openldn.base.runtime import instant
 from openldn.trust.broker.model import Draft
+from openldn.trust.brokered import nested, status_claim
 from openldn.trust.evidence import Status
-
-
-def nested(act: tuple[str, ...]) -> dict[str, Any]:
-    """The chain of actors, the nearest outermost. Source: RFC 8693 §4.1."""
-    if not act:
-        return {}
-    below = nested(act[1:])
-    return {"sub": act[0], **({"act": below} if below else {})}
-
-
-def flat(act: object, bound: int = 8) -> tuple[str, ...]:
-    """The actors in a nested claim, nearest first; ValueError for another shape or too deep."""
-    found: list[str] = []
-    while act is not None:
-        if not isinstance(act, dict) or not isinstance(act.get("sub"), str) or len(found) >= bound:
-            raise ValueError("not a chain of actors")
-        found.append(act["sub"])
-        act = act.get("act")
-    return tuple(found)
 
 
 def status_entry(status: Status, kind: str) -> dict[str, Any]:
@@ -37,10 +19,12 @@ def status_entry(status: Status, kind: str) -> dict[str, Any]:
     }
 
 
-def assertion(draft: Draft, status: Status) -> dict[str, Any]:
-    """The claims of an authorization grant about the organization. Source: RFC 7523 §3."""
+def assertion(draft: Draft, status: Status, did: str) -> dict[str, Any]:
+    """The claims of an authorization grant about the organization; `did` signs the status list.
+
+    Source: RFC 7523 §3.
+    """
     proof = draft.proof
-    kind = draft.audience.profile.status_list
     said = {
         "organization_name": proof.organization_name,
         "purpose": proof.purpose,
@@ -57,7 +41,7 @@ def assertion(draft: Draft, status: Status) -> dict[str, Any]:
         "act": nested(draft.act),
         "via": list(draft.via),
         "cnf": {"x5t#S256": draft.thumbprint},
-        "status": status_entry(status, kind),
+        "status": status_claim(status, did),
     }
 
 

@@ -30,7 +30,7 @@ class AssertionMint:
             "cnf": {"x5t#S256": draft.thumbprint},
         }
         return Made(
-            self.keys.sign(assertion(draft, status), allowed.assertion, {}),
+            self.keys.sign(assertion(draft, status, self.keys.did), allowed.assertion, {}),
             JWT,
             self.keys.sign(client, allowed.client_assertion, {}),
         )

@@ -18,10 +18,10 @@ from cryptography import x509
 from lxml import etree
 
 from openldn.base.errors import LdnError
-from openldn.trust.broker.claims import flat, nested
 from openldn.trust.broker.model import Draft, Made
 from openldn.trust.broker.service import SAML as SAML_TYPE
-from openldn.trust.evidence import Kind, Proof, Status, Value
+from openldn.trust.brokered import flat, nested, status_claim, status_of
+from openldn.trust.evidence import Proof, Status, Value
 from openldn.trust.parties import Person
 from openldn.trust.saml import claims, confirmation
 from openldn.trust.saml.names import ASSERTION, SAML
@@ -65,6 +65,7 @@ class SamlMint:
     """Makes assertions for holders that have pinned the broker's certificate."""
 
     issuer: str  # the broker's URL
+    did: str  # which signs its status list
     signing: Signing
     variant: Variant = BROKERED
 
@@ -74,7 +75,7 @@ class SamlMint:
         statement = claims.write(values(draft), self.variant)
         if statement is None:
             statement = etree.Element(_tag("AttributeStatement"))
-        for name, value in extras(draft, status).items():
+        for name, value in extras(draft, status, self.did).items():
             _add(statement, name, value)
         root.append(statement)
         root.append(_authentication(draft.issued, self.variant))
@@ -97,13 +98,13 @@ def values(draft: Draft) -> dict[str, str]:
     }
 
 
-def extras(draft: Draft, status: Status) -> dict[str, str]:
+def extras(draft: Draft, status: Status, did: str) -> dict[str, str]:
     """What only the broker has to say, as JSON or text."""
     person = draft.person
     own = {
         "act": nested(draft.act),
         "via": list(draft.via),
-        "status": [status.url, status.index, status.purpose],
+        "status": status_claim(status, did),
         "person": {"uzi": person.uzi, "role": person.role} if person else None,
         "scope": " ".join(sorted(draft.scopes)),
         "organization_name": draft.proof.organization_name,
@@ -127,11 +128,9 @@ def brokered(xml: bytes, expected: SamlExpected, trail: Trail) -> Proof:
 
 
 def _completed(proof: Proof, own: Mapping[str, Any]) -> Proof:
-    url, index, purpose = own["status"]
-    status = Status(str(url), int(index), str(purpose))
-    evidence = tuple(
-        replace(e, status=status) if e.kind is Kind.SAML else e for e in proof.evidence
-    )
+    status = status_of(own["status"], proof, next(e.id for e in proof.evidence))
+    if status is None:
+        raise ValueError("it does not say where it can be revoked")
     person = proof.person
     if said := own.get("person"):
         name = person.name if person else ""
@@ -141,7 +140,7 @@ def _completed(proof: Proof, own: Mapping[str, Any]) -> Proof:
         proof,
         dialect="broker",
         act=flat(own["act"]),
-        evidence=evidence,
+        evidence=(*proof.evidence, status),
         person=person,
         scopes=frozenset(own["scope"].split()),
         organization_name=str(own.get("organization_name", "")),

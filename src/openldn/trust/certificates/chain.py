@@ -20,6 +20,7 @@ CHAIN = Rule("certificate.chain", "RFC 5280 §6.1", "the chain leads to an autho
 ISSUING = Rule("certificate.issuing", "Nuts RFC023 §3", "who issued it is itself in our trust list")
 X5C = Rule("x5c.form", "RFC 7515 §4.1.6", "two to five certificates in standard base64 DER")
 ORDER = Rule("x5c.order", "Nuts RFC023 §5", "leaf first, each issued by the next, nothing else")
+AUTHORITY = Rule("x5c.authority", "RFC 5280 §6.1.4", "each above the leaf may issue certificates")
 ROOT = Rule("x5c.root", "Nuts RFC023 §5", "the last certificate is a root: signed by itself")
 
 _DEPTH = 3  # authorities between anchor and leaf; PKIoverheid has two
@@ -84,17 +85,20 @@ class Anchors:
         )
 
 
-def ordered_chain(x5c: object, trail: Trail) -> tuple[x509.Certificate, ...]:
+def ordered_chain(x5c: object, trail: Trail, *, root: bool = True) -> tuple[x509.Certificate, ...]:
     """The certificates of an `x5c` header: leaf first, exactly one chain up to its root.
 
-    Says nothing about whether we believe that root. Raises LdnError(the trail's issue) for fewer
-    than two certificates, another order, or one that does not belong.
+    Says nothing about whether we believe that root, nor about time. With `root` False the chain
+    may end below it. Raises LdnError(the trail's issue) for fewer than two certificates, another
+    order, one that does not belong, or an issuer that is no authority.
     Source: RFC 7515 §4.1.6; Nuts RFC023 §5, vdr/didx509 resolver.
     """
     chain = decoded(x5c, trail)
-    trail.require(all(_issued(a, b) for a, b in pairwise(chain)), ORDER)
     trail.require(len(set(chain)) == len(chain), ORDER, "one comes twice")
-    trail.require(_issued(chain[-1], chain[-1]), ROOT)
+    trail.require(all(_issued(a, b) for a, b in pairwise(chain)), ORDER)
+    trail.require(all(_vouches(c, below) for below, c in enumerate(chain[1:])), AUTHORITY)
+    if root:
+        trail.require(_issued(chain[-1], chain[-1]), ROOT)
     return chain
 
 
@@ -131,6 +135,17 @@ def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _vouches(authority: x509.Certificate, below: int) -> bool:
+    """Whether it may issue, with this many authorities between it and the leaf."""
+    try:
+        found = authority.extensions
+        basic = found.get_extension_for_class(x509.BasicConstraints).value
+        signs = found.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return False
+    return basic.ca and signs and (basic.path_length is None or basic.path_length >= below)
 
 
 def _disbelieved(detail: str) -> LdnError:

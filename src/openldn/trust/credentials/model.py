@@ -116,6 +116,16 @@ class Presented:
     evidence: tuple[Evidence, ...]
 
 
+@dataclass(frozen=True)
+class Along:
+    """What goes along with the credentials of a wallet when they are shown."""
+
+    # credentials of this one request, about the person who asks: JWT, or JSON for one of Dezi
+    credentials: tuple[str | Mapping[str, Any], ...] = field(default=(), repr=False)
+    # what a first presentation fixed, for a vendor that acts for several organizations
+    shared: Captured = field(default_factory=dict, repr=False)
+
+
 class Presentations(Protocol):
     """The port of presentation verifying."""
 
@@ -133,11 +143,10 @@ class Wallet(Protocol):
     """The port of a wallet: it presents, and never gives a key away."""
 
     async def present(
-        self, definition: Definition, audience: str, lifetime: int, shared: Captured | None = None
+        self, definition: Definition, audience: str, lifetime: int, along: Along | None = None
     ) -> str:
         """A VP as JWT for this audience that lives `lifetime` seconds, nonce and jti fresh.
 
-        `shared` is what a first presentation fixed, for a vendor with several organizations.
         Raises LdnError(forbidden) that names the kind of credential that is missing.
         """
         ...

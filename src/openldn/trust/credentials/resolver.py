@@ -89,7 +89,7 @@ class Resolver:
             trail.require(False, DOCUMENT, error.detail)
             raise
         trail.note(DOCUMENT)
-        if kid.rpartition("#")[2] in found.keys:
+        if not kid or kid.rpartition("#")[2] in found.keys:
             return found
         return await self._newer(self.documents, did.address, terms, found)
 

@@ -44,10 +44,8 @@ def read_submission(
     return places
 
 
-def make_submission(
-    definition: Definition, chosen: Mapping[str, int], count: int, name: str
-) -> dict[str, Any]:
-    """The submission of a JWT presentation with `count` credentials; `name` is a fresh id."""
+def make_submission(definition: Definition, chosen: Mapping[str, int], name: str) -> dict[str, Any]:
+    """The submission of a JWT presentation; `name` is a fresh id."""
     return {
         "id": name,
         "definition_id": definition.id,

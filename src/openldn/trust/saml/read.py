@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 
 from openldn.base.errors import LdnError
-from openldn.trust.certificates import thumbprint
 from openldn.trust.evidence import Claims, Evidence, Kind, Proof, Value
 from openldn.trust.parties import Person
 from openldn.trust.peers import Profile
@@ -229,14 +228,14 @@ def _proof(found: _Read, expected: SamlExpected, trail: Trail) -> Proof:
     except LdnError as error:
         raise failed(trail, ORGANIZATION) from error
     trail.note(ORGANIZATION)
-    vouching = _evidence(found)
+    evidence = _evidence(found)
     return Proof(
         dialect="saml",
         subject=found.name or found.issuer,
         organization=organization,
         issued=found.span.issued,
-        expires=min(e.expires for e in vouching),
-        evidence=vouching,
+        expires=evidence.expires,
+        evidence=(evidence,),
         system=found.issuer,
         person=_person(parts, found.values),
         patient=claims.patient(found.values, trail),
@@ -264,15 +263,11 @@ def _person(parts: Mapping[str, str], values: Mapping[str, str]) -> Person | Non
     return Person(parts["person"], role, values.get("name", ""))
 
 
-def _evidence(found: _Read) -> tuple[Evidence, ...]:
-    certificate = found.signed_by
-    der = certificate.public_bytes(serialization.Encoding.DER)
-    authority = certificate.issuer.rfc4514_string()
-    ends = certificate.not_valid_after_utc
-    return (
-        Evidence(Kind.SAML, found.id, found.issuer, found.span.ends),
-        Evidence(Kind.CERTIFICATE, thumbprint(der), authority, ends, chain=(der,)),
-    )
+def _evidence(found: _Read) -> Evidence:
+    """The assertion; it rests on a pin, so it ends when the certificate does or the pin goes."""
+    der = found.signed_by.public_bytes(serialization.Encoding.DER)
+    ends = min(found.span.ends, found.signed_by.not_valid_after_utc)
+    return Evidence(Kind.SAML, found.id, found.issuer, ends, chain=(der,))
 
 
 def _claims(found: _Read) -> Claims:

@@ -38,3 +38,7 @@ class Anchored:
         issuer = leaf.issuer.rfc4514_string()
         ends = leaf.not_valid_after_utc
         return Evidence(Kind.CERTIFICATE, thumbprint(ders[0]), issuer, ends, chain=ders)
+
+    async def still(self, evidence: Evidence) -> bool:
+        """Whether it has not ended; more cannot be known without lists."""
+        return evidence.expires > self.clock()

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from openldn.trust.jose import Jws
-from openldn.trust.peers import Profile
+from openldn.trust.peers import Profile, profile
 from openldn.trust.tokens.assertions import Expected
 from openldn.trust.tokens.ports import Believes, Ports
 
@@ -21,7 +21,7 @@ class Desk:
     issuer: str
     public: frozenset[str]  # addresses of this holder that a token may be asked for
     now: datetime
-    profile: Profile
+    profile: Profile  # what is agreed with the peer
     believes: Believes
     ports: Ports
 
@@ -35,5 +35,8 @@ class Desk:
     @property
     def expected(self) -> Expected:
         """What a plain assertion must meet here."""
+        allowed = self.profile.alg_in
+        # beside a presentation a plain assertion is judged as any other plain one
+        terms = self.profile if allowed.client_assertion or allowed.assertion else profile("twiin")
         registered = self.ports.registered
-        return Expected(self.audiences, self.now, self.profile, self.believes, registered)
+        return Expected(self.audiences, self.now, terms, self.believes, registered)

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Bsn, Ura
+from openldn.trust.credentials.definitions import policy_of as policy_for_scope
 from openldn.trust.credentials.model import (
     Captured,
     Expected,
@@ -17,6 +18,7 @@ from openldn.trust.parties import Person
 from openldn.trust.tokens import assertions
 from openldn.trust.tokens.assertions import Word
 from openldn.trust.tokens.desk import Desk
+from openldn.trust.tokens.dialects import JWT_BEARER, VP_BEARER
 from openldn.trust.tokens.errors import invalid_request, invalid_scope
 from openldn.trust.trail import Rule, Trail
 
@@ -35,9 +37,12 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "purpose": ("purpose_of_use", "purpose"),
 }
 TREATMENT = "TREAT"
+_REQUIRED = {  # claims of a presentation beside iss, aud, exp and vp, by grant type
+    VP_BEARER: frozenset({"nonce"}),  # Nuts RFC021 §4.2
+    JWT_BEARER: frozenset({"jti", "iat"}),  # GFI-004
+}
 
 PRESENTED = Rule("vp.presented", "GFI-004", "the organization shows credentials")
-NONCE = Rule("vp.nonce", "Nuts RFC021 §4.2", "the presentation has a nonce")
 ORGANIZATION = Rule("vp.organization", "trust and broker §5.4", "one URA of the organization")
 NUMBER = Rule("vp.person", "trust and broker §5.4", "what is said of the person fits its place")
 PATIENT = Rule("vp.patient", "BSN, eleven test", "the patient is a BSN")
@@ -49,7 +54,6 @@ async def one_presentation(desk: Desk, trail: Trail) -> Proof:
     trail.issue = Issue.FORBIDDEN
     policy = policy_for(desk)
     shown = await _verified(desk, "assertion", trail, policy, {})
-    trail.require(bool(shown.nonce), NONCE)
     return replace(
         proof_of(shown, desk, trail), dialect="D1", system=desk.form.get("client_id", "")
     )
@@ -107,7 +111,14 @@ async def _verified(
     trail.require("vp" in desk.tokens[parameter].claims, PRESENTED)
     presentations: Presentations | None = desk.ports.presentations
     assert presentations is not None  # noqa: S101  (the dialect is offered with this port only)
-    expected = Expected(desk.audiences, desk.now, desk.profile, shared)
+    expected = Expected(
+        desk.audiences,
+        desk.now,
+        desk.profile,
+        shared,
+        _REQUIRED[desk.form["grant_type"]],
+        desk.form.get("presentation_submission", ""),
+    )
     return await presentations.verify(desk.form[parameter], definition, expected, trail)
 
 
@@ -118,7 +129,7 @@ def policy_for(desk: Desk) -> ScopePolicy:
 
 def policy_of(scopes: Iterable[str], policies: Mapping[str, ScopePolicy]) -> ScopePolicy:
     """The one policy of these scopes; scopes with different ones are to be asked separately."""
-    found = [policies.get(s) for s in (sorted(scopes) or [""])]
+    found = [policy_for_scope(policies, s) for s in (sorted(scopes) or [""])]
     first = found[0]
     if first is None or any(p is None or _ids(p) != _ids(first) for p in found):
         raise invalid_scope("scope: no presentation definition, or several")
@@ -150,7 +161,7 @@ def proof_of(shown: Presented, desk: Desk, trail: Trail) -> Proof:
         expires=min([*ends, *(e.expires for e in shown.evidence)], default=shown.expires),
         evidence=shown.evidence,
         organization_name=name,
-        person=_person(captured, trail),
+        person=_person(shown, trail),
         patient=_patient(captured, trail),
         purpose=purpose or TREATMENT,
         authorization_base=desk.form.get("authorization_base", ""),
@@ -188,13 +199,18 @@ def _organization(captured: Captured, trail: Trail) -> Ura:
     return uras.pop()
 
 
-def _person(captured: Captured, trail: Trail) -> Person | None:
-    number = _first(captured, FIELDS["number"])
+def _person(shown: Presented, trail: Trail) -> Person | None:
+    """By captured fields, else by the credential that is about an employee."""
+    captured = shown.captured
+    said: Mapping[str, tuple[str, ...]] = next(
+        (c.claims for c in shown.credentials if "employee" in c.claims), {}
+    )
+    number = _first(captured, FIELDS["number"]) or "".join(said.get("employee", ())[:1])
     if not number:
         return None
     parts = [_first(captured, FIELDS[k]) for k in ("initials", "prefix", "surname")]
     name = _first(captured, FIELDS["name"]) or " ".join(p for p in parts if p)
-    role = _first(captured, FIELDS["role"])
+    role = _first(captured, FIELDS["role"]) or "".join(said.get("role", ())[:1])
     fits = all(len(t) <= 200 and t.isprintable() for t in (number, role, name))
     trail.require(fits, NUMBER)
     return Person(number, role, name)

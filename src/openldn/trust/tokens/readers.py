@@ -40,7 +40,7 @@ async def plain(desk: Desk, trail: Trail) -> Proof:
     same_connection(word, desk, trail)
     trail.require(word.organizations <= client.organizations, SAME)
     check_client_id(desk, trail, client.subject)
-    return proof_of(word, client, desk, trail)
+    return proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
 
 
 async def client_word(desk: Desk, trail: Trail) -> Word:
@@ -66,12 +66,11 @@ def check_client_id(desk: Desk, trail: Trail, *names: str) -> None:
     trail.issue = before
 
 
-def proof_of(word: Word, client: Word, desk: Desk, trail: Trail) -> Proof:
-    """What two plain assertions prove together."""
+def proof_of(word: Word, client: Word, desk: Desk, trail: Trail, purpose: str = TREATMENT) -> Proof:
+    """What two plain assertions prove together; `purpose` where they name none."""
     [organization] = word.organizations
     name = word.name if word.own else ""
     base = desk.form.get("authorization_base") or word.claims.get("authorization_base", "")
-    purpose = assertions.purpose_of(word, trail, "" if word.own else TREATMENT)
     return Proof(
         dialect="D2",
         subject=word.subject,
@@ -83,7 +82,7 @@ def proof_of(word: Word, client: Word, desk: Desk, trail: Trail) -> Proof:
         system="" if client.own else client.subject,
         person=assertions.person_of(word, trail),
         patient=assertions.patient_of(word, trail),
-        purpose=purpose,
+        purpose=assertions.purpose_of(word, trail, purpose),
         authorization_base=base if isinstance(base, str) else "",
         claims={word.subject: claims_of(word, organization, name)},
     )
@@ -116,7 +115,7 @@ async def certified_assertion(desk: Desk, trail: Trail) -> Proof:
     trail.require(told is None or desk.scopes <= set(str(told).split()), CLAIMED)
     check_client_id(desk, trail, word.subject)
     proof = proof_of(word, word, desk, trail)
-    return replace(proof, dialect="D5", purpose=TREATMENT, organization_name=party.name)
+    return replace(proof, dialect="D5", organization_name=party.name)
 
 
 async def _ministry_word(desk: Desk, party: CertificateParty, trail: Trail) -> Word:
@@ -150,7 +149,7 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
         evidence,
         desk.now,
         evidence.expires,
-        {"purpose": TREATMENT},
+        {},
     )
     return replace(proof_of(word, word, desk, trail), dialect="D7")
 

@@ -1,0 +1,1 @@
+"""AORTA, the network of the LSP: its headers, metadata and tokens."""
