@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -13,7 +14,7 @@ from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sessions import Session
 from openldn.access.professional.words import LANGUAGES, Words
 
-__all__ = ["ASSETS", "DOOR", "HEADERS", "Visit", "render"]
+__all__ = ["ASSETS", "DOOR", "HEADERS", "Visit", "render", "set_cookie"]
 SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
 DOOR = door(Path(__file__).parent)
 ASSETS = DOOR.assets
@@ -73,13 +74,6 @@ def _path(visit: Visit) -> str:
 def set_cookie(
     visit: Visit, response: Response, name: str, value: str, *, seconds: int | None = None
 ) -> None:
-    """Has the browser keep a value, for this site and its own pages only."""
-    response.set_cookie(
-        name,
-        value,
-        seconds,
-        path="/",
-        secure=visit.secure,
-        httponly=True,
-        samesite="strict",
-    )
+    """A cookie that no script can read and no other site sends along."""
+    strict: dict[str, Any] = {"httponly": True, "samesite": "strict"}
+    response.set_cookie(name, value, seconds, path="/", secure=visit.secure, **strict)

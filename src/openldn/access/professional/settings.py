@@ -5,7 +5,7 @@ from pathlib import Path
 from openldn.access.frame.network import Network, Node, Trust, read_network
 from openldn.base.settings import Settings
 
-__all__ = ["Network", "Node", "PortalSettings", "Trust", "read_network"]
+__all__ = ["Network", "Node", "PortalSettings", "SignIn", "Trust", "read_network"]
 
 
 class SignIn(Settings, frozen=True):

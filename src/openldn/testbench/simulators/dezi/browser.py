@@ -9,7 +9,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from openldn.access.professional.pages import DOOR, HEADERS
+from openldn.access.frame.pages import HEADERS
+from openldn.access.professional.pages import DOOR
 from openldn.access.professional.people import practitioner
 from openldn.access.professional.words import words
 from openldn.fhir.http import read_body
@@ -131,7 +132,9 @@ def _page(
     status: int = 200,
     back: str = "",
 ) -> Response:
-    text = _TEMPLATES.get_template(template).render(t=TEXTS[language], language=language, **context)
+    text = _TEMPLATES.get_template(template).render(
+        t=TEXTS[language], language=language, mark=DOOR.mark, **context
+    )
     headers = HEADERS | {"content-language": language}
     if back:  # a browser applies form-action to where the answer to a form sends it
         parts = urlsplit(back)
