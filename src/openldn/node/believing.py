@@ -88,7 +88,8 @@ def believing(settings: NodeSettings, clients: Clients, clock: Clock) -> Believi
     judge = Unchecked(belief) if settings.insecure_unchecked_revocation else belief
     resolver = Resolver(documents)
     brokers = {_BROKERED: frozenset({_did(settings.broker)})} if settings.broker else {}
-    trust = Trust(_issuing(settings.ca), brokers)
+    issuers = _certificates(settings.issuers or settings.ca)
+    trust = Trust(frozenset(jose.encoded(c.fingerprint(SHA256())) for c in issuers), brokers)
     statuses = StatusLists(documents, resolver, judge, trust, clock, _LOOKS.fresh)
     credentials = Credentials(resolver, judge, trust, statuses)
     ports = Ports(
@@ -96,7 +97,7 @@ def believing(settings: NodeSettings, clients: Clients, clock: Clock) -> Believi
         registered=Registered(settings.broker, documents) if settings.broker else None,
         presentations=Verifier(credentials),
         policies=shipped_policies(),
-        issuers=anchors.certificates,
+        issuers=(*issuers, *anchors.certificates),
     )
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
     return Believing(documents, belief, statuses, credentials, ports, looks)
@@ -158,11 +159,6 @@ def _documents(settings: NodeSettings, clients: Clients, clock: Clock) -> Docume
 
 def _did(broker: str) -> str:
     return did_web(broker.removesuffix("/oauth2/broker")).text
-
-
-def _issuing(path: Path) -> frozenset[str]:
-    """Thumbprints of the authorities that a did:x509 may name."""
-    return frozenset(jose.encoded(c.fingerprint(SHA256())) for c in _certificates(path))
 
 
 def _certificates(path: Path) -> tuple[x509.Certificate, ...]:

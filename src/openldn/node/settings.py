@@ -53,6 +53,10 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     r4: str = STATION  # the same for R4
     dialects: tuple[str, ...] = ("D1", "D2", "D3", "D5", "D7", "SAML")  # ways to ask for a token
     # that are taken: D1 and D3 are presentations, D2 and D5 signed assertions, D7 is a certificate
+    issuers: Path | None = (
+        None  # PEM, authorities below `ca` that issue to organizations: a did:x509
+    )
+    # may name these only, and TLS clients need not show them; None: those of `ca`
     fetch_hosts: tuple[str, ...] = ()  # hosts that revocation lists, DID documents, status lists
     # and key sets may be fetched from
     revocation_every: float = 20.0  # seconds between two looks at what living tokens rest on

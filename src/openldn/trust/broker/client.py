@@ -26,6 +26,7 @@ _KEPT = 10_000  # assertions
 # Our own proof for this audience: the token and its subject_token_type.
 Word = Callable[[str, Requester], Awaitable[tuple[str, str]]]
 
+BROKERED = "BrokeredOrganizationCredential"
 _REASONS = {  # error code of the broker -> whose turn it is
     "invalid_client": "it does not accept our certificate or does not know us as a participant",
     "invalid_target": "it knows no holder there, or no way from our infrastructure to it",
@@ -128,7 +129,7 @@ class ByPresentation:
         """The form of a Nuts request. Source: Nuts RFC021 §4."""
         definition = await definition_of(order)
         got = await self.broker.exchange(order.metadata.issuer, order.requester, VP)
-        chosen = {d.id: 0 for d in definition.descriptors[:1]}
+        chosen = {d.id: 0 for d in definition.descriptors if BROKERED in d.types}
         return {
             "grant_type": VP_BEARER,
             "assertion": got.token,

@@ -76,8 +76,8 @@ class Plain:
 
     async def __call__(self, order: Order) -> dict[str, str]:
         """The form of a request with plain assertions. Source: RFC 7523 §2.1, §2.2."""
-        own, vouched = claims(self.signer, order, self.new_id), _vouched(order.requester)
-        grant = own | {"jti": self.new_id()} | vouched
+        own, told = claims(self.signer, order, self.new_id), vouched(order.requester)
+        grant = own | {"jti": self.new_id()} | told
         base = {"authorization_base": self.authorization_base} if self.authorization_base else {}
         out = order.profile.alg_out
         return base | {
@@ -232,7 +232,8 @@ def _chosen(signer: Signer, allowed: tuple[str, ...]) -> str:
     return next((a for a in allowed if a in fitting), signer.algorithm)
 
 
-def _vouched(requester: Requester) -> dict[str, Any]:
+def vouched(requester: Requester) -> dict[str, Any]:
+    """What an organization vouches for in its own assertion: why, who, about whom."""
     told: dict[str, Any] = {"purpose": requester.purpose}
     if requester.person is not None:
         person = requester.person
