@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 import typer
+from peers_page import text as peers_page
 from typer.main import get_command
 
 from openldn.app import ROLES
@@ -49,6 +50,7 @@ def pages() -> dict[str, str]:
         "settings.md": "\n".join(_settings()) + "\n",
         "events.md": "\n".join(_events()) + "\n",
         "issues.md": "\n".join(_issues()) + "\n",
+        "peers.md": peers_page(),
     }
 
 

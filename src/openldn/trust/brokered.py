@@ -8,7 +8,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeGuard
 
 from openldn.base.errors import LdnError
 from openldn.trust import jose
@@ -95,7 +95,7 @@ def status_of(said: object, proof: Proof, id: str) -> Evidence | None:
     return Evidence(Kind.CREDENTIAL, id, issuer, expires, Status(url, index))
 
 
-def _within(number: Any, bound: int) -> bool:
+def _within(number: object, bound: int) -> TypeGuard[int]:
     return type(number) is int and 0 <= number < bound
 
 

@@ -37,6 +37,7 @@ from openldn.trust.tokens.signer import Signer
 
 OWNER = Ura("90000999")  # who runs the broker
 WHO = {**NAMES, OWNER: "Stichting Broker"}
+STS = "https://sts.example"
 PEOPLE = {PRACTICE: "ann", HOSPITAL: "bob"}  # who operates the broker, by the certificate shown
 
 
@@ -151,6 +152,7 @@ def _settings(folder: Path, dsn: str, public: str) -> BrokerSettings:
         saml_certificate=own / "signing.pem",
         saml_key=str(own / "signing.key"),
         dsn=dsn,
+        saml_issuers={STS: thumbprint(der_of(folder / str(PRACTICE) / "signing.pem"))},
         addressing="https://127.0.0.1:1",
         public=public,
         operators=people,

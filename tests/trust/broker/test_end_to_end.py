@@ -1,6 +1,7 @@
 """The broker between real parties, lists and sockets: B2, B8, B9, R61, R68."""
 
 import asyncio
+import base64
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
@@ -10,24 +11,32 @@ import msgspec
 import pytest
 from conftest import Databases
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from trust.broker.proofs import audience
-from trust.broker.running import OWNER, Running, running
+from trust.broker.running import OWNER, STS, Running, running
 from trust.parties import HOSPITAL, PHARMACY, PRACTICE
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid
+from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.opened import holder_policies
 from openldn.trust.broker.service import CERTIFICATE, JWT, SAML, VP
 from openldn.trust.brokered import completed
+from openldn.trust.certificates import thumbprint
+from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.credential import Credentials, Trust
+from openldn.trust.credentials.issue import HolderKey, Making, complete, issue_x509, present
 from openldn.trust.credentials.model import Expected, Presented
 from openldn.trust.credentials.presentation import Verifier
 from openldn.trust.credentials.resolver import Resolver
 from openldn.trust.credentials.status import StatusLists
 from openldn.trust.evidence import Evidence, Kind, Proof
-from openldn.trust.jose import key_of_jwk, read
+from openldn.trust.jose import encoded, key_of, key_of_jwk, public_jwk, read
 from openldn.trust.peers import profile
+from openldn.trust.saml.make import Content, Towards, make
+from openldn.trust.saml.variants import variant
 from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
 from openldn.trust.tokens.ports import Peer, Ports
 from openldn.trust.tokens.service import AuthorizationServer
@@ -166,6 +175,91 @@ def test_a_certificate_becomes_an_assertion_that_an_authorization_server_takes(
             assert error.value.detail == "assertion: used before"
 
     at(case)
+
+
+def test_a_zorgplatform_user_reaches_an_lsp_holder_under_a_uzi_number(
+    at: Callable[[Case], None],
+) -> None:
+    async def case(there: Running) -> None:
+        holder(there, "lsp")
+        pem = (there.folder(PRACTICE) / "signing.pem").read_bytes()
+        await there.approve(pem[: pem.index(b"-----END CERTIFICATE-----") + 26], "saml")
+        status, answer = await there.exchange(
+            subject_token=assertion(there, "900012345@2.16.528.1.1007.3.1"),
+            subject_token_type=SAML,
+            audience=ISSUER,
+            requested_token_type=JWT,
+        )
+        assert status == 200, answer
+        claims = read(answer["access_token"], Trail()).claims
+        assert claims["person"] == {"uzi": "900012345", "role": "01.015", "name": "A. Jansen"}
+        assert (claims["sub"], claims["patient"]) == (str(PRACTICE), "999911120")
+        assert (claims["via"], claims["purpose"]) == (["zorgplatform"], "TREAT")
+
+        local = assertion(there, "jansen@2.16.840.1.113883.2.4.3.124.8.50.8")
+        status, answer = await there.exchange(
+            subject_token=local,
+            subject_token_type=SAML,
+            audience=ISSUER,
+            requested_token_type=JWT,
+        )
+        claims = read(answer["access_token"], Trail()).claims
+        assert "person" not in claims
+        assert claims["user"]["id"].startswith("jansen@")
+        assert await there.made.feed.look() == 0
+
+        [pinned] = await there.made.trusted.store.counting("saml")
+        key = ("saml", thumbprint(pinned.public_bytes(Encoding.DER)))
+        await there.made.trusted.store.remove(key, "ann", there.clock())
+        await there.made.trusted.refresh()
+        assert await there.made.feed.look() == 2
+
+    at(case)
+
+
+def test_a_nuts_party_reaches_a_zorgplatform_holder(at: Callable[[Case], None]) -> None:
+    async def case(there: Running) -> None:
+        holder(there, "zorgplatform")
+        own = there.folder(PRACTICE)
+        loaded = Signing.load(own / "signing.key", own / "signing.pem")
+        signing = Signing(loaded.key, complete(loaded.chain, there.served.root.certificates))
+        jwk = key_of(ec.generate_private_key(ec.SECP256R1()))
+        presenter = HolderKey(f"did:jwk:{encoded(dump(public_jwk(jwk)))}", "0", jwk)
+        making = Making(there.clock, new_uuid)
+        held = issue_x509(signing, presenter.did, profile("ig-2026"), making)
+        vp = present(presenter, [held], there.made.broker.url, 5, making)
+
+        status, answer = await there.exchange(
+            subject_token=vp,
+            subject_token_type=VP,
+            audience=ISSUER,
+            requested_token_type=SAML,
+        )
+        assert status == 200, answer
+        assert answer["issued_token_type"] == SAML
+        reply = await there.send("GET", f"/trail/{answer['jti']}", PRACTICE)
+        told = msgspec.json.decode(reply.body)
+        assert (told["conversion"], told["via"]) == ("B6", ["nuts"])
+
+    at(case)
+
+
+def assertion(there: Running, name: str) -> str:
+    """What the STS of Zorgplatform says of a user, in base64, for the broker."""
+    own, now = there.folder(PRACTICE), there.clock()
+    values = {
+        "purpose": "TREATMENT",
+        "resource": "999911120",
+        "organization": f"urn:oid:2.16.528.1.1007.3.3.{PRACTICE}",
+        "role": "62247001",
+        "name": "A. Jansen",
+    }
+    signing = Signing.load(own / "signing.key", own / "signing.pem")
+    towards = Towards(
+        (there.made.broker.url,), profile("zorgplatform"), variant("zorgplatform-token"), signing
+    )
+    content = Content(STS, name, values, now, now + timedelta(minutes=10))
+    return base64.b64encode(make(content, towards, new_uuid)).decode()
 
 
 PAIRS = {"assertion": "access_token", "client_assertion": "client_assertion"}

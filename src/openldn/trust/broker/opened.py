@@ -157,6 +157,7 @@ async def _put_together(
     )
     looks = {
         Kind.CERTIFICATE: trusted.still,
+        Kind.SAML: trusted.still,
         Kind.CREDENTIAL: lambda evidence: _statuses(trusted).still(evidence),
     }
     served: list[BaseRoute] = [

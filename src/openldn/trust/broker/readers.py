@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.errors import LdnError
 from openldn.trust import jose
 from openldn.trust.broker.model import Arrived
+from openldn.trust.broker.saml import registered
 from openldn.trust.certificates import party_of
 from openldn.trust.credentials.model import Definition, Expected, Presentations
 from openldn.trust.evidence import Proof
@@ -92,7 +93,8 @@ class SamlReader:
             keys=self.keys,
             client=arrived.certificate,
         )
-        return read(xml, expected, trail)
+        found = read(xml, expected, trail)
+        return replace(found, person=registered(found.person))
 
 
 @dataclass(frozen=True)

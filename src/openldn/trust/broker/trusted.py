@@ -11,11 +11,11 @@ from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.broker.anchors_store import AnchorStore
-from openldn.trust.certificates import Anchors
+from openldn.trust.certificates import Anchors, thumbprint
 from openldn.trust.certificates.belief import Belief
 from openldn.trust.certificates.revocation import Freshness
 from openldn.trust.documents import Documents
-from openldn.trust.evidence import Evidence
+from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.jose import encoded
 from openldn.trust.trail import Trail
 
@@ -46,9 +46,9 @@ class Trusted:
         return await self._belief.believe(chain, trail, revocation)
 
     async def still(self, evidence: Evidence) -> bool:
-        """Whether a certificate still counts: its chain and revocation, or that it is pinned."""
-        if evidence.status is None:
-            return evidence.id in self._pinned
+        """Whether it still counts: chain and revocation; of SAML, that its signer is pinned."""
+        if evidence.kind is Kind.SAML:
+            return all(thumbprint(der) in self._pinned for der in evidence.chain)
         return await self._belief.still(evidence)
 
     async def pinned(self) -> dict[str, tuple[x509.Certificate, ...]]:
