@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 # program looked for -> Debian package that has it, what needs it
-NEEDS = {"chromium": ("chromium", "the tests of the pages in a real browser")}
+NEEDS = {
+    "chromium": ("chromium", "the tests of the pages in a real browser"),
+    "softhsm2-util": ("softhsm2", "the tests of keys on a PKCS#11 token"),
+}
 
 
 def main() -> int:

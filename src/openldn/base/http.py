@@ -4,10 +4,10 @@ import asyncio
 import errno
 import socket
 import ssl
+import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +34,22 @@ class Identity:
     ca: Path  # the anchors we believe
 
 
-def server_context(identity: Identity) -> ssl.SSLContext:
+class Shown(ssl.SSLContext):
+    """TLS that shows our certificate, and knows which that is."""
+
+    identity: Identity
+    leaf: x509.Certificate
+
+
+_SHOWN: weakref.WeakSet[Shown] = weakref.WeakSet()  # so that a renewal reaches each of them
+
+
+def showing(identity: Identity) -> list[Shown]:
+    """The contexts in use that show the certificate of this identity."""
+    return [context for context in _SHOWN if context.identity == identity]
+
+
+def server_context(identity: Identity) -> Shown:
     """TLS for a server that demands a client certificate from one of our anchors."""
     context = _context(ssl.PROTOCOL_TLS_SERVER, identity)
     context.verify_mode = ssl.CERT_REQUIRED
@@ -44,30 +59,26 @@ def server_context(identity: Identity) -> ssl.SSLContext:
 def client_context(identity: Identity, check_peer: CheckPeer | None = None) -> ssl.SSLContext:
     """TLS for a client that shows its certificate; `check_peer` runs before anything is sent."""
     context = _context(ssl.PROTOCOL_TLS_CLIENT, identity)
-    leaf = x509.load_pem_x509_certificates(identity.certificate.read_bytes())[0]
-    context.ends = leaf.not_valid_after_utc
     if check_peer is not None:
         context.sslobject_class = _checked(check_peer)
     return context
 
 
-class _Shown(ssl.SSLContext):
-    """TLS that shows our certificate, and knows until when that counts."""
-
-    ends: datetime | None = None
-
-
-def _context(protocol: int, identity: Identity) -> _Shown:
-    context = _Shown(protocol)
+def _context(protocol: int, identity: Identity) -> Shown:
+    context = Shown(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an anchor need not be a root
     try:
         context.load_cert_chain(identity.certificate, identity.key)
         context.load_verify_locations(identity.ca)
-    except (OSError, ssl.SSLError) as error:
+        context.leaf = x509.load_pem_x509_certificates(identity.certificate.read_bytes())[0]
+    except (OSError, ssl.SSLError, ValueError) as error:
         files = f"{identity.certificate}, {identity.key}, {identity.ca}"
         text = f"certificate files cannot be used ({files}); run: openldn doctor"
         raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
+    context.identity = identity
+    _SHOWN.add(context)
     return context
 
 
@@ -200,10 +211,7 @@ class HttpClient:
     def _open(self) -> aiohttp.ClientSession:
         if self._session is None:
             connector = aiohttp.TCPConnector(
-                ssl=self.context if self.context else True,
-                limit=0,
-                limit_per_host=self.limit,
-                keepalive_timeout=60,
+                ssl=self.context or True, limit=0, limit_per_host=self.limit, keepalive_timeout=60
             )
             self._session = aiohttp.ClientSession(
                 connector=connector, timeout=aiohttp.ClientTimeout(total=None), trust_env=False
@@ -264,8 +272,7 @@ def as_call_error(error: BaseException, context: ssl.SSLContext | None = None) -
         text = "the other party cannot be reached; check that it runs and try again"
         return LdnError(Issue.INCOMPLETE, text, detail=kind)
     # in TLS 1.3 a server may refuse our certificate after the handshake, without a word
-    ends = context.ends if isinstance(context, _Shown) else None
-    if ends is not None and ends < utc_now():
+    if isinstance(context, Shown) and context.leaf.not_valid_after_utc < utc_now():
         return LdnError(Issue.INCOMPLETE, _REFUSALS["ALERT_CERTIFICATE_EXPIRED"], detail=kind)
     text = "the other party broke off the connection; try again, then check our certificate"
     return LdnError(Issue.INCOMPLETE, text, detail=kind)
@@ -355,7 +362,6 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> Se
         lifespan="on",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 * 1024,
     )
     config.load()
     config.ssl = context

@@ -14,6 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import Prehashed, encode_dss_signature
+from joserfc.jwk import ECKey, RSAKey
 from pkcs11.constants import Attribute, ObjectClass
 from pkcs11.exceptions import PKCS11Error, UserAlreadyLoggedIn
 from pkcs11.mechanisms import MGF, KeyType, Mechanism
@@ -21,6 +22,7 @@ from pkcs11.util.ec import encode_ec_public_key
 from pkcs11.util.rsa import encode_rsa_public_key
 
 from openldn.base.errors import Issue, LdnError
+from openldn.trust import jose
 
 Public = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _PKCS1 = {
@@ -95,6 +97,11 @@ class Session:
                 text = "the PKCS#11 token does not sign; check that it is there and try again"
                 raise LdnError(Issue.TRANSIENT, text, detail=type(error).__name__) from error
 
+    def close(self) -> None:
+        """End the session with the token; the next signature begins another."""
+        if self._key is not None:
+            self._key.session.close()
+
     def open(self) -> Any:
         """A session with the token; PKCS11Error when it cannot be had."""
         token = pkcs11.lib(self.address.module).get_token(token_label=self.address.token)
@@ -117,10 +124,8 @@ class Session:
         return bytes(self._key.sign(data, mechanism=mechanism, mechanism_param=parameter))
 
 
-def open_key(
-    uri: str, secret: Path | None = None
-) -> "tuple[EcOnToken | RsaOnToken, tuple[x509.Certificate, ...]]":
-    """The key at this URI, usable as one of the cryptography library, and the leaf beside it.
+def open_key(uri: str, secret: Path | None = None) -> tuple[jose.Key, tuple[x509.Certificate, ...]]:
+    """The key at this URI, which signs as any other of `jose`, and the leaf beside it.
 
     Raises LdnError: invalid for the URI, exception when module, token, PIN or object fail.
     """
@@ -139,11 +144,16 @@ def open_key(
         raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
     match public:
         case ec.EllipticCurvePublicKey():
-            return EcOnToken(session, public), leaf
+            return ECKey(EcOnToken(session, public), _jwk(public)), leaf
         case rsa.RSAPublicKey():
-            return RsaOnToken(session, public), leaf
+            return RSAKey(RsaOnToken(session, public), _jwk(public)), leaf
     text = f"PKCS#11 token {address.token} has no public key or certificate under this name"
     raise LdnError(Issue.EXCEPTION, text)
+
+
+def _jwk(public: Public) -> Any:
+    """The JWK the library would otherwise make from the private numbers."""
+    return jose.public_jwk(jose.key_of(public))
 
 
 def _certificates(opened: Any, session: Session) -> tuple[x509.Certificate, ...]:
@@ -182,7 +192,7 @@ class EcOnToken(_OnToken, ec.EllipticCurvePrivateKey):
     """An elliptic-curve key on a token, for ECDSA."""
 
     def __init__(self, session: Session, public: ec.EllipticCurvePublicKey) -> None:
-        self._session, self._public = session, public
+        self.session, self._public = session, public
 
     def public_key(self) -> ec.EllipticCurvePublicKey:
         return self._public
@@ -202,7 +212,7 @@ class EcOnToken(_OnToken, ec.EllipticCurvePrivateKey):
             digest = bytes(data)
         else:
             digest = _digest(chosen, data)
-        raw = self._session.sign(digest, Mechanism.ECDSA)
+        raw = self.session.sign(digest, Mechanism.ECDSA)
         half = len(raw) // 2
         r, s = (int.from_bytes(part, "big") for part in (raw[:half], raw[half:]))
         return encode_dss_signature(r, s)
@@ -215,7 +225,7 @@ class RsaOnToken(_OnToken, rsa.RSAPrivateKey):
     """An RSA key on a token, for PKCS#1 v1.5 and PSS signatures."""
 
     def __init__(self, session: Session, public: rsa.RSAPublicKey) -> None:
-        self._session, self._public = session, public
+        self.session, self._public = session, public
 
     def public_key(self) -> rsa.RSAPublicKey:
         return self._public
@@ -229,8 +239,8 @@ class RsaOnToken(_OnToken, rsa.RSAPrivateKey):
         if padding.name == "EMSA-PSS":
             mechanism, digest, mask = _PSS[algorithm.name]
             parameter = (digest, mask, algorithm.digest_size)
-            return self._session.sign(bytes(data), mechanism, parameter)
-        return self._session.sign(bytes(data), _PKCS1[algorithm.name])
+            return self.session.sign(bytes(data), mechanism, parameter)
+        return self.session.sign(bytes(data), _PKCS1[algorithm.name])
 
     def decrypt(self, *_: object) -> NoReturn:
         self._stays()

@@ -105,8 +105,8 @@ def _from_token(uri: str, certificate: Path | None, secret: Path | None) -> Sign
     except ImportError as error:
         text = "keys on a PKCS#11 token need one more package; run: pip install 'openldn[hsm]'"
         raise LdnError(Issue.EXCEPTION, text) from error
-    private, stored = open_key(uri, secret)
-    return Signing(_key(private), _chain(certificate) or stored)
+    key, stored = open_key(uri, secret)
+    return Signing(key, _chain(certificate) or stored)
 
 
 def _upward(
