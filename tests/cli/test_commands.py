@@ -35,6 +35,10 @@ WRONG = [
     (["synth", "--today", "yesterday"], USAGE, "--today"),
     (["synth", "--out", "absent/x.ndjson"], REFUSED, "cannot write absent/x.ndjson"),
     (["up", "--port-base", "80"], REFUSED, "--port-base 80: choose a number"),
+    (["wallet", "nosuch"], USAGE, "nosuch"),
+    (["wallet", "list"], USAGE, "--network"),
+    (["wallet", "list", "--network", "absent", "--node", "gp"], REFUSED, "no network at absent"),
+    (["wallet", "load", "--network", "x", "--node", "gp", "--file", "absent"], REFUSED, "absent"),
 ]
 
 

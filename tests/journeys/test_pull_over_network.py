@@ -37,9 +37,9 @@ from openldn.functions.addressing.model import Organization
 from openldn.testbench.synth.people import FAMILIES, bsns
 from openldn.trust.certificates.issue import Subject, Term, create_authority, issue_server
 from openldn.trust.parties import Person, Requester
-from openldn.trust.tokens.assertions import Signer
 from openldn.trust.tokens.client import TokenClient
-from openldn.trust.tokens.service import CLIENT_ASSERTION_TYPE, GRANT_TYPE
+from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
+from openldn.trust.tokens.signer import Signer
 
 REHABILITATION = "90000003"
 CONDITIONS = f"Condition?{urlencode({'patient.identifier': f'{BSN_SYSTEM}|{JANSEN}'})}"
@@ -231,7 +231,7 @@ def test_a_replayed_assertion_is_refused(network: Laptop) -> None:
     times = {"iat": now, "exp": now + 60}
     word = {"purpose": "TREAT", "patient": JANSEN}
     form = {
-        "grant_type": GRANT_TYPE,
+        "grant_type": JWT_BEARER,
         "assertion": signer.sign({**claims, **times, **word, "jti": new_uuid()}),
         "client_assertion_type": CLIENT_ASSERTION_TYPE,
         "client_assertion": signer.sign({**claims, **times, "jti": new_uuid()}),

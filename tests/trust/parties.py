@@ -21,9 +21,10 @@ from openldn.trust.certificates.issue import (
     issue_signing,
 )
 from openldn.trust.parties import Person, Requester
-from openldn.trust.tokens.assertions import Signer
+from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
 from openldn.trust.tokens.model import Shown
-from openldn.trust.tokens.service import CLIENT_ASSERTION_TYPE, GRANT_TYPE, AuthorizationServer
+from openldn.trust.tokens.service import AuthorizationServer
+from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.store import TokenStore
 
 HOSPITAL, PRACTICE, PHARMACY = (Ura.parse(u) for u in ("90000382", "90000101", "90000505"))
@@ -116,7 +117,7 @@ class World:
     @staticmethod
     def signed(assertion: str, client_assertion: str) -> dict[str, str]:
         return {
-            "grant_type": GRANT_TYPE,
+            "grant_type": JWT_BEARER,
             "assertion": assertion,
             "client_assertion_type": CLIENT_ASSERTION_TYPE,
             "client_assertion": client_assertion,

@@ -18,9 +18,14 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, serving
 from openldn.base.runtime import new_uuid
 from openldn.fhir.http import application
+from openldn.trust import jose
 from openldn.trust.certificates.issue import create_authority
-from openldn.trust.tokens.assertions import Expected, Signer, verified
+from openldn.trust.peers import profile
+from openldn.trust.tokens.assertions import Expected, verified
+from openldn.trust.tokens.belief import Anchored
 from openldn.trust.tokens.client import TokenClient, metadata_url
+from openldn.trust.tokens.signer import Signer
+from openldn.trust.trail import Trail
 
 GOOD = {"access_token": "a" * 43, "token_type": "Bearer", "expires_in": 600}
 WELL_KNOWN = "/.well-known/oauth-authorization-server/oauth2/90000382"
@@ -215,12 +220,15 @@ def reissued(world: World, key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) 
 
 def test_a_party_with_an_rsa_certificate_signs_with_ps256(world: World) -> None:
     signer = reissued(world, rsa.generate_private_key(public_exponent=65537, key_size=2048))
-    expected = Expected(frozenset({ISSUER}), PRACTICE, world.anchors, world.clock())
+    believes = Anchored(world.anchors, world.clock)
+    expected = Expected(frozenset({ISSUER}), world.clock(), profile("twiin"), believes)
+    token = jose.read(signer.sign(world.claims()), Trail())
 
-    claims, party = verified(signer.sign(world.claims()), expected)
+    word = asyncio.run(verified(token, expected, Trail(), client=True))
 
     assert signer.algorithm == "PS256"
-    assert claims.sub == party.ura.value == "90000101"
+    assert word.subject == "90000101"
+    assert word.organizations == {PRACTICE}
 
 
 def test_a_key_of_a_kind_we_do_not_use_is_told(world: World) -> None:

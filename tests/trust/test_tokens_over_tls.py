@@ -185,7 +185,7 @@ def test_each_refusal_has_its_word(
         (b"a=%ff", FORM["content-type"], 400),
         (b"&".join(b"a%d=1" % i for i in range(100)), FORM["content-type"], 400),
         (b'{"grant_type": "x"}', "application/json", 400),
-        (b"a=" + b"x" * 70_000, FORM["content-type"], 413),
+        (b"a=" + b"x" * 300_000, FORM["content-type"], 413),
     ],
 )
 def test_a_form_that_cannot_be_read_is_an_invalid_request(
@@ -231,8 +231,9 @@ def test_the_server_tells_what_it_offers_where_clients_look(
                 assert told["token_endpoint"] == at.token_url
                 assert told["tls_client_certificate_bound_access_tokens"] is True
                 assert told["token_endpoint_auth_signing_alg_values_supported"] == [
-                    "ES256",
                     "PS256",
+                    "ES256",
+                    "ES512",
                 ]
             for path in (f"{well_known}/oauth2/{PHARMACY}", f"/oauth2/{PHARMACY}/token"):
                 method = "POST" if path.endswith("token") else "GET"

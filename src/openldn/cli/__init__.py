@@ -20,6 +20,7 @@ COMMANDS = (
     "station",
     "synth",
     "up",
+    "wallet",
 )
 
 

@@ -57,12 +57,19 @@ async def tell(request: Request, error: LdnError) -> Response:
     body = encode(outcome_of(error), form, FhirVersion.R4)
     headers = {"content-type": f"{form.mime}; charset=utf-8"}
     if error.status == 401:
-        # RFC 6750 §3.1: no error code for a caller that showed no token at all
-        shown = "authorization" in request.headers
-        headers["www-authenticate"] = 'Bearer error="invalid_token"' if shown else "Bearer"
+        headers["www-authenticate"] = _challenge(request, error)
     if error.status in {429, 503}:
         headers["retry-after"] = "5"
     return Response(body, error.status, headers)
+
+
+def _challenge(request: Request, error: LdnError) -> str:
+    """What to show next time. RFC 6750 §3.1: no error code for who showed no token at all."""
+    shown = request.headers.get("authorization", "").partition(" ")[0].lower()
+    if shown == "dpop" or error.detail.startswith("dpop."):  # RFC 9449 §7.1
+        wrong = "invalid_dpop_proof" if error.detail.startswith("dpop.") else "invalid_token"
+        return f'DPoP error="{wrong}", algs="ES256 PS256"'
+    return 'Bearer error="invalid_token"' if shown else "Bearer"
 
 
 @dataclass(frozen=True)

@@ -35,9 +35,9 @@ from openldn.patterns.exchange import Pattern
 from openldn.patterns.pull import Pull
 from openldn.trust.certificates import Anchors
 from openldn.trust.tokens.api import routes as token_routes
-from openldn.trust.tokens.assertions import Signer
 from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.service import AuthorizationServer
+from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.store import TokenStore
 
 # The roads a holder can be on. Each gets an adapter of its own in time; until then the direct

@@ -41,7 +41,7 @@ from openldn.node.capabilities import capability_statement
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
-from openldn.trust.certificates import CertificateParty, require_party
+from openldn.trust.certificates import require_party
 from openldn.trust.tokens.api import shown
 from openldn.trust.tokens.model import Grant, Verify
 
@@ -76,7 +76,7 @@ class _Visit:
     holder: Holder
     request: Request
     version: FhirVersion
-    peer: CertificateParty
+    peer: Ura  # of the certificate on the connection
     grant: Grant
     exchange: Exchange
     asked: Asked
@@ -117,7 +117,7 @@ def _version(request: Request) -> FhirVersion:
 async def _visit(holder: Holder, request: Request) -> _Visit:
     started = holder.clock()
     version = _version(request)
-    peer = require_party(peer_certificate(request.scope), started)
+    peer = require_party(peer_certificate(request.scope), started).ura
     grant = await holder.verify(shown(request, holder.public))
     exchange, unread = _exchange(grant), _wanted(holder, version, _rest(request), ())
     asked = Asked(unread.type, (), unread.operation, _interaction(request))
@@ -206,7 +206,8 @@ def _facts(visit: _Visit) -> Facts:
         requester=requester,
         granted=visit.grant.holder,
         holder=holder.ura,
-        peer=visit.peer.ura,
+        # a token that is bound was shown by its owner, though a vendor's certificate may carry it
+        peer=requester.organization if visit.grant.binding else visit.peer,
         known=False,  # until the directory says otherwise
         asked=visit.asked,
         allowed=_allowed(visit.exchange.code, visit.version),

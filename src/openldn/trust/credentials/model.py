@@ -24,6 +24,9 @@ class Credential:
     expires: datetime | None
     content: Mapping[str, Any] = field(repr=False)  # the VC as JSON, whatever the encoding was
     evidence: tuple[Evidence, ...] = ()
+    claims: Mapping[str, tuple[str, ...]] = field(default_factory=dict, repr=False)  # of its type
+    algorithm: str = ""  # it was signed with; empty: it is not signed itself
+    raw: str | Mapping[str, Any] = field(default="", repr=False)  # as it came
 
 
 @dataclass(frozen=True)
@@ -35,6 +38,7 @@ class Field:
     const: str | None = None
     pattern: str = ""  # regular expression with at most one group
     optional: bool = False
+    enum: tuple[str, ...] = ()  # one of these
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,25 @@ class Descriptor:
     id: str
     fields: tuple[Field, ...]
     algorithms: tuple[str, ...] = ()  # of the credential; empty: those of the profile
+    groups: tuple[str, ...] = ()  # that requirements pick from
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The kinds of credential that this descriptor asks for by name."""
+        named = (
+            f for f in self.fields if any(p.startswith(("$.type", "$.vc.type")) for p in f.paths)
+        )
+        return frozenset(t for f in named for t in (f.const, *f.enum) if t)
+
+
+@dataclass(frozen=True)
+class Requirement:
+    """How many descriptors of a group, or how many of the nested requirements, must be met."""
+
+    least: int  # -1: all
+    most: int
+    group: str = ""
+    nested: tuple["Requirement", ...] = ()
 
 
 @dataclass(frozen=True)
@@ -54,6 +77,7 @@ class Definition:
     descriptors: tuple[Descriptor, ...]
     raw: Mapping[str, Any] = field(repr=False)  # as it is published
     algorithms: tuple[str, ...] = ()  # of the presentation; empty: those of the profile
+    requirements: tuple[Requirement, ...] = ()  # empty: every descriptor must be met
 
 
 @dataclass(frozen=True)
@@ -71,7 +95,11 @@ class Expected:
     audiences: frozenset[str]  # exactly one of these
     now: datetime
     profile: Profile  # algorithms, lifetime, skew, revocation
-    shared: Captured = field(default_factory=dict)  # what VP1 fixed; the same field.id must agree
+    # What VP1 fixed: the same field.id must agree, and who delegates must be among its values.
+    shared: Captured = field(default_factory=dict, repr=False)
+    required: frozenset[str] = frozenset({"nonce"})  # claims beside iss, aud, exp and vp
+    submission: str = field(default="", repr=False)  # presentation_submission (D1), as it came
+    status_may_be_unknown: bool = False  # an unreachable status list does not refuse (discovery)
 
 
 @dataclass(frozen=True)
@@ -86,6 +114,16 @@ class Presented:
     issued: datetime
     expires: datetime  # not beyond any of its credentials
     evidence: tuple[Evidence, ...]
+
+
+@dataclass(frozen=True)
+class Along:
+    """What goes along with the credentials of a wallet when they are shown."""
+
+    # credentials of this one request, about the person who asks: JWT, or JSON for one of Dezi
+    credentials: tuple[str | Mapping[str, Any], ...] = field(default=(), repr=False)
+    # what a first presentation fixed, for a vendor that acts for several organizations
+    shared: Captured = field(default_factory=dict, repr=False)
 
 
 class Presentations(Protocol):
@@ -104,7 +142,9 @@ class Presentations(Protocol):
 class Wallet(Protocol):
     """The port of a wallet: it presents, and never gives a key away."""
 
-    async def present(self, definition: Definition, audience: str, lifetime: int) -> str:
+    async def present(
+        self, definition: Definition, audience: str, lifetime: int, along: Along | None = None
+    ) -> str:
         """A VP as JWT for this audience that lives `lifetime` seconds, nonce and jti fresh.
 
         Raises LdnError(forbidden) that names the kind of credential that is missing.

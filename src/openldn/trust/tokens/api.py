@@ -1,7 +1,7 @@
-"""The authorization server on HTTP: metadata and the token endpoint."""
+"""The authorization server on HTTP: metadata, tokens, definitions and introspection."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -13,10 +13,13 @@ from openldn.base.http import peer_certificate
 from openldn.base.log import emit
 from openldn.fhir.http import read_body
 from openldn.trust.certificates import require_party
+from openldn.trust.tokens.errors import Refused, invalid_request, refused
+from openldn.trust.tokens.introspection import INACTIVE, introspected
 from openldn.trust.tokens.model import Shown
+from openldn.trust.tokens.presented import policy_of
 from openldn.trust.tokens.service import AuthorizationServer
 
-_LARGEST = 64 * 1024  # bytes of a token request
+_LARGEST = 256 * 1024  # bytes of a token request: two presentations with their chains
 _FIELDS = 20
 _FORM = "application/x-www-form-urlencoded"
 _SHOWN = re.compile(
@@ -26,45 +29,50 @@ _SHOWN = re.compile(
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 _PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}
 
-_CODES = {  # our issue -> error code of RFC 6749 §5.2, and all that a caller hears of why
-    Issue.LOGIN: ("invalid_client", "the client is not proven; check certificate and assertion"),
-    Issue.FORBIDDEN: ("invalid_grant", "the assertion is not accepted; make a fresh one"),
-    Issue.BUSINESS_RULE: ("invalid_scope", "ask for scopes of scopes_supported"),
-    Issue.NOT_SUPPORTED: ("unsupported_grant_type", "see grant_types_supported"),
-    Issue.TRANSIENT: ("temporarily_unavailable", "try again in a moment"),
-    Issue.TIMEOUT: ("temporarily_unavailable", "try again in a moment"),
-    Issue.INCOMPLETE: ("temporarily_unavailable", "try again in a moment"),
-}
-_OTHERWISE = ("invalid_request", "the request cannot be read; see RFC 7523 section 2")
+Guard = Callable[[Request], Awaitable[None]]  # raises LdnError unless it is our own organization
 
 
-def routes(server: AuthorizationServer) -> list[Route]:
-    """The endpoints of this authorization server: RFC 6749, RFC 8414."""
+def routes(*servers: AuthorizationServer, guard: Guard | None = None) -> list[Route]:
+    """The endpoints of these authorization servers, one per organization, told apart by path.
+
+    `guard` lets in who may introspect; without it nobody may. Source: RFC 6749, 7662, 8414.
+    """
+    tenants = {server.holder.value: server for server in servers}
+    only = next(iter(tenants)) if len(tenants) == 1 else ""
+
+    def of(request: Request) -> AuthorizationServer:
+        server = tenants.get(request.path_params.get("ura", only))
+        if server is None:
+            raise LdnError(Issue.NOT_FOUND, "no authorization server of this organization here")
+        return server
 
     async def metadata(request: Request) -> Response:
         """GET: what this server offers, where RFC 8414 §3 looks and appended to the issuer."""
-        if request.path_params.get("ura", server.holder.value) != server.holder.value:
-            raise LdnError(Issue.NOT_FOUND, "no authorization server of this organization here")
-        return JSONResponse(server.metadata(), headers={"cache-control": "max-age=300"})
+        return JSONResponse(of(request).metadata(), headers={"cache-control": "max-age=300"})
 
     async def token(request: Request) -> Response:
         """POST: a token response, or an error in the words of RFC 6749 §5.2."""
-        if request.path_params["ura"] != server.holder.value:
-            raise LdnError(Issue.NOT_FOUND, "no authorization server of this organization here")
-        certificate = peer_certificate(request.scope)
-        try:
-            require_party(certificate)
-            form = await _form(request)
-            answer = await server.grant(form, certificate or b"")
-        except LdnError as error:
-            return _refusal(request, error, certificate)
-        return JSONResponse(answer, headers=_PRIVATE)
+        return await _token(of(request), request)
+
+    async def presentation_definition(request: Request) -> Response:
+        """GET with `scope`: what must be presented for it. Source: Nuts RFC021 §4."""
+        return _definition(of(request), request)
+
+    async def introspect(request: Request) -> Response:
+        """POST with `token`: what it stands for, for the holder's own servers. RFC 7662."""
+        server = of(request)
+        if guard is None:
+            raise LdnError(Issue.FORBIDDEN, "introspection is not open here")
+        await guard(request)
+        return await _introspect(server, request)
 
     return [
         Route(_WELL_KNOWN, metadata, methods=["GET"]),
         Route(_WELL_KNOWN + "/oauth2/{ura}", metadata, methods=["GET"]),
         Route("/oauth2/{ura}" + _WELL_KNOWN, metadata, methods=["GET"]),
         Route("/oauth2/{ura}/token", token, methods=["POST"]),
+        Route("/oauth2/{ura}/presentation_definition", presentation_definition, methods=["GET"]),
+        Route("/oauth2/{ura}/introspect", introspect, methods=["POST"]),
     ]
 
 
@@ -84,15 +92,51 @@ def shown(request: Request, public: str) -> Shown:
         (match[1] or match[3]).lower(),
         match[2] or match[4],
         peer_certificate(request.scope) or b"",
-        proof_of(request),
+        _proof(request),
         request.method,
         public + request.scope.get("raw_path", b"").decode("latin-1"),
     )
 
 
-def proof_of(request: Request) -> str:
-    """The header DPoP; a second one counts as a broken one (RFC 9449 §4.3)."""
+def _proof(request: Request) -> str:
+    """The header DPoP; a second one makes it a broken one (RFC 9449 §4.3)."""
     return ",".join(request.headers.getlist("dpop"))
+
+
+async def _token(server: AuthorizationServer, request: Request) -> Response:
+    certificate = peer_certificate(request.scope) or b""
+    try:
+        form = await _form(request)
+        answer = await server.grant(form, certificate, _proof(request))
+    except LdnError as error:
+        return _refusal(request, refused(error), certificate)
+    return JSONResponse(answer, headers=_PRIVATE)
+
+
+def _definition(server: AuthorizationServer, request: Request) -> Response:
+    certificate = peer_certificate(request.scope) or b""
+    try:
+        if not any(d.name == "D1" for d in server.offers):
+            raise LdnError(Issue.NOT_FOUND, "no presentations are taken here")
+        scopes = request.query_params.getlist("scope")
+        if len(scopes) > 1:
+            raise invalid_request("definition: scope")
+        policy = policy_of("".join(scopes).split(), server.ports.policies)
+    except LdnError as error:
+        return _refusal(request, refused(error), certificate)
+    return JSONResponse(policy.organization.raw, headers={"cache-control": "max-age=300"})
+
+
+async def _introspect(server: AuthorizationServer, request: Request) -> Response:
+    try:
+        token = (await _form(request)).get("token", "")
+        if not token:
+            raise invalid_request("introspection: token")
+    except LdnError as error:
+        return _refusal(request, refused(error), peer_certificate(request.scope) or b"")
+    grant = await server.presence.found(token)
+    answer = introspected(grant, server.issuer, server.audience) if grant else dict(INACTIVE)
+    return JSONResponse(answer, headers=_PRIVATE)
 
 
 async def _form(request: Request) -> Mapping[str, str]:
@@ -117,13 +161,7 @@ async def _form(request: Request) -> Mapping[str, str]:
     return form
 
 
-def _refusal(request: Request, error: LdnError, certificate: bytes | None) -> Response:
-    code, text = _CODES.get(error.issue, _OTHERWISE)
-    status = error.status
-    if error.issue is Issue.EXCEPTION:
-        code, text = "server_error", "report the correlation id"
-    elif error.issue is Issue.INCOMPLETE:
-        status = 503
+def _refusal(request: Request, error: Refused, certificate: bytes) -> Response:
     emit(
         "refused",
         issue=str(error.issue),
@@ -131,11 +169,13 @@ def _refusal(request: Request, error: LdnError, certificate: bytes | None) -> Re
         correlation=getattr(request.state, "correlation", ""),
         peer=_peer(certificate),
     )
-    headers = _PRIVATE | ({"retry-after": "5"} if status in {503, 504} else {})
-    return JSONResponse({"error": code, "error_description": text}, status, headers)
+    wait = {503: "5", 504: "5", 429: "1"}.get(error.status)
+    headers = _PRIVATE | ({"retry-after": wait} if wait else {})
+    told = {"error": error.word, "error_description": error.description}
+    return JSONResponse(told, error.status, headers)
 
 
-def _peer(certificate: bytes | None) -> str:
+def _peer(certificate: bytes) -> str:
     try:
         return require_party(certificate).ura.value
     except LdnError:

@@ -1,217 +1,238 @@
-"""Signed assertions: an organization's word about itself and its people (RFC 7523)."""
+"""Plain signed assertions: a party's word about itself and its people (RFC 7523; Twiin-07).
+
+The key comes with a certificate chain that leads to an authority we believe (`x5c`), or is
+registered for a party and named by `kid`. No other way to name a key is followed.
+"""
 
 import base64
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
-from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from datetime import UTC, datetime
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
 
-import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from joserfc import jws
-from joserfc.errors import JoseError
-from joserfc.jwk import ECKey, RSAKey
 
-from openldn.base.errors import Issue, LdnError
-from openldn.fhir.identifiers import Ura
-from openldn.trust.certificates import Anchors, CertificateParty, party_of
+from openldn.base.errors import LdnError
+from openldn.fhir.identifiers import Bsn, Ura
+from openldn.trust import jose
+from openldn.trust.certificates import party_of
+from openldn.trust.evidence import Evidence
+from openldn.trust.jose import Jws, Key
+from openldn.trust.parties import Person
+from openldn.trust.peers import Profile
+from openldn.trust.tokens.ports import Believes, Peer, Registered
+from openldn.trust.trail import Rule, Trail
 
-LONGEST = 300  # seconds an assertion may live
-SKEW = 30  # seconds that clocks may differ
-_LARGEST = 32 * 1024  # characters of one assertion, its certificates included
 _CERTIFICATES = 5
+_LATEST = 2**40  # seconds since 1970 that arithmetic can hold
+_HEADER = frozenset({"alg", "typ", "kid", "x5c", "x5t#S256", "x5t"})
 _JTI = re.compile(r"[!-~]{8,128}")
+_URL = re.compile(r"https://[!-~]{1,500}")
+_NAME = re.compile(r"[!-~]{1,200}")
+_PURPOSE = re.compile(r"[A-Z]{2,20}")
+_UZI = re.compile(r"[0-9]{1,12}")
+_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 
-Signed = tuple["Claims", CertificateParty]
-S = TypeVar("S", bound=msgspec.Struct)
-# Seconds since 1970 (RFC 7519 §2), kept within what arithmetic can hold.
-_Bounds = msgspec.Meta(ge=0, le=2**40)
-Moment = Annotated[int, _Bounds] | Annotated[float, _Bounds]
-
-
-class _Registry(jws.JWSRegistry):
-    """The library's rules, but with room for a certificate chain in the header."""
-
-    max_header_length = _LARGEST
-
-
-_REGISTRY = _Registry(algorithms=["ES256", "PS256"])
-
-
-class Vouched(msgspec.Struct, frozen=True):
-    """The person an organization vouches for."""
-
-    uzi: str = ""
-    role: str = ""
-    name: str = ""
-
-
-class Claims(msgspec.Struct, frozen=True, kw_only=True):
-    """What an assertion says; the last three only in the authorization grant."""
-
-    iss: str
-    sub: str
-    aud: str | list[str]
-    jti: str
-    iat: Moment
-    exp: Moment
-    nbf: Moment | None = None
-    person: Vouched | None = None
-    purpose: str = ""
-    patient: str = ""
-
-
-class _Header(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What a header may hold; `crit`, `jwk`, `jku` and `x5u` are refused by their absence."""
-
-    alg: str
-    x5c: list[str]
-    typ: str = "JWT"
-    kid: str = ""
-    x5t_s256: str = msgspec.field(name="x5t#S256", default="")
+HEADER = Rule("assertion.header", "RFC 8725 §3.10", "no key is named but by x5c or kid")
+X5C = Rule("assertion.x5c", "RFC 7515 §4.1.6", "one to five certificates, in order")
+PARTY = Rule("assertion.certificate", "CIBG PvE UZI", "the certificate names a care provider")
+REGISTERED = Rule("assertion.kid", "Twiin TTA FHIR", "this key is registered for this issuer")
+SUBJECT = Rule("assertion.iss", "RFC 7523 §3 (1-2)", "iss and sub are who signed")
+AUDIENCE = Rule("assertion.aud", "RFC 7523 §3 (3)", "made for this server and for no other")
+IDENTITY = Rule("assertion.jti", "RFC 7523 §3 (7)", "it has a jti, so that it works once")
+TIMES = Rule("assertion.times", "RFC 7519 §2", "iat and exp are there, and are moments")
+ISSUED = Rule("assertion.iat", "RFC 7523 §3 (6)", "not issued in the future")
+BEGUN = Rule("assertion.nbf", "RFC 7523 §3 (5)", "it counts already")
+UNEXPIRED = Rule("assertion.exp", "RFC 7523 §3 (4)", "it has not expired")
+LIFETIME = Rule("assertion.lifetime", "trust and broker §5.2", "it does not live too long")
+ORGANIZATION = Rule("assertion.organization", "Twiin TTA FHIR", "it speaks for its organization")
+PURPOSE = Rule("assertion.purpose", "HL7 v3-ActReason", "it says why, in a code")
+PERSON = Rule("assertion.person", "CIBG UZI role codes", "the person has a number and a role code")
+PATIENT = Rule("assertion.patient", "BSN, eleven test", "the patient is a BSN")
 
 
 @dataclass(frozen=True)
 class Expected:
     """What an assertion must meet."""
 
-    audiences: frozenset[str]  # any one of these
-    organization: Ura  # who must have made it
-    anchors: Anchors
+    audiences: frozenset[str]  # exactly one of these
     now: datetime
+    profile: Profile  # algorithms, lifetime, skew, revocation; a registered peer brings its own
+    believes: Believes
+    registered: Registered | None = None
 
 
 @dataclass(frozen=True)
-class Signer:
-    """Signs for the organization that its certificate names."""
+class Word:
+    """A verified assertion: who speaks, for whom it may, and what it says."""
 
-    party: CertificateParty
-    algorithm: str
-    chain: tuple[str, ...] = field(repr=False)  # base64 DER, leaf first
-    key: ECKey | RSAKey = field(repr=False)
-
-    @classmethod
-    def load(cls, certificate: Path, key: Path) -> "Signer":
-        """The signer of these PEM files; raises LdnError(exception) when they do not fit."""
-        try:
-            chain = x509.load_pem_x509_certificates(certificate.read_bytes())
-            private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-            if chain[0].public_key() != private.public_key():
-                raise ValueError("key of another certificate")
-            algorithm, kind = _suited(chain[0])
-            party = party_of(_der(chain[0]))
-        except (OSError, ValueError, TypeError, LdnError) as error:
-            text = f"{certificate} and {key} cannot be used to sign; check the signing certificate"
-            raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
-        encoded = tuple(base64.b64encode(_der(c)).decode() for c in chain)
-        pem = private.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-        return cls(party, algorithm, encoded, kind.import_key(pem))
-
-    def sign(self, claims: dict[str, Any]) -> str:
-        """The claims as a compact JWS that carries its certificate chain (RFC 7515 §4.1.6)."""
-        header = {"alg": self.algorithm, "typ": "JWT", "x5c": list(self.chain)}
-        return jws.serialize_compact(
-            header, msgspec.json.encode(claims), self.key, [self.algorithm], _REGISTRY
-        )
+    issuer: str
+    subject: str
+    organizations: frozenset[Ura]
+    name: str
+    evidence: Evidence
+    issued: datetime
+    expires: datetime
+    claims: Mapping[str, Any] = field(repr=False)
+    own: bool = True  # the organization itself signed, with its certificate
 
 
-def verified(assertion: str, expected: Expected) -> Signed:
+async def verified(token: Jws, expected: Expected, trail: Trail, *, client: bool) -> Word:
     """What the assertion says and who signed it, once every check holds.
 
-    Raises LdnError(login); its detail names the check that failed, its message does not.
+    Raises LdnError(the trail's issue) with the reason code of the check that failed.
     Source: RFC 7523 §3; RFC 8725 §3.1 (algorithms by allow-list), §3.10 (no fetched keys).
     """
-    header, payload = _parts(assertion)
-    chain = _chain(header.x5c)
-    expected.anchors.check(chain, expected.now)
-    algorithm, kind = _suited(chain[0])
-    _require(header.alg == algorithm, "algorithm")
+    trail.require(set(token.header) <= _HEADER, HEADER)
+    if "x5c" in token.header:
+        return await _by_certificate(token, expected, trail, client)
+    return await _by_registration(token, expected, trail, client)
+
+
+async def _by_certificate(token: Jws, expected: Expected, trail: Trail, client: bool) -> Word:
+    chain = chain_of(token, trail)
+    profile = expected.profile
+    jose.verify(token, _key_of(chain[0], trail), _algorithms(profile, client), trail)
+    evidence = await expected.believes.believe(chain, trail, profile.revocation)
     try:
-        key = kind.import_key(_spki(chain[0]))
-        jws.deserialize_compact(assertion, key, [algorithm], _REGISTRY)
-    except (JoseError, ValueError) as error:
-        raise _refused("signature") from error
-    party = party_of(_der(chain[0]))
-    claims = _decoded(payload, Claims)
-    _check(claims, party, expected)
-    return claims, party
+        party = party_of(der_of(chain[0]))
+    except LdnError as error:
+        raise _failed(trail, PARTY) from error
+    trail.note(PARTY)
+    named = token.claim("iss") == token.claim("sub") == party.ura.value
+    trail.require(named, SUBJECT)
+    issued, expires = check_claims(token, expected, profile, trail)
+    ura = frozenset({party.ura})
+    subject = party.ura.value
+    return Word(subject, subject, ura, party.name, evidence, issued, expires, token.claims)
 
 
-def _check(claims: Claims, party: CertificateParty, expected: Expected) -> None:
-    now = expected.now.timestamp()
-    named = [claims.aud] if isinstance(claims.aud, str) else claims.aud
-    for fits, check in (
-        (party.ura == expected.organization, "organization"),
-        (claims.iss == claims.sub == expected.organization.value, "iss and sub"),
-        (len(named) == 1 and named[0] in expected.audiences, "aud"),
-        (_JTI.fullmatch(claims.jti) is not None, "jti"),
-        (claims.iat <= now + SKEW, "iat"),
-        (claims.nbf is None or claims.nbf <= now + SKEW, "nbf"),
-        (claims.exp > now - SKEW, "exp"),
-        (0 < claims.exp - claims.iat <= LONGEST, "lifetime"),
-    ):
-        _require(fits, check)
-
-
-def _parts(assertion: str) -> tuple[_Header, bytes]:
-    parts = assertion.split(".")
-    _require(len(assertion) <= _LARGEST and len(parts) == 3, "form")
-    return _decoded(_unpadded(parts[0]), _Header), _unpadded(parts[1])
-
-
-def _unpadded(text: str) -> bytes:
-    _require(re.fullmatch(r"[A-Za-z0-9_-]*", text) is not None and len(text) % 4 != 1, "form")
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
-
-
-def _decoded(content: bytes, kind: type[S]) -> S:
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _refused("content") from error
-
-
-def _chain(encoded: list[str]) -> list[x509.Certificate]:
-    _require(1 <= len(encoded) <= _CERTIFICATES, "x5c")
-    try:
-        ders = [base64.b64decode(text, validate=True) for text in encoded]
-        return [x509.load_der_x509_certificate(der) for der in ders]
-    except (ValueError, x509.InvalidVersion) as error:
-        raise _refused("x5c") from error
-
-
-def _suited(certificate: x509.Certificate) -> tuple[str, type[ECKey] | type[RSAKey]]:
-    """The one algorithm for this key: the key decides, not the header."""
-    match certificate.public_key():
-        case ec.EllipticCurvePublicKey(curve=ec.SECP256R1()):
-            return "ES256", ECKey
-        case rsa.RSAPublicKey(key_size=size) if size >= 2048:
-            return "PS256", RSAKey
-        case _:
-            raise _refused("key")
-
-
-def _der(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.DER)
-
-
-def _spki(certificate: x509.Certificate) -> bytes:
-    return certificate.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+async def _by_registration(token: Jws, expected: Expected, trail: Trail, client: bool) -> Word:
+    issuer, kid = token.claim("iss"), token.header_text("kid")
+    named = _URL.fullmatch(issuer) and _NAME.fullmatch(kid)
+    ask = expected.registered if named else None
+    peer = await ask(issuer, kid) if ask else None
+    if peer is None:
+        raise _failed(trail, REGISTERED)
+    trail.note(REGISTERED)
+    jose.verify(token, peer.key, _algorithms(peer.profile, client), trail)
+    subject = token.claim("sub")
+    trail.require(peer.issuer == issuer and _NAME.fullmatch(subject) is not None, SUBJECT)
+    issued, expires = check_claims(token, expected, peer.profile, trail)
+    organizations = peer.organizations if client else _spoken_for(subject, peer, trail)
+    return Word(
+        *(issuer, subject, organizations, peer.name, peer.evidence),
+        *(issued, expires, token.claims),
+        own=False,
     )
 
 
-def _require(fits: bool, check: str) -> None:
-    if not fits:
-        raise _refused(check)
+def _spoken_for(subject: str, peer: Peer, trail: Trail) -> frozenset[Ura]:
+    """The one organization an authorization grant is about: its sub is a URA (Twiin)."""
+    found = frozenset(u for u in peer.organizations if u.value == subject.zfill(8))
+    trail.require(len(found) == 1, ORGANIZATION)
+    return found
 
 
-def _refused(check: str) -> LdnError:
-    return LdnError(Issue.LOGIN, "the assertion is not accepted", detail=f"assertion: {check}")
+def check_claims(
+    token: Jws, expected: Expected, profile: Profile, trail: Trail
+) -> tuple[datetime, datetime]:
+    """When it was issued and when it ends, once audience, jti and times hold."""
+    claims, now, skew = token.claims, expected.now.timestamp(), profile.skew
+    named = claims.get("aud")
+    audiences = named if isinstance(named, list) else [named]
+    fits = len(audiences) == 1 and isinstance(audiences[0], str)
+    trail.require(fits and audiences[0] in expected.audiences, AUDIENCE)
+    trail.require(_JTI.fullmatch(token.claim("jti")) is not None, IDENTITY)
+    begin, end = moment(claims.get("iat")), moment(claims.get("exp"))
+    start = moment(claims["nbf"]) if claims.get("nbf") is not None else 0.0
+    if begin is None or end is None or start is None:
+        raise _failed(trail, TIMES)
+    trail.require(begin <= now + skew, ISSUED)
+    trail.require(start <= now + skew, BEGUN)
+    trail.require(end > now - skew, UNEXPIRED)
+    trail.require(0 < end - begin <= profile.lifetimes.assertion, LIFETIME)
+    return datetime.fromtimestamp(begin, UTC), datetime.fromtimestamp(end, UTC)
+
+
+def moment(value: object) -> float | None:
+    """Seconds since 1970 (RFC 7519 §2) when this is such a number, else None."""
+    if isinstance(value, bool) or not isinstance(value, int | Decimal):
+        return None
+    return float(value) if 0 <= value < _LATEST // 8 else None
+
+
+def purpose_of(word: Word, trail: Trail, default: str = "") -> str:
+    """The v3-ActReason code; `default` where the dialect has none."""
+    text = word.claims.get("purpose", default)
+    trail.require(isinstance(text, str) and _PURPOSE.fullmatch(text) is not None, PURPOSE)
+    return str(text)
+
+
+def person_of(word: Word, trail: Trail) -> Person | None:
+    """The person the organization vouches for; None when it names none."""
+    given = word.claims.get("person")
+    if given is None:
+        return None
+    values = given if isinstance(given, dict) else {}
+    uzi, role, name = (values.get(k, "") for k in ("uzi", "role", "name"))
+    texts = all(isinstance(v, str) for v in (uzi, role, name))
+    fits = texts and _UZI.fullmatch(uzi) and _ROLE.fullmatch(role)
+    trail.require(bool(fits) and len(name) <= 200 and name.isprintable(), PERSON)
+    return Person(uzi, role, name)
+
+
+def patient_of(word: Word, trail: Trail) -> Bsn | None:
+    """The one patient the assertion is about; None when it names none."""
+    given = word.claims.get("patient") or ""
+    if given == "":
+        return None
+    try:
+        return Bsn.parse(given if isinstance(given, str) else "")
+    except LdnError as error:
+        raise _failed(trail, PATIENT) from error
+
+
+def chain_of(token: Jws, trail: Trail) -> tuple[x509.Certificate, ...]:
+    """The certificates in the header, leaf first, not believed yet."""
+    encoded = token.header.get("x5c")
+    fits = isinstance(encoded, list) and 1 <= len(encoded) <= _CERTIFICATES
+    trail.require(fits and all(isinstance(text, str) for text in encoded or ()), X5C)
+    try:
+        return _chain(tuple(encoded or ()))
+    except (ValueError, x509.InvalidVersion) as error:
+        raise _failed(trail, X5C) from error
+
+
+@lru_cache(maxsize=1024)
+def _chain(encoded: tuple[str, ...]) -> tuple[x509.Certificate, ...]:
+    ders = [base64.b64decode(text, validate=True) for text in encoded]
+    return tuple(x509.load_der_x509_certificate(der) for der in ders)
+
+
+def der_of(certificate: x509.Certificate) -> bytes:
+    """The certificate as bytes."""
+    return certificate.public_bytes(serialization.Encoding.DER)
+
+
+def _key_of(leaf: x509.Certificate, trail: Trail) -> Key:
+    try:
+        return jose.key_of_certificate(leaf)
+    except (LdnError, ValueError) as error:
+        raise _failed(trail, jose.KEY) from error
+
+
+def _algorithms(profile: Profile, client: bool) -> tuple[str, ...]:
+    return profile.alg_in.client_assertion if client else profile.alg_in.assertion
+
+
+def _failed(trail: Trail, rule: Rule) -> LdnError:
+    try:
+        trail.require(False, rule)
+    except LdnError as error:
+        return error
+    raise AssertionError("a failed check refuses")

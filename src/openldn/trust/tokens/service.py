@@ -1,43 +1,60 @@
 """The authorization server of one holder: it grants tokens and says what a token stands for."""
 
-import hashlib
-import hmac
-import re
+import asyncio
 import secrets
-from collections import OrderedDict
+import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
+
+import msgspec
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
-from openldn.fhir.identifiers import Bsn, Ura
-from openldn.trust.certificates import Anchors, CertificateParty, require_party, thumbprint
-from openldn.trust.parties import Person, Requester
-from openldn.trust.tokens.assertions import LONGEST, SKEW, Claims, Expected, verified
-from openldn.trust.tokens.model import Binding, Grant, Shown
+from openldn.fhir.identifiers import Ura
+from openldn.trust import jose
+from openldn.trust.certificates import Anchors, thumbprint
+from openldn.trust.evidence import Proof
+from openldn.trust.jose import Jws
+from openldn.trust.parties import Requester
+from openldn.trust.peers import Profile, profile
+from openldn.trust.tokens import dpop
+from openldn.trust.tokens.belief import Anchored
+from openldn.trust.tokens.desk import Desk
+from openldn.trust.tokens.dialects import EXCHANGE, Dialect, Form, check, offered, recognized
+from openldn.trust.tokens.errors import (
+    WORDS,
+    invalid_proof,
+    invalid_request,
+    invalid_scope,
+    invalid_target,
+    refused,
+)
+from openldn.trust.tokens.metadata import metadata
+from openldn.trust.tokens.model import Binding, Grant, ReadSaml, Shown
+from openldn.trust.tokens.ports import Ports, Swap
+from openldn.trust.tokens.presence import Presence
+from openldn.trust.tokens.rate import Rate
+from openldn.trust.tokens.readers import READERS, swap_of
 from openldn.trust.tokens.store import TokenStore
+from openldn.trust.trail import Rule, Trail
 
-GRANT_TYPE = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
-ALGORITHMS = ("ES256", "PS256")
-_PURPOSE = re.compile(r"[A-Z]{2,20}")
-_UZI = re.compile(r"[0-9]{1,12}")
-_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _LONGEST_TOKEN = timedelta(minutes=15)
-_FRESH = timedelta(seconds=5)  # how long a token is believed without asking the store again
 _SWEEP = timedelta(minutes=1)
+_SIGNED = ("client_assertion", "assertion")
+_ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
+REFUSAL = 0.025  # seconds every refusal takes at least, so that time tells nothing
 
-
-class _Seen(NamedTuple):
-    grant: Grant
-    read: datetime
+USED = Rule("assertion: used before", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
+KNOWN = Rule("not known", "LDN", "the organization takes part now")
+LASTING = Rule("grant.evidence", "trust and broker §5.5", "what it rests on has not expired")
+NARROW = Rule("grant.scope", "RFC 8693 §1.1", "no scope beyond what was proven")
 
 
 @dataclass
 class AuthorizationServer:
-    """Grants access to the data of one holder; tokens are bound to the client certificate.
+    """Grants access to the data of one holder; tokens are bound to certificate or key.
 
     `known` says whether an organization takes part now; it is asked when a token is granted
     and again when it is used, so that leaving the network ends every token.
@@ -53,117 +70,217 @@ class AuthorizationServer:
     scopes: frozenset[str]  # what can be asked for here
     lifetime: timedelta = timedelta(minutes=10)
     remembered: int = 10_000  # tokens held in memory, so that not every request asks the store
-    _seen: OrderedDict[bytes, _Seen] = field(default_factory=OrderedDict, repr=False)
+    dialects: frozenset[str] = frozenset({"D2"})  # taken, as far as `ports` has what they need
+    ports: Ports = field(default_factory=Ports)
+    profiles: Mapping[str, Profile] = field(default_factory=dict)  # per dialect, else its own
+    public: frozenset[str] = frozenset()  # addresses of this holder that tokens are asked for
+    unbound: bool = False  # whether a token may be given without certificate or key
+    rate: Rate = field(default_factory=Rate)
+    saml: ReadSaml | None = None  # reads what is shown with the scheme SAML
+    refusal: float = REFUSAL
     _swept: datetime | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a lifetime beyond what the agreements allow."""
         if not timedelta(0) < self.lifetime <= _LONGEST_TOKEN:
             raise LdnError(Issue.INVALID, "a token lives at most 15 minutes; check the settings")
+        self.offers = offered(self.dialects, self.ports)
+        self.presence = Presence(self.holder, self.store, self.clock, self.known, self.remembered)
+        self._believes = self.ports.believes or Anchored(self.anchors, self.clock)
+
+    @property
+    def audience(self) -> str:
+        """For whom its tokens are: the holder's public address, else the issuer."""
+        return min(self.public, default=self.issuer)
+
+    @property
+    def endpoint(self) -> str:
+        """The token endpoint, as we publish it."""
+        return f"{self.issuer}/token"
+
+    def profile(self, dialect: Dialect) -> Profile:
+        """What is agreed with those who speak this dialect."""
+        return self.profiles.get(dialect.name) or _own(dialect)
 
     def metadata(self) -> dict[str, Any]:
-        """What this server tells about itself. Source: RFC 8414 §2; RFC 8705 §3.3."""
-        return {
-            "issuer": self.issuer,
-            "token_endpoint": f"{self.issuer}/token",
-            "response_types_supported": [],
-            "grant_types_supported": [GRANT_TYPE],
-            "token_endpoint_auth_methods_supported": ["private_key_jwt"],
-            "token_endpoint_auth_signing_alg_values_supported": list(ALGORITHMS),
-            "scopes_supported": sorted(self.scopes),
-            "tls_client_certificate_bound_access_tokens": True,
-        }
+        """What this server tells about itself. Source: RFC 8414 §2."""
+        profiles = {d.name: self.profile(d) for d in self.offers}
+        return metadata(self.issuer, self.offers, profiles, self.scopes)
 
-    async def grant(self, form: Mapping[str, str], certificate: bytes) -> dict[str, Any]:
+    async def grant(self, form: Form, certificate: bytes, proof: str = "") -> dict[str, Any]:
         """The token response (RFC 6749 §5.1) for a request on a connection with this certificate.
 
-        Raises LdnError: login (the client is not proven or does not take part), forbidden (the
-        assertion is not accepted), business-rule (scope), not-supported (grant type), invalid.
-        Source: RFC 7521 §4; RFC 7523 §2-3; RFC 8705 §3.
+        `proof` is the header DPoP. Raises Refused: login (the client is not proven or does not
+        take part), forbidden (the grant is not accepted), business-rule (scope), not-supported
+        (grant type), throttled, invalid; the detail is the reason code.
+        Source: RFC 7521 §4; RFC 7523 §2-3; RFC 8693 §2; RFC 8705 §3; RFC 9449 §5.
         """
-        now = self.clock()
-        party = require_party(certificate, now)
-        _check_form(form)
-        claims = await self._proven(form, party, now)
-        if not await self.known(party.ura):
-            raise LdnError(Issue.LOGIN, "the client is not accepted", detail="not known")
-        scopes = self._asked(form.get("scope", ""))
-        grant = Grant(
-            self.new_id(),
-            _requester(claims, party, scopes),
-            self.holder,
-            Binding(thumbprint(certificate)),
-            now,
-            now + self.lifetime,
-        )
-        token = secrets.token_urlsafe(32)
-        await self.store.add(_hash(token), grant)
-        self._remember(_hash(token), grant, now)  # it is used at once, many times in parallel
-        await self._sweep(now)
-        return {
-            "access_token": token,
-            "token_type": "Bearer",
-            "expires_in": int(self.lifetime.total_seconds()),
-            "scope": " ".join(sorted(scopes)),
-            "jti": grant.id,
-        }
+        began, words = time.monotonic(), WORDS
+        try:
+            with self.rate.request(thumbprint(certificate)):
+                tokens = _read(form)
+                dialect = recognized(form, tokens, self.offers)
+                words = dialect.words
+                check(form, dialect)
+                return await self._granted(_Request(form, tokens, certificate, proof, dialect))
+        except LdnError as error:
+            await asyncio.sleep(max(0.0, self.refusal - (time.monotonic() - began)))
+            raise refused(error, words) from error
 
     async def verify(self, shown: Shown) -> Grant:
         """What the token that is shown here stands for.
 
         A withdrawn token or a departed organization is noticed within 5 seconds.
-        Raises LdnError(login), which never tells which check failed. Source: RFC 8705 §3.
+        Raises LdnError(login), which never tells which check failed.
+        Source: RFC 6750; RFC 8705 §3; RFC 9449 §7.
         """
-        now = self.clock()
-        require_party(shown.certificate, now)
-        grant = await self._current(_hash(shown.token), now)
-        bound = grant is not None and hmac.compare_digest(
-            grant.binding.certificate.encode(), thumbprint(shown.certificate).encode()
+        if shown.scheme == "saml":
+            return await self.presence.by_saml(shown, self.saml)
+        return await self.presence.verified(shown)
+
+    async def _granted(self, request: "_Request") -> dict[str, Any]:
+        now, trail = self.clock(), Trail()
+        desk = self._desk(request, now)
+        used = await self._once(request, desk)
+        key = await self._key(request, now)
+        proof = await READERS[request.dialect.name](desk, trail)
+        await self._once_more(proof, used, desk)
+        elsewhere = self._elsewhere(request.form)
+        if proof.scopes is not None and not desk.scopes:
+            desk = replace(desk, scopes=proof.scopes if elsewhere else proof.scopes & self.scopes)
+        await self._fits(proof, desk, trail, self.scopes | (desk.scopes if elsewhere else set()))
+        if elsewhere:
+            return await self._minted(proof, desk)
+        grant = self._grant(proof, desk, Binding(_bound(request.certificate), key))
+        self.rate.token(proof.organization.value, now, grant.expires)
+        token = secrets.token_urlsafe(32)
+        await self.presence.keep(token, grant)
+        await self._sweep(now)
+        return self._answer(token, grant, request.dialect)
+
+    def _desk(self, request: "_Request", now: datetime) -> Desk:
+        tokens: dict[str, Jws] = {}
+        for parameter in request.dialect.signed:
+            found = request.tokens.get(parameter)
+            if isinstance(found, Jws):
+                tokens[parameter] = found
+        scopes = frozenset(request.form.get("scope", "").split())
+        return Desk(
+            *(request.form, tokens, request.certificate, scopes, self.issuer),
+            *(self.public | {self.issuer}, now, self.profile(request.dialect)),
+            *(self._believes, self.ports),
         )
-        if grant is None or not bound or not grant.issued <= now < grant.expires:
-            text = "the access token does not count here; ask a new one"
-            why = "unknown" if grant is None else "expired" if bound else "other certificate"
-            raise LdnError(Issue.LOGIN, text, detail=f"token: {why}")
-        return grant
 
-    async def _proven(
-        self, form: Mapping[str, str], party: CertificateParty, now: datetime
-    ) -> Claims:
-        """The authorization grant's claims, both assertions checked and never used before."""
-        audiences = frozenset({self.issuer, f"{self.issuer}/token"})
-        expected = Expected(audiences, party.ura, self.anchors, now)
-        client, _ = verified(form["client_assertion"], expected)
+    async def _once(self, request: "_Request", desk: Desk) -> frozenset[str]:
+        """Mark jti and nonce used before anything is judged; refuse what was used before."""
+        values = {p: _used(token) for p, token in desk.tokens.items()}
+        every = frozenset().union(*values.values())
+        fresh = await self._mark(every, desk) if every else every
+        for parameter in request.dialect.signed:
+            if isinstance(failure := request.tokens.get(parameter), LdnError):
+                raise failure
+        for parameter in reversed(request.dialect.signed):
+            if not values.get(parameter, frozenset()) <= fresh:
+                raise _trail(parameter).refusal(USED)
+        if len(every) < sum(map(len, values.values())):
+            raise _trail("assertion").refusal(USED)
+        return every
+
+    async def _once_more(self, proof: Proof, before: frozenset[str], desk: Desk) -> None:
+        """What only the reader could see, such as the id of a SAML assertion."""
+        late = frozenset(proof.used) - before
+        if late and await self._mark(late, desk) != late:
+            raise _trail("assertion").refusal(USED)
+
+    async def _mark(self, values: frozenset[str], desk: Desk) -> frozenset[str]:
+        lives = desk.profile.lifetimes
+        longest = max(lives.assertion, lives.presentation, lives.saml)
+        kept = desk.now + timedelta(seconds=longest + 2 * desk.profile.skew)
+        return await self.store.use(self.holder, values, kept)
+
+    async def _key(self, request: "_Request", now: datetime) -> str:
+        """The key the token will be bound to, by the DPoP proof; empty without one."""
+        if not request.proof:
+            if not request.certificate and not self.unbound:
+                raise invalid_request("token: unbound", "show a certificate or a DPoP proof")
+            return ""
+        call = dpop.Call("POST", self.endpoint, now)
         try:
-            claims, _ = verified(form["assertion"], expected)
+            shown = dpop.check(request.proof, call, Trail())
         except LdnError as error:
-            raise _bad_grant(error.detail) from error
-        kept = now + timedelta(seconds=LONGEST + 2 * SKEW)
-        jtis = (client.jti, claims.jti)
-        if client.jti == claims.jti or not await self.store.use(self.holder, party.ura, jtis, kept):
-            raise _bad_grant("assertion: used before")
-        return claims
+            raise invalid_proof(error.detail) from error
+        if not await self.store.use(self.holder, [shown.used], now + dpop.KEPT):
+            raise invalid_proof(dpop.ONCE.code)
+        return shown.key
 
-    def _asked(self, text: str) -> frozenset[str]:
-        scopes = frozenset(text.split())
-        if not scopes or not scopes <= self.scopes:
-            raise LdnError(Issue.BUSINESS_RULE, "ask for a scope in scopes_supported", status=400)
-        return scopes
+    async def _fits(self, proof: Proof, desk: Desk, trail: Trail, here: frozenset[str]) -> None:
+        """Whether who was proven may have what was asked; `here`: the scopes that are offered."""
+        trail.issue = Issue.LOGIN
+        if not await self.known(proof.organization):
+            raise trail.refusal(KNOWN)
+        trail.note(KNOWN)
+        if not desk.scopes <= here or not (desk.scopes or "" in self.ports.policies):
+            raise invalid_scope("scope: not offered")
+        if proof.scopes is not None and not desk.scopes <= proof.scopes:
+            raise invalid_scope(NARROW.code)
+        trail.note(NARROW)
+        trail.issue = Issue.FORBIDDEN
+        trail.require(proof.expires > desk.now, LASTING)
 
-    async def _current(self, key: bytes, now: datetime) -> Grant | None:
-        seen = self._seen.get(key)
-        if seen and timedelta(0) <= now - seen.read < _FRESH:
-            return seen.grant
-        self._seen.pop(key, None)
-        grant = await self.store.find(self.holder, key)
-        if grant is None or not await self.known(grant.requester.organization):
-            return None
-        self._remember(key, grant, now)
-        return grant
+    def _elsewhere(self, form: Form) -> bool:
+        """Whether an exchange asks for another token than an access token of this server."""
+        if form["grant_type"] != EXCHANGE:
+            return False
+        wanted = form.get("requested_token_type", _ACCESS_TOKEN)
+        if wanted in self.ports.mints:
+            return True
+        if wanted != _ACCESS_TOKEN:
+            raise invalid_request("exchange: requested_token_type")
+        for parameter in ("audience", "resource"):
+            if form.get(parameter, self.issuer) not in self.public | {self.issuer}:
+                raise invalid_target(f"exchange: {parameter}")
+        return False
 
-    def _remember(self, key: bytes, grant: Grant, now: datetime) -> None:
-        self._seen[key] = _Seen(grant, now)
-        while len(self._seen) > self.remembered:
-            self._seen.popitem(last=False)
+    async def _minted(self, proof: Proof, desk: Desk) -> dict[str, Any]:
+        swap: Swap = await swap_of(desk, Trail())
+        issued = await self.ports.mints[swap.requested](proof, swap)
+        seconds = int((min(issued.expires, proof.expires) - desk.now).total_seconds())
+        return {
+            "access_token": issued.token,
+            "issued_token_type": issued.kind,
+            "token_type": "N_A",
+            "expires_in": max(0, seconds),
+            "scope": " ".join(sorted(desk.scopes)),
+        }
+
+    def _grant(self, proof: Proof, desk: Desk, binding: Binding) -> Grant:
+        requester = Requester(
+            proof.organization,
+            desk.scopes,
+            proof.purpose,
+            proof.organization_name,
+            proof.person,
+            proof.patient,
+        )
+        allowed = timedelta(seconds=desk.profile.lifetimes.token)
+        ends = min(desk.now + min(self.lifetime, allowed), proof.expires)
+        return Grant(
+            *(self.new_id(), requester, self.holder, binding, desk.now, ends),
+            *(proof.dialect, proof.subject, proof.system, proof.act, proof.authorization_base),
+            *(proof.evidence, proof.claims, proof.client_claims),
+        )
+
+    def _answer(self, token: str, grant: Grant, dialect: Dialect) -> dict[str, Any]:
+        answer: dict[str, Any] = {
+            "access_token": token,
+            "token_type": "DPoP" if grant.binding.key else "Bearer",
+            "expires_in": int((grant.expires - grant.issued).total_seconds()),
+            "scope": " ".join(sorted(grant.requester.scopes)),
+            "jti": grant.id,
+        }
+        if dialect.grant_type == EXCHANGE:
+            answer["issued_token_type"] = _ACCESS_TOKEN
+        return answer
 
     async def _sweep(self, now: datetime) -> None:
         if self._swept is None or now - self._swept >= _SWEEP:
@@ -171,52 +288,40 @@ class AuthorizationServer:
             await self.store.sweep(self.holder, now)
 
 
-def _check_form(form: Mapping[str, str]) -> None:
-    if "grant_type" not in form:
-        raise LdnError(Issue.INVALID, "grant_type is missing")
-    if form["grant_type"] != GRANT_TYPE:
-        text = f"only grant_type {GRANT_TYPE} is supported"
-        raise LdnError(Issue.NOT_SUPPORTED, text, status=400)
-    missing = [
-        k for k in ("assertion", "client_assertion", "client_assertion_type") if k not in form
-    ]
-    if missing:
-        raise LdnError(Issue.INVALID, f"missing: {', '.join(missing)}")
-    if form["client_assertion_type"] != CLIENT_ASSERTION_TYPE:
-        raise LdnError(Issue.INVALID, f"client_assertion_type must be {CLIENT_ASSERTION_TYPE}")
+@dataclass(frozen=True)
+class _Request:
+    form: Form = field(repr=False)
+    tokens: Mapping[str, Jws | LdnError] = field(repr=False)
+    certificate: bytes = field(repr=False)
+    proof: str = field(repr=False)
+    dialect: Dialect
 
 
-def _requester(claims: Claims, party: CertificateParty, scopes: frozenset[str]) -> Requester:
-    if not _PURPOSE.fullmatch(claims.purpose):
-        raise _bad_grant("assertion: purpose")
-    return Requester(
-        party.ura, scopes, claims.purpose, party.name, _person(claims), _patient(claims.patient)
-    )
+def _own(dialect: Dialect) -> Profile:
+    """The profile of a dialect; assertions with our own certificates allow clocks more."""
+    found = profile(dialect.profile)
+    return msgspec.structs.replace(found, skew=30) if dialect.profile == "twiin" else found
 
 
-def _person(claims: Claims) -> Person | None:
-    vouched = claims.person
-    if vouched is None:
-        return None
-    fits = _UZI.fullmatch(vouched.uzi) and _ROLE.fullmatch(vouched.role)
-    if not fits or len(vouched.name) > 200 or not vouched.name.isprintable():
-        raise _bad_grant("assertion: person")
-    return Person(vouched.uzi, vouched.role, vouched.name)
+def _read(form: Form) -> dict[str, Jws | LdnError]:
+    found: dict[str, Jws | LdnError] = {}
+    for parameter in _SIGNED:
+        if parameter in form:
+            try:
+                found[parameter] = jose.read(form[parameter], _trail(parameter))
+            except LdnError as error:
+                found[parameter] = error
+    return found
 
 
-def _patient(text: str) -> Bsn | None:
-    if not text:
-        return None
-    try:
-        return Bsn.parse(text)
-    except LdnError as error:
-        raise _bad_grant("assertion: patient") from error
+def _trail(parameter: str) -> Trail:
+    return Trail(issue=Issue.LOGIN if parameter == "client_assertion" else Issue.FORBIDDEN)
 
 
-def _bad_grant(detail: str) -> LdnError:
-    text = "the assertion is not accepted; make a fresh one"
-    return LdnError(Issue.FORBIDDEN, text, detail=detail, status=400)
+def _used(token: Jws) -> frozenset[str]:
+    names = (token.claim("jti"), token.claim("nonce"))
+    return frozenset(f"{token.claim('iss')}|{name}" for name in names if name)
 
 
-def _hash(token: str) -> bytes:
-    return hashlib.sha256(token.encode()).digest()
+def _bound(certificate: bytes) -> str:
+    return thumbprint(certificate) if certificate else ""

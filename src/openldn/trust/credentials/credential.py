@@ -1,0 +1,210 @@
+"""One credential: believed by its signature, its issuer, its dates, its status and its content.
+
+Source: Nuts RFC023 §5; trust and broker §3.1 (the order of the checks).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Protocol
+
+from cryptography import x509
+
+from openldn.trust import jose
+from openldn.trust.credentials.checks import CHECKS, Facts
+from openldn.trust.credentials.content import Draft, read_credential
+from openldn.trust.credentials.did import Did, parse, refuse
+from openldn.trust.credentials.did_x509 import ASSERTION, fingerprint
+from openldn.trust.credentials.model import Credential
+from openldn.trust.credentials.resolver import Methods, Resolver
+from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, types
+from openldn.trust.evidence import Evidence, Kind, Status
+from openldn.trust.peers import Profile
+from openldn.trust.trail import Rule, Trail
+
+TYPE = Rule("vc.type", "R49", "the kind of credential is known, or asked for by name")
+CONTEXT = Rule("vc.context", "VC-DM 1.1 §4.1", "the contexts of this kind of credential are there")
+ISSUER = Rule("vc.issuer", "A11", "the issuer's DID is of a method for this kind of credential")
+ISSUING = Rule("x509.issuing", "R62", "the DID names an issuing authority that we accept")
+TRUSTED = Rule("vc.trusted", "trust and broker §3.2", "we believe this issuer of this kind")
+EXPIRES = Rule("vc.exp", "R59", "a credential of a certificate has an end")
+BEGINS = Rule("vc.nbf", "VC-DM 1.1 §6.3.1", "a credential has a beginning")
+WITHIN = Rule("vc.period", "R59, A12", "its period lies within that of the certificate")
+NOW = Rule("vc.now", "RFC 7519 §4.1", "it is valid now, give or take the skew")
+CLAIMS = Rule("vc.claims", "trust and broker §3", "what this kind must say, it says")
+STATUS = Rule("status.known", "R71", "whether it is revoked can be known")
+
+_WITHOUT_END = timedelta(days=1)  # how long we rely on what has no end of its own
+
+
+class Believing(Protocol):
+    """The port of certificate trust: chain, anchor and revocation."""
+
+    async def believe(
+        self, chain: Sequence[x509.Certificate], trail: Trail, revocation: str = "crl-hard"
+    ) -> Evidence:
+        """The evidence of a chain that is believed now; raises LdnError(the trail's issue)."""
+        ...
+
+    async def still(self, evidence: Evidence) -> bool:
+        """Whether it has not been revoked since; raises LdnError when that cannot be known."""
+        ...
+
+
+class Statuses(Protocol):
+    """The port of status lists."""
+
+    async def check(
+        self, content: Mapping[str, Any], issuer: Did, trail: Trail, *, unknown: bool = False
+    ) -> tuple[Status, ...]:
+        """Where the status stands, none of them set; raises LdnError(the trail's issue).
+
+        `unknown` lets pass what cannot be known now.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whom we believe."""
+
+    issuing: frozenset[str]  # base64url SHA-256 of authorities that a did:x509 may name
+    issuers: Mapping[str, frozenset[str]] = field(default_factory=dict)  # kind -> DIDs
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a credential at this moment."""
+
+    now: datetime
+    profile: Profile
+    types: frozenset[str] = frozenset()  # kinds that the definition asks for by name
+    holder: str = ""  # DID of who presents it; empty: nobody yet (a wallet loads it)
+    delegators: frozenset[str] = frozenset()  # DIDs that a delegation may come from
+    status_may_be_unknown: bool = False
+
+
+@dataclass(frozen=True)
+class Credentials:
+    """Verifies credentials."""
+
+    resolver: Resolver
+    belief: Believing
+    trust: Trust
+    statuses: Statuses | None = None  # None: a credential with a status cannot be believed
+
+    async def verify(self, text: str, asked: Asked, trail: Trail) -> Credential:
+        """The credential in a JWT, believed; raises LdnError(the trail's issue).
+
+        That its subject is who presents it is for the presentation to check.
+        """
+        token = jose.read(text, trail)
+        draft = read_credential(token, trail)
+        kind = kind_of(draft.types, asked.types, trail)
+        trail.require(kind.encoding == "jwt", TYPE)
+        trail.require(set(kind.contexts) <= set(draft.contexts), CONTEXT)
+        issuer = parse(draft.issuer, trail)
+        trail.require(issuer.method in kind.issuers, ISSUER, issuer.method)
+        methods = await self.resolver.methods(issuer, token.header, trail)
+        key = methods.key(token.header_text("kid"), (ASSERTION,), trail)
+        jose.verify(token, key, _algorithms(kind, asked.profile), trail)
+        certificate = await self._certificate(methods, asked, trail)
+        self._require_issuer(draft, kind, asked, trail)
+        said = _content(draft, kind, issuer, methods, trail)
+        _require_period(draft, methods, asked, trail)
+        statuses = await self._statuses(draft, issuer, asked, trail)
+        expires = draft.ends or asked.now + _WITHOUT_END
+        name = draft.id or jose.encoded(text.rpartition(".")[2].encode())[:43]
+        own = [
+            Evidence(Kind.CREDENTIAL, name, issuer.text, expires, s) for s in statuses or (None,)
+        ]
+        return Credential(
+            id=name,
+            types=draft.types,
+            issuer=issuer.text,
+            subject=str(draft.subject["id"]),
+            issued=draft.begins or asked.now,
+            expires=draft.ends,
+            content=draft.content,
+            evidence=(*own, *certificate),
+            claims=said,
+            algorithm=token.header_text("alg"),
+            raw=text,
+        )
+
+    async def _certificate(
+        self, methods: Methods, asked: Asked, trail: Trail
+    ) -> tuple[Evidence, ...]:
+        if methods.chain is None:
+            return ()
+        authority = methods.authority
+        own = authority.issuer == authority.subject
+        # a root vouches for every private authority below it, so naming it says too little
+        trail.require(not own and fingerprint(authority) in self.trust.issuing, ISSUING)
+        chain = methods.chain.certificates
+        return (await self.belief.believe(chain, trail, asked.profile.revocation),)
+
+    def _require_issuer(
+        self, draft: Draft, kind: CredentialType, asked: Asked, trail: Trail
+    ) -> None:
+        subject = draft.subject["id"]
+        match kind.issuer_is:
+            case "holder":
+                fits = draft.issuer == subject
+            case "delegator":
+                # a wallet that keeps it for later knows no delegator yet
+                fits = draft.issuer in asked.delegators if asked.holder else True
+                fits = fits and draft.issuer != subject
+            case "trusted":
+                fits = any(draft.issuer in self.trust.issuers.get(t, ()) for t in draft.types)
+            case _:
+                fits = True  # its certificate was believed above
+        trail.require(fits, TRUSTED, kind.issuer_is)
+
+    async def _statuses(
+        self, draft: Draft, issuer: Did, asked: Asked, trail: Trail
+    ) -> tuple[Status, ...]:
+        if "credentialStatus" not in draft.content:
+            return ()
+        if self.statuses is None:
+            trail.require(asked.status_may_be_unknown, STATUS)
+            return ()
+        unknown = asked.status_may_be_unknown
+        return await self.statuses.check(draft.content, issuer, trail, unknown=unknown)
+
+
+def kind_of(names: Sequence[str], asked: frozenset[str], trail: Trail) -> CredentialType:
+    """The kind of credential with this name; raises LdnError for one we neither know nor ask."""
+    [name] = names or [""]
+    found = types().get(name) or (UNKNOWN if name in asked else None)
+    return refuse(TYPE, trail) if found is None else found
+
+
+def _algorithms(kind: CredentialType, profile: Profile) -> tuple[str, ...]:
+    allowed = profile.alg_in.credential
+    return tuple(a for a in allowed if not kind.algorithms or a in kind.algorithms)
+
+
+def _content(
+    draft: Draft, kind: CredentialType, issuer: Did, methods: Methods, trail: Trail
+) -> dict[str, tuple[str, ...]]:
+    said = claims_of(kind, draft.subject)
+    for name in kind.checks:
+        if methods.chain is None:
+            refuse(ISSUER, trail)  # what is checked so is of certificates only
+        CHECKS[name](Facts(draft, issuer, methods.chain, said), trail)
+    needed = {name for name, claim in kind.claims.items() if claim.required}
+    trail.require(needed <= set(said), CLAIMS)
+    return said
+
+
+def _require_period(draft: Draft, methods: Methods, asked: Asked, trail: Trail) -> None:
+    trail.require(draft.begins is not None, BEGINS)
+    begins, ends = draft.begins or asked.now, draft.ends
+    if methods.chain is not None:
+        trail.require(ends is not None, EXPIRES)
+        last = ends or methods.chain.ends
+        trail.require(begins >= methods.chain.begins and last <= methods.chain.ends, WITHIN)
+    skew = timedelta(seconds=asked.profile.skew)
+    fits = begins <= asked.now + skew and (ends is None or asked.now <= ends + skew)
+    trail.require(fits, NOW)
