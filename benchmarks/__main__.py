@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "tokens")
+SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "trust_credentials")
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 
 

@@ -2,15 +2,16 @@
 
 import asyncio
 import json
+import socket
 import threading
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from access.records import HOSTILE, MRS_JANSEN, PLAN, answers, audit_events
 from starlette.applications import Starlette
@@ -20,13 +21,22 @@ from starlette.routing import Route
 
 from openldn.access.professional.api import app
 from openldn.access.professional.portal import Portal, portal
-from openldn.access.professional.settings import PortalSettings
+from openldn.access.professional.settings import Node, PortalSettings, SignIn
 from openldn.base.http import Identity, server_context, serving
 from openldn.base.runtime import new_uuid
 from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
-from openldn.trust.certificates.issue import Subject, create_authority, issue_server
+from openldn.testbench.simulators.dezi import api as simulator
+from openldn.testbench.simulators.dezi.settings import public_key
+from openldn.testbench.simulators.dezi.state import Client, State
+from openldn.trust.certificates.issue import (
+    Subject,
+    create_authority,
+    issue_server,
+    issue_signing,
+)
 
+T = TypeVar("T")
 FULL, PARTIAL, SLOW, NOTHING, REFUSES, BREAKS, WITHOUT = (f"9000000{n}" for n in range(1, 8))
 HOLDERS = (
     (FULL, "Ziekenhuis De Brug", True),
@@ -143,6 +153,13 @@ class World:
     node: FakeNode
     clock: Clock
     network: Path
+    dezi: State | None = None  # the provider, when people sign in there
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Do this where the portal runs."""
+        assert self.loop is not None
+        return asyncio.run_coroutine_threadsafe(work, self.loop).result(30)
 
 
 NODES = (
@@ -175,12 +192,15 @@ def network_file(folder: Path, port: int) -> dict[str, Any]:
 
 
 @contextmanager
-def running(folder: Path) -> Iterator[World]:
-    """The portal and its node, in a loop of their own, for as long as the block lasts."""
+def running(folder: Path, *, provider: bool = False) -> Iterator[World]:
+    """The portal and its node, in a loop of their own, for as long as the block lasts.
+
+    With `provider` people sign in at a simulated provider, else from the portal's own list.
+    """
     made: list[World] = []
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        served = pool.submit(lambda: asyncio.run(_serve(folder, made, stop)))
+        served = pool.submit(lambda: asyncio.run(_serve(folder, made, stop, provider)))
         while not made and not served.done():
             time.sleep(0.01)
         try:
@@ -191,18 +211,43 @@ def running(folder: Path) -> Iterator[World]:
         served.result(30)
 
 
-async def _serve(folder: Path, made: list[World], stop: threading.Event) -> None:
+def simulated(clock: Clock, port: int, key: Path) -> tuple[State, SignIn]:
+    """A provider for the portal at `port`; at another site, as browsers see it."""
+    origin, public = f"http://localhost:{free_port()}", f"http://127.0.0.1:{port}"
+    nodes = tuple(
+        Node(k, name, ura, api="", certificate="", key_file="") for k, name, ura, _ in NODES
+    )
+    client = Client(public_key(key), (f"{public}/sign-in/return",))
+    state = State(origin, {"portal": client}, clock, new_uuid, nodes=nodes)
+    return state, SignIn(issuer=origin, client_id="portal", key_file=key, public=public)
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+async def _serve(folder: Path, made: list[World], stop: threading.Event, provider: bool) -> None:
     pki = folder / "pki"
     create_authority(pki)
-    issue_server(pki / "gp", Subject(Ura.parse(NOTHING), "Huisartsenpraktijk Het Plein"))
+    practice = Subject(Ura.parse(NOTHING), "Huisartsenpraktijk Het Plein")
+    issue_server(pki / "gp", practice)
+    issue_signing(pki / "gp", practice)
     context = server_context(Identity(pki / "gp/server.pem", pki / "gp/server.key", pki / "ca.pem"))
     node, clock, network = FakeNode(), Clock(), folder / "network.json"
-    settings = PortalSettings(network=str(network))
-    door = portal(settings, clock, new_uuid)
+    port, dezi, sign_in = free_port(), None, None
     async with AsyncExitStack() as stack:
+        if provider:
+            key = pki / "gp/signing.key"
+            dezi, sign_in = simulated(clock, port, key)
+            host = ("127.0.0.1", int(dezi.origin.rpartition(":")[2]), None)
+            await stack.enter_async_context(serving(simulator.app(dezi), *host))
+        door = portal(PortalSettings(network=str(network), sign_in=sign_in), clock, new_uuid)
         behind = await stack.enter_async_context(serving(node.app(), "127.0.0.1", 0, context))
         network.write_text(json.dumps(network_file(folder, behind)))
-        port = await stack.enter_async_context(serving(app(door), "127.0.0.1", 0, None))
-        made.append(World(f"http://127.0.0.1:{port}", door, node, clock, network))
+        await stack.enter_async_context(serving(app(door), "127.0.0.1", port, None))
+        made.append(World(f"http://127.0.0.1:{port}", door, node, clock, network, dezi))
+        made[0].loop = asyncio.get_running_loop()
         while not stop.is_set():
             await asyncio.sleep(0.02)

@@ -37,6 +37,7 @@ CATALOGUE = {
         _event("stopped", logging.INFO, "role", "a role ended cleanly"),
         _event("failed", logging.ERROR, "role issue detail correlation", "something broke"),
         _event("refused", logging.WARNING, _REFUSED, "a token was not granted"),
+        _event("denied", logging.WARNING, _REFUSED, "a person was not signed in"),
         _event("withdrawn", logging.WARNING, "role holder detail count", "tokens were revoked"),
         _event("published", logging.INFO, "role holder", "own entry stands in the directory"),
         _event("waiting", logging.WARNING, "role part issue detail", "a part is not there yet"),

@@ -14,11 +14,13 @@ from openldn.base.errors import LdnError
 COMMANDS = (
     "ask",
     "audit",
+    "check",
     "doctor",
     "pki",
     "run",
     "station",
     "synth",
+    "trust",
     "up",
     "wallet",
 )

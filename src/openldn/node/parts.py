@@ -27,13 +27,18 @@ from openldn.node.api import Own, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.clients import Clients
 from openldn.node.evidence import Gathered
+from openldn.node.keys import keys_of
 from openldn.node.publish import keep_publishing
+from openldn.node.refusing import Keeping
 from openldn.node.serve import Holder, serve_routes
 from openldn.node.settings import STATION, NodeSettings
 from openldn.node.sources import RemoteSource, Source, StationSource
+from openldn.node.trust import TrustState, trust_routes
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.pull import Pull
 from openldn.trust.certificates import Anchors
+from openldn.trust.dealings.service import Dealings
+from openldn.trust.dealings.store import DealingsStore
 from openldn.trust.tokens.api import routes as token_routes
 from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.service import AuthorizationServer
@@ -58,6 +63,16 @@ class NodeParts:
     holder: Holder
     asker: Asker
     pull: Pull
+    dealings: Dealings
+
+
+@dataclass(frozen=True)
+class Kept:
+    """What a node keeps beside its records."""
+
+    audit: AuditLog
+    tokens: TokenStore
+    dealings: Dealings
 
 
 @asynccontextmanager
@@ -80,10 +95,11 @@ async def open_node(
         keeper = Keeper(settings.holder, settings.key, settings.fhir(FhirVersion.STU3))
         audit = AuditLog(pool, keeper, key_of(settings.sealing_key), clock, new_id)
         stack.push_async_callback(audit.close)
-        tokens = TokenStore(pool)
-        for part in (records, audit, tokens):
+        tokens, dealings = TokenStore(pool), Dealings(settings.holder, DealingsStore(pool))
+        for part in (records, audit, tokens, dealings.store):
             await part.prepare()
-        parts = _parts(settings, clients, records, audit, tokens)
+        stack.push_async_callback(dealings.close, asyncio.create_task(dealings.run()))
+        parts = _parts(settings, clients, records, Kept(audit, tokens, dealings))
         publishing = asyncio.create_task(keep_publishing(parts.directory, settings))
         stack.push_async_callback(_stop, publishing)
         stack.push_async_callback(parts.pull.finish)  # first of all: the rest serves it
@@ -94,17 +110,16 @@ def _parts(
     settings: NodeSettings,
     clients: Clients,
     records: Records,
-    audit: AuditLog,
-    tokens: TokenStore,
+    kept: Kept,
 ) -> NodeParts:
     clock, new_id = records.clock, records.new_id
-    evidence = Gathered(audit)
+    evidence = Gathered(kept.audit)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     server = AuthorizationServer(
         holder=settings.holder,
         issuer=settings.issuer,
-        store=tokens,
+        store=kept.tokens,
         anchors=Anchors.load(settings.ca),
         clock=clock,
         new_id=new_id,
@@ -122,9 +137,30 @@ def _parts(
         consent=Consent.PERMIT if settings.insecure_presumed_consent else Consent.UNKNOWN,
     )
     roads = _roads(settings, clients, records)
-    pull = Pull(directory, roads, noting(evidence), clock, settings.patience)
+    note = _keeping(kept.dealings, clock).beside(noting(evidence))
+    pull = Pull(directory, roads, note, clock, settings.patience)
     asker = Asker(settings.holder, settings.name, directory, new_id, clock)
-    return NodeParts(settings, records, audit, directory, server, holder, asker, pull)
+    return NodeParts(
+        settings, records, kept.audit, directory, server, holder, asker, pull, kept.dealings
+    )
+
+
+def _keeping(dealings: Dealings, clock: Clock) -> Keeping:
+    return Keeping(dealings, dealings, clock)
+
+
+def trust_state(parts: NodeParts) -> TrustState:
+    """What the node tells its own organization of its keys, credentials, peers and refusals."""
+    settings, clock = parts.settings, parts.records.clock
+    return TrustState(
+        ura=settings.holder,
+        name=settings.name,
+        infrastructure=settings.infrastructure,
+        keys=lambda: keys_of(settings, clock()),
+        directory=parts.directory,
+        dealings=parts.dealings,
+        clock=clock,
+    )
 
 
 def _roads(
@@ -164,9 +200,11 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         own(request)
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
+    keeping = _keeping(parts.dealings, parts.records.clock)
     return [
-        *token_routes(parts.server),
-        *serve_routes(parts.holder),
+        *keeping.around(token_routes(parts.server), "token"),
+        *keeping.around(serve_routes(parts.holder), "fhir"),
+        *trust_routes(trust_state(parts)),
         *ask_routes(parts.asker, parts.pull),
         *audit_routes(parts.audit),
         *station.routes("/station"),

@@ -7,6 +7,7 @@ than `patience`, and the last good copy serves until its bound.
 
 import asyncio
 import contextlib
+import hashlib
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -60,10 +61,11 @@ class Documents:
         it. Raises LdnError: forbidden for an address we may not fetch, incomplete or timeout
         when there is no copy that may serve; the message names the host.
         """
-        kept = self._kept.get(url)
+        ask = ask or Ask()
+        kept = self._kept.get(ask.key(url))
         if kept is not None and self._age(kept) < terms.fresh and not self._ended(kept):
             return kept.value  # type: ignore[no-any-return]
-        task = self._shared(url, terms, ask or Ask())
+        task = self._shared(url, terms, ask)
         if kept is not None and self._serves(kept, terms):
             return kept.value  # type: ignore[no-any-return]
         try:
@@ -103,13 +105,14 @@ class Documents:
         return (self.clock() - kept.fetched).total_seconds()
 
     def _shared(self, url: str, terms: Terms[T], ask: "Ask") -> asyncio.Task[T]:
-        task = self._fetching.get(url)
+        key = ask.key(url)
+        task = self._fetching.get(key)
         if task is None:
             if not self.allowed(url):
                 text = f"{_host(url)} is not a host we fetch from; add it to the settings if it is"
                 raise LdnError(Issue.FORBIDDEN, text, detail="document: host")
-            task = self._fetching[url] = asyncio.create_task(self._fetch(url, terms, ask))
-            task.add_done_callback(lambda done: self._done(url, done))
+            task = self._fetching[key] = asyncio.create_task(self._fetch(url, terms, ask))
+            task.add_done_callback(lambda done: self._done(key, done))
         return task
 
     async def _fetch(self, url: str, terms: Terms[T], ask: "Ask") -> T:
@@ -120,15 +123,19 @@ class Documents:
             raise LdnError(Issue.INCOMPLETE, text, detail="document: status")
         if len(reply.body) > LARGEST:
             raise LdnError(Issue.TOO_LONG, "the document is too large", status=502)
-        before = self._kept.get(url)
+        before = self._kept.get(ask.key(url))
         value = terms.read(reply.body, before.value if before else None)
+        found = _Kept(value, moment, terms.ends(value))
+        if self._ended(found):
+            text = f"{_host(url)} gives a document that has ended; its operator's turn"
+            raise LdnError(Issue.INCOMPLETE, text, detail="document: ended")
         while len(self._kept) >= _MOST:
             del self._kept[next(iter(self._kept))]
-        self._kept[url] = _Kept(value, moment, terms.ends(value))
+        self._kept[ask.key(url)] = found
         return value
 
-    def _done(self, url: str, task: asyncio.Task[Any]) -> None:
-        self._fetching.pop(url, None)
+    def _done(self, key: str, task: asyncio.Task[Any]) -> None:
+        self._fetching.pop(key, None)
         if not task.cancelled():
             task.exception()  # everyone who waited may have left
 
@@ -141,6 +148,10 @@ class Ask:
     body: bytes | None = field(default=None, repr=False)
     accept: str = "*/*"
     kind: str = ""  # content type of the body
+
+    def key(self, url: str) -> str:
+        """What the answer is kept under: another body is another question."""
+        return f"{url}#{hashlib.sha256(self.body).hexdigest()}" if self.body else url
 
     def send(self, client: HttpClient, url: str) -> Awaitable[Reply]:
         """The call."""

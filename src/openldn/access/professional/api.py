@@ -6,25 +6,36 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from openldn.access.frame.pages import own_path, to
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
-from openldn.access.professional.pages import HEADERS, Visit, asset, render
+from openldn.access.professional.pages import (
+    DOOR,
+    HEADERS,
+    LANGUAGE,
+    SESSION,
+    VISIT,
+    Visit,
+    render,
+    set_cookie,
+)
 from openldn.access.professional.people import practitioner, practitioners
 from openldn.access.professional.portal import Portal
 from openldn.access.professional.question import Holder, Question
 from openldn.access.professional.readers import library
+from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sections import section_of
+from openldn.access.professional.signing_in import returned, to_provider
 from openldn.access.professional.summary import shelf_of, summary
 from openldn.access.professional.words import LANGUAGES, language_of, words
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.http import application, read_body, respond_json
 from openldn.fhir.identifiers import Bsn
 
-SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
 _LARGEST_FORM = 16 * 1024
 Page = Callable[[Visit], Awaitable[Response]]
 
@@ -48,7 +59,8 @@ def routes(portal: Portal) -> list[Route]:
         ("GET", "/static/{name}", static, False),
         ("GET", "/language/{code}", choose_language, False),
         ("GET", "/sign-in", sign_in, False),
-        ("POST", "/sign-in", signed_in, False),
+        ("POST", "/sign-in", chosen, False),
+        ("GET", RETURN, returned, False),
         ("GET", "/network", network, False),
         ("POST", "/sign-out", sign_out, False),
         ("GET", "/session", session, True),
@@ -73,7 +85,7 @@ def _endpoint(
         _require_own_host(portal, request)
         visit = _visit(portal, request)
         if members and visit.session is None:
-            return _to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
+            return to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
         return await page(visit)
 
     endpoint.__name__ = page.__name__  # what the log calls the route
@@ -109,14 +121,6 @@ async def _form(visit: Visit) -> Mapping[str, str]:
     return fields
 
 
-def _to(path: str) -> Response:
-    return RedirectResponse(path, 303, HEADERS)
-
-
-def _cookie(response: Response, name: str, value: str, *, seconds: int | None = None) -> None:
-    response.set_cookie(name, value, seconds, path="/", httponly=True, samesite="strict")
-
-
 def _problem(visit: Visit, error: LdnError) -> Response:
     correlation = visit.request.state.correlation
     context = {"error": error, "correlation": correlation}
@@ -135,10 +139,7 @@ async def health(visit: Visit) -> Response:
 
 async def static(visit: Visit) -> Response:
     """The look and behavior of the pages."""
-    found = asset(visit.request.path_params["name"])
-    if found is None:
-        raise LdnError(Issue.NOT_FOUND, "there is no such file")
-    return found
+    return DOOR.asset(visit.request.path_params["name"])
 
 
 async def choose_language(visit: Visit) -> Response:
@@ -146,35 +147,37 @@ async def choose_language(visit: Visit) -> Response:
     code = visit.request.path_params["code"]
     if code not in LANGUAGES:
         raise LdnError(Issue.NOT_FOUND, "there are no pages in this language")
-    to = visit.request.query_params.get("to", "/")
-    own = to.startswith("/") and not to.startswith("//") and to.isascii() and "\\" not in to
-    response = _to(to if own and to.isprintable() else "/")
-    _cookie(response, LANGUAGE, code, seconds=365 * 24 * 3600)
+    response = to(own_path(visit.request.query_params.get("to", "/"), "/"))
+    set_cookie(visit, response, LANGUAGE, code, seconds=365 * 24 * 3600)
     return response
 
 
 async def sign_in(visit: Visit) -> Response:
-    """The simulated practitioners, by provider."""
+    """The way to where one signs in; without a provider, a list of simulated practitioners."""
+    if visit.portal.reception:
+        return await to_provider(visit)
     bound = visit.visit or secrets.token_urlsafe(24)
     fresh = Visit(visit.portal, visit.request, visit.words, visit.session, bound)
     staff = [(node, practitioners(node)) for node in visit.portal.gate.network().nodes]
     over = visit.request.query_params.get("over") == "1" and visit.session is None
     response = render(fresh, "sign_in.html", {"staff": staff, "over": over})
     if visit.session is None:
-        _cookie(response, VISIT, bound)
+        set_cookie(visit, response, VISIT, bound)
     return response
 
 
-async def signed_in(visit: Visit) -> Response:
+async def chosen(visit: Visit) -> Response:
     """Begins a session for the chosen practitioner; an earlier one ends."""
+    if visit.portal.reception:
+        raise LdnError(Issue.FORBIDDEN, "sign in at the provider; open the sign-in page again")
     fields = await _form(visit)
     nodes = visit.portal.gate.network().nodes
     provider, person = practitioner(nodes, fields.get("practitioner", ""))
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
     begun = visit.portal.sessions.begin(provider, person)
-    response = _to("/find")
-    _cookie(response, SESSION, begun.id)
+    response = to("/find")
+    set_cookie(visit, response, SESSION, begun.id)
     response.delete_cookie(VISIT)
     return response
 
@@ -184,7 +187,7 @@ async def sign_out(visit: Visit) -> Response:
     await _form(visit)
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
-    response = _to("/")
+    response = to("/")
     response.delete_cookie(SESSION)
     return response
 
@@ -220,7 +223,7 @@ async def ask(visit: Visit) -> Response:
     if wrong or holder is None:
         return await _find(visit, fields, wrong)
     question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
-    return _to(f"/questions/{question.id}")
+    return to(f"/questions/{question.id}")
 
 
 def _wrong(bsn: str, holder: Holder | None, fields: Mapping[str, str]) -> dict[str, str]:
@@ -285,7 +288,7 @@ async def again(visit: Visit) -> Response:
     await _form(visit)
     question = _question(visit)
     asked = visit.portal.ask(visit.member, question.bsn, question.holder)
-    return _to(f"/questions/{asked.id}")
+    return to(f"/questions/{asked.id}")
 
 
 async def evidence(visit: Visit) -> Response:

@@ -1,10 +1,13 @@
 """Simulated practitioners: who may sign in while there is no real means of sign-in. TEST only."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from openldn.access.professional.settings import Node
 from openldn.base.errors import Issue, LdnError
+from openldn.trust.evidence import Evidence
 from openldn.trust.parties import Person
+from openldn.trust.people.levels import Level
 
 
 @dataclass(frozen=True)
@@ -21,6 +24,16 @@ class Practitioner:
     def person(self) -> Person:
         """The practitioner as the provider vouches for them."""
         return Person(self.uzi, self.role, self.name)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """What a sign-in rests on, when a provider vouches for it."""
+
+    level: Level
+    statement: str = field(default="", repr=False)  # of Dezi, as it was given
+    evidence: Evidence | None = None
+    ends: datetime | None = None  # of the statement, and so of the session
 
 
 _GP, _INTERNIST, _NURSE, _PHARMACIST = "01.015", "01.016", "30.000", "17.000"

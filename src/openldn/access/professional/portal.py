@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -10,12 +10,14 @@ from typing import Any
 
 from openldn.access.professional.gate import Connect, Gate, connect
 from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.reception import Reception, reception
 from openldn.access.professional.sessions import Session, Sessions
 from openldn.access.professional.settings import PortalSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Bsn
+from openldn.trust.people.statement import still
 
 LONGEST_ANSWER = 120.0  # seconds until a question is given up
 
@@ -29,6 +31,7 @@ class Portal:
     new_id: NewId
     gate: Gate
     sessions: Sessions
+    reception: Reception | None = None  # None: people are chosen from a list
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, repr=False)
 
     def ask(self, session: Session, bsn: Bsn, holder: Holder) -> Question:
@@ -41,6 +44,7 @@ class Portal:
             practitioner=session.practitioner,
             asked=self.clock(),
             correlation=self.new_id(),
+            standing=session.standing,
         )
         self.sessions.keep(session, question)
         self.tasks[question.id] = asyncio.create_task(self._run(question))
@@ -66,18 +70,35 @@ class Portal:
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
         """As long as the portal serves; at the end every question under way is given up."""
+        if self.reception is None:
+            emit("insecure", role="portal", setting="sign_in")
         sweeping = asyncio.create_task(self._sweep())
         try:
             yield
         finally:
             await _ended([sweeping, *self.tasks.values()])
             await self.gate.close()
+            if self.reception:
+                await self.reception.close()
 
     async def _sweep(self) -> None:
         """Forgets what is over also when nobody asks for a page."""
         while True:
             await asyncio.sleep(30)
             self.sessions.sweep()
+            await self.end_revoked()
+
+    async def end_revoked(self) -> None:
+        """End each session whose statement was revoked since.
+
+        While a status cannot be known the session stays: the node refuses its questions.
+        """
+        if self.reception is None:
+            return
+        for id_, evidence in self.sessions.standing():
+            with suppress(LdnError):
+                if not await still(evidence, self.reception.party.documents):
+                    self.sessions.end(id_)
 
 
 async def _ended(tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -103,4 +124,5 @@ def portal(
     )
     sessions = Sessions(clock, idle, longest, drop)
     gate = Gate(Path(settings.network), settings.patience, connect)
-    return Portal(settings, clock, new_id, gate, sessions, tasks)
+    door = reception(settings.sign_in, clock, new_id) if settings.sign_in else None
+    return Portal(settings, clock, new_id, gate, sessions, door, tasks)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from openldn.access.professional.people import Practitioner
+from openldn.access.professional.people import Practitioner, Standing
 from openldn.access.professional.readers import text_of
 from openldn.access.professional.sections import section_of_zib
 from openldn.access.professional.settings import Node
@@ -60,6 +60,7 @@ class Question:
     practitioner: Practitioner
     asked: datetime
     correlation: str
+    standing: Standing | None = field(default=None, repr=False)
     purpose: str = "TREAT"
     plan: tuple[Planned, ...] = ()
     answers: dict[str, Answered] = field(default_factory=dict, repr=False)

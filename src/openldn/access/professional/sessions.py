@@ -8,11 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from openldn.access.professional.people import Practitioner
+from openldn.access.professional.people import Practitioner, Standing
 from openldn.access.professional.question import Question
 from openldn.access.professional.settings import Node
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock
+from openldn.trust.evidence import Evidence
 
 MOST_SESSIONS = 200
 MOST_QUESTIONS = 4  # per session; the oldest makes room
@@ -27,6 +28,7 @@ class Session:
     practitioner: Practitioner
     began: datetime
     used: datetime
+    standing: Standing | None = None
     questions: OrderedDict[str, Question] = field(default_factory=OrderedDict, repr=False)
 
     def question(self, id: str) -> Question:
@@ -47,13 +49,16 @@ class Sessions:
     _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
     _open: OrderedDict[str, Session] = field(default_factory=OrderedDict, repr=False)
 
-    def begin(self, provider: Node, practitioner: Practitioner) -> Session:
+    def begin(
+        self, provider: Node, practitioner: Practitioner, standing: Standing | None = None
+    ) -> Session:
         """A new session; beyond the most we keep, the one unused longest ends."""
         self.sweep()
         while len(self._open) >= MOST_SESSIONS:
             self.end(next(iter(self._open)))
         now = self.clock()
-        session = Session(secrets.token_urlsafe(32), provider, practitioner, now, now)
+        id_ = secrets.token_urlsafe(32)  # never one that the browser brought along
+        session = Session(id_, provider, practitioner, now, now, standing)
         self._open[session.id] = session
         return session
 
@@ -81,13 +86,18 @@ class Sessions:
     def sweep(self) -> None:
         """End every session that is over."""
         now = self.clock()
-        over = [
-            s.id
-            for s in self._open.values()
-            if now - s.used > self.idle or now - s.began > self.longest
-        ]
-        for id in over:
+        for id in [s.id for s in self._open.values() if self._over(s, now)]:
             self.end(id)
+
+    def _over(self, session: Session, now: datetime) -> bool:
+        ends = session.standing.ends if session.standing else None
+        late = now - session.used > self.idle or now - session.began > self.longest
+        return late or (ends is not None and ends <= now)
+
+    def standing(self) -> list[tuple[str, Evidence]]:
+        """What the open sessions rest on that may be revoked, by id of the session."""
+        held = [(s.id, s.standing.evidence) for s in self._open.values() if s.standing]
+        return [(id, evidence) for id, evidence in held if evidence]
 
     def proof(self, visit: str) -> str:
         """What a form of this visit carries to prove that it is one of ours."""

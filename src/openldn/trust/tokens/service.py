@@ -14,6 +14,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
+from openldn.trust.brokered import completed
 from openldn.trust.certificates import Anchors, thumbprint
 from openldn.trust.evidence import Proof
 from openldn.trust.jose import Jws
@@ -144,6 +145,7 @@ class AuthorizationServer:
         used = await self._once(request, desk)
         key = await self._key(request, now)
         proof = await READERS[request.dialect.name](desk, trail)
+        proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
         await self._once_more(proof, used, desk)
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:

@@ -98,7 +98,7 @@ class OnePresentation:
 
     async def __call__(self, order: Order) -> dict[str, str]:
         """The form of a Nuts request; the definition is read first. Source: Nuts RFC021 §4."""
-        definition = await self._definition(order)
+        definition = await definition_of(order)
         seconds = order.profile.lifetimes.presentation
         vp, submission = await self.present(
             definition, order.metadata.issuer, seconds, order.requester
@@ -109,20 +109,6 @@ class OnePresentation:
             "presentation_submission": dump(dict(submission)).decode(),
             "scope": order.scope,
         } | ({"client_id": self.client_id} if self.client_id else {})
-
-    async def _definition(self, order: Order) -> Definition:
-        at = order.metadata.presentation_definition_endpoint
-        if not at:
-            raise _unintelligible("no presentation_definition_endpoint")
-        url = f"{at}?scope={'%20'.join(sorted(order.requester.scopes))}"
-        json = {"accept": "application/json"}
-        reply = await order.http.send("GET", url, headers=json, deadline=order.deadline)
-        if reply.status != 200:
-            raise _unintelligible(f"presentation definition: status {reply.status}")
-        try:
-            return load_definition(parse(reply.body))
-        except LdnError as error:
-            raise _unintelligible("presentation definition") from error
 
 
 @dataclass(frozen=True)
@@ -197,6 +183,22 @@ class Exchanged:
             "client_assertion": self.signer.sign(own),
             "scope": order.scope,
         } | ({"audience": self.audience} if self.audience else {})
+
+
+async def definition_of(order: Order) -> Definition:
+    """What the other side asks to be presented; raises LdnError(incomplete) without one."""
+    at = order.metadata.presentation_definition_endpoint
+    if not at:
+        raise _unintelligible("no presentation_definition_endpoint")
+    url = f"{at}?scope={'%20'.join(sorted(order.requester.scopes))}"
+    json = {"accept": "application/json"}
+    reply = await order.http.send("GET", url, headers=json, deadline=order.deadline)
+    if reply.status != 200:
+        raise _unintelligible(f"presentation definition: status {reply.status}")
+    try:
+        return load_definition(parse(reply.body))
+    except LdnError as error:
+        raise _unintelligible("presentation definition") from error
 
 
 _GRANTS = {"D1": VP_BEARER, "D2": JWT_BEARER, "D3": JWT_BEARER, "D5": CLIENT_CREDENTIALS}

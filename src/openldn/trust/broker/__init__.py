@@ -1,0 +1,1 @@
+"""The broker: turns the proof of one infrastructure into one that another believes."""

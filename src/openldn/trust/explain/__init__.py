@@ -1,0 +1,1 @@
+"""Explanations for people: what something is, which checks it passes, and what to do."""

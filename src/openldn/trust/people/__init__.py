@@ -1,0 +1,1 @@
+"""Who the person is: statements of Dezi, sign-in by OpenID Connect, levels of assurance."""
