@@ -150,7 +150,7 @@ TOLD = {
     "wrong_nonce": "niet vertrouwen",
     "wrong_audience": "niet vertrouwen",
     "wrong_subject": "niet vertrouwen",
-    "server_error": "afgebroken",
+    "server_error": "niet bereikbaar",
     "statement_wrong_signature": "niet vertrouwen",
     "statement_other_keys": "niet vertrouwen",
     "statement_other_organization": "een organisatie die dit portaal niet gebruikt",
