@@ -19,7 +19,7 @@ def desk_world() -> Iterator[World]:
 
 
 @pytest.fixture
-def world(desk_world: World) -> Iterator[World]:
+def desk(desk_world: World) -> Iterator[World]:
     """The same, as if nothing had happened before."""
     yield desk_world
     node = desk_world.node

@@ -16,13 +16,13 @@ Open = Callable[..., Page]
 
 
 @pytest.fixture
-def window(browser: Browser, world: World) -> Iterator[Open]:
+def window(browser: Browser, desk: World) -> Iterator[Open]:
     """Opens a window that looks at the hospital; whatever it complains about fails the test."""
     complaints: list[str] = []
     with ExitStack() as stack:
 
         def opened(**options: Any) -> Page:
-            context = browser.new_context(base_url=world.url, **{"locale": "nl-NL", **options})
+            context = browser.new_context(base_url=desk.url, **{"locale": "nl-NL", **options})
             stack.callback(context.close)
             page = context.new_page()
             page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -46,15 +46,15 @@ def violations(page: Page) -> list[str]:
 
 @pytest.mark.parametrize(("locale", "scheme"), [("nl-NL", "light"), ("en-GB", "dark")])
 def test_no_page_has_a_barrier_that_axe_can_find(
-    window: Open, world: World, locale: str, scheme: str
+    window: Open, desk: World, locale: str, scheme: str
 ) -> None:
     page = window(locale=locale, color_scheme=scheme)
     found = violations(page)
-    world.node.state, world.node.refusals = trouble(), refused()
+    desk.node.state, desk.node.refusals = trouble(), refused()
     for name in PAGES:
         page.goto(f"/beheer/{name}")
         found += violations(page)
-    world.node.down = True
+    desk.node.down = True
     page.goto("/beheer/")
     found += violations(page)
 
@@ -62,33 +62,31 @@ def test_no_page_has_a_barrier_that_axe_can_find(
 
 
 @pytest.mark.parametrize("width", [320, 390, 640, 1280])
-def test_no_page_scrolls_sideways(window: Open, world: World, width: int) -> None:
+def test_no_page_scrolls_sideways(window: Open, desk: World, width: int) -> None:
     page = window(viewport={"width": width, "height": 800})
-    world.node.state, world.node.refusals = trouble(), refused()
+    desk.node.state, desk.node.refusals = trouble(), refused()
 
     for name in PAGES:
         page.goto(f"/beheer/{name}")
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
 
 
-@pytest.mark.parametrize(
-    "viewport", [{"width": 1280, "height": 800}, {"width": 390, "height": 844}]
-)
-def test_the_verdict_and_the_first_step_stand_on_the_first_screen(
-    window: Open, world: World, viewport: dict[str, int]
+@pytest.mark.parametrize(("width", "height"), [(1280, 800), (390, 844)])
+def test_the_verdict_and_the_first_point_stand_on_the_first_screen(
+    window: Open, desk: World, width: int, height: int
 ) -> None:
-    world.node.state, world.node.refusals = trouble(), refused()
-    page = window(viewport=viewport)
+    desk.node.state, desk.node.refusals = trouble(), refused()
+    page = window(viewport={"width": width, "height": height})
     page.goto("/beheer/")
 
     for selector in (".verdict", ".work .marks", ".work h3"):
         box = page.locator(selector).first.bounding_box()
         assert box is not None
-        assert box["y"] + box["height"] <= viewport["height"], selector
+        assert box["y"] + box["height"] <= height, selector
 
 
-def test_everything_works_without_javascript(window: Open, world: World) -> None:
-    world.node.state, world.node.refusals = trouble(), refused()
+def test_everything_works_without_javascript(window: Open, desk: World) -> None:
+    desk.node.state, desk.node.refusals = trouble(), refused()
     page = window(java_script_enabled=False)
     page.locator(".main-nav a", has_text="Weigeringen").click()
     page.select_option("#code", "jwt.signature")
@@ -102,8 +100,8 @@ def test_everything_works_without_javascript(window: Open, world: World) -> None
     page.wait_for_url("**/beheer/sign-in")
 
 
-def test_the_whole_way_can_be_walked_by_keyboard(window: Open, world: World) -> None:
-    world.node.state, world.node.refusals = trouble(), refused()
+def test_the_whole_way_can_be_walked_by_keyboard(window: Open, desk: World) -> None:
+    desk.node.state, desk.node.refusals = trouble(), refused()
     page = window()
     page.goto("/beheer/")
 
@@ -129,8 +127,8 @@ def test_the_whole_way_can_be_walked_by_keyboard(window: Open, world: World) -> 
     page.wait_for_url(re.compile(r"refusals\?"))
 
 
-def test_what_a_node_tells_can_do_no_harm(window: Open, world: World) -> None:
-    world.node.state, world.node.refusals = trouble(), refused()
+def test_what_a_node_tells_can_do_no_harm(window: Open, desk: World) -> None:
+    desk.node.state, desk.node.refusals = trouble(), refused()
     page = window()
 
     for name in ("", "refusals"):
@@ -140,9 +138,9 @@ def test_what_a_node_tells_can_do_no_harm(window: Open, world: World) -> None:
 
 
 def test_a_print_names_the_node_the_time_and_test_and_has_no_controls(
-    window: Open, world: World
+    window: Open, desk: World
 ) -> None:
-    world.node.state = trouble()
+    desk.node.state = trouble()
     page = window()
     page.goto("/beheer/")
     page.emulate_media(media="print")
@@ -155,8 +153,8 @@ def test_a_print_names_the_node_the_time_and_test_and_has_no_controls(
     expect(page.locator(".bar")).to_be_hidden()
 
 
-def test_every_target_is_large_enough_to_hit(window: Open, world: World) -> None:
-    world.node.state, world.node.refusals = trouble(), refused()
+def test_every_target_is_large_enough_to_hit(window: Open, desk: World) -> None:
+    desk.node.state, desk.node.refusals = trouble(), refused()
     page = window()
     small: list[str] = []
     for name in ("", "peers", "refusals"):

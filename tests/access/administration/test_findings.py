@@ -72,6 +72,12 @@ def test_a_policy_that_says_no_is_told_but_is_nothing_wrong() -> None:
 
 
 def test_whatever_a_node_of_another_version_tells_gives_findings_and_no_crash() -> None:
-    odd = {"keys": "none", "credentials": [1, None], "reasons": [], "documents": {}, "lost": None}
+    odd: dict[str, object] = {
+        "keys": "none",
+        "credentials": [1, None],
+        "reasons": [],
+        "documents": {},
+        "lost": None,
+    }
 
     assert findings(odd, []) == []
