@@ -60,6 +60,7 @@ def routes(desk: Desk) -> list[Route]:
 
 def _endpoint(desk: Desk, page: Page, *, members: bool) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        """The page, for who may see it."""
         require_own_host(request, (desk.settings.host, *desk.settings.hosts))
         visit = _visit(desk, request)
         if members and visit.signed is None:
