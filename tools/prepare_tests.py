@@ -6,7 +6,10 @@ import subprocess
 import sys
 
 # program looked for -> Debian package that has it, what needs it
-NEEDS = {"chromium": ("chromium", "the tests of the pages in a real browser")}
+NEEDS = {
+    "chromium": ("chromium", "the tests of the pages in a real browser"),
+    "openssl": ("openssl", "the tests against an endpoint of OpenSSL itself"),
+}
 
 
 def main() -> int:
