@@ -6,15 +6,15 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.requests import Request
 from testbench.connection import endpoints as e
 from testbench.connection.bench import Bench, Open, at, https
 from testbench.connection.endpoints import Page, Tls
-from testbench.connection.odd_pki import DAY, NOW, Wish, leaf_of, rsa_key
+from testbench.connection.odd_pki import DAY, NOW, Wish, leaf_of, rsa_key, with_sha1
 
 from openldn.base.http import peer_certificate
 from openldn.testbench.connection.checks.infrastructure import MISSING, WRONG_GROUP
@@ -41,6 +41,9 @@ class Case:
     open: Open
     outcome: Outcome | None = None
 
+    def __str__(self) -> str:
+        return f"{self.check} {self.what}"
+
 
 def good(check: str, what: str, open: Open) -> Case:
     return Case(check, what, open, Outcome.PASS)
@@ -52,6 +55,10 @@ def bad(check: str, what: str, open: Open, outcome: Outcome | None = None) -> Ca
 
 def new_only(bench: Bench) -> Tls:
     return bench.tls(lowest="TLSv1_3")
+
+
+def taking(suite: int, bench: Bench) -> e.Endpoint:
+    return e.agreeing(suite)
 
 
 CHANNEL = [
@@ -80,7 +87,7 @@ CHANNEL = [
     good("C07", "knows suites with forward secrecy alone", https()),
     bad("C07", "accepts CBC", https(lambda b: b.tls(ciphers="DEFAULT:@SECLEVEL=0"))),
     *(
-        bad("C07", f"accepts {kind}", at(lambda _, s=suites[0]: e.agreeing(s)))
+        bad("C07", f"accepts {kind}", at(partial(taking, suites[0])))
         for kind, suites in BROKEN.items()
     ),
     good("C08", "agrees over X25519", https()),
@@ -149,7 +156,7 @@ def with_responder(stem: str, answer: str) -> Open:
             bodies = {
                 "good": bench.pki.status(show),
                 "revoked": bench.pki.status(show, revoked=True),
-                "forged": bench.pki.status(show, by=ec.generate_private_key(ec.SECP256R1())),
+                "forged": bench.pki.status(show, by=bench.others),
                 "about another": bench.pki.status(bench.other),
                 "noise": b"noise",
             }
@@ -201,7 +208,7 @@ CERTIFICATE = [
     bad(
         "C11",
         "is signed with SHA-1",
-        https(lambda b: replace(b.leaf("sha1", sha=hashes.SHA1()), ciphers=OLD)),
+        https(lambda b: b.tls(show=with_sha1(b.pki.leaf("sha1")), ciphers=OLD)),
     ),
     good("C17", "serves its whole chain", https()),
     bad("C17", "leaves the intermediate out", https(lambda b: b.leaf("alone", alone=True))),
@@ -362,8 +369,8 @@ CAA = {("ldn.test.", "CAA"): ('0 issue "pki.test"',)}
 
 async def never(request: Request) -> Page:
     """An answer that does not come while anybody waits for it."""
-    await request.body()
-    await asyncio.Event().wait()
+    while not await request.is_disconnected():
+        await asyncio.sleep(0.05)
     return Page()
 
 

@@ -52,6 +52,7 @@ def site(pages: Mapping[str, Answer], missing: Answer = Page(status=404)) -> Sta
 
     async def answer(request: Request) -> Response:
         path = request.url.path
+        await request.body()
         found = pages.get(f"{request.method} {path}", pages.get(path, missing))
         page = found if isinstance(found, Page) else await found(request)
         headers = {"content-type": page.kind, **page.headers}
@@ -236,9 +237,10 @@ async def openssl(show: Pair, *options: str) -> AsyncIterator[int]:
     files = ("-cert", show.certificate, "-cert_chain", show.certificate, "-key", show.key)
     process = await asyncio.create_subprocess_exec(
         program,
-        *("s_server", "-accept", f"127.0.0.1:{port}", "-quiet", "-www", *map(str, files)),
+        *("s_server", "-accept", f"127.0.0.1:{port}", "-quiet", *map(str, files)),
         *options,
-        stdin=subprocess.DEVNULL,
+        *(() if "-early_data" in options else ("-www",)),
+        stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )

@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from asn1crypto import x509 as asn1  # type: ignore[import-untyped]
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
@@ -34,7 +35,6 @@ class Wish:
 
     hosts: tuple[str, ...] = ("localhost",)
     key: Any = None
-    sha: Any = None  # None: SHA-256
     begins: datetime = NOW - DAY
     ends: datetime = NOW + 365 * DAY
     crl: str = ""
@@ -94,7 +94,7 @@ class OddPki:
             place = x509.UniformResourceIdentifier(wish.ocsp)
             access = x509.AccessDescription(AuthorityInformationAccessOID.OCSP, place)
             made = made.add_extension(x509.AuthorityInformationAccess([access]), False)
-        certificate = made.sign(self.key, wish.sha or hashes.SHA256())
+        certificate = made.sign(self.key, hashes.SHA256())
         chain = pem(certificate) + (b"" if alone else pem(self.issuing))
         return write(self.folder / stem, chain, key)
 
@@ -112,8 +112,9 @@ class OddPki:
         found = made.sign(by or self.key, hashes.SHA256())
         return found.public_bytes(serialization.Encoding.DER)
 
-    def status(self, pair: Pair, *, revoked: bool = False, by: Any = None) -> bytes:
+    def status(self, pair: Pair, *, revoked: bool = False, by: "OddPki | None" = None) -> bytes:
         """An OCSP response (DER) about a leaf."""
+        signer = by or self
         status = ocsp.OCSPCertStatus.REVOKED if revoked else ocsp.OCSPCertStatus.GOOD
         made = ocsp.OCSPResponseBuilder().add_response(
             cert=leaf_of(pair),
@@ -125,9 +126,20 @@ class OddPki:
             revocation_time=NOW - DAY if revoked else None,
             revocation_reason=None,
         )
-        made = made.responder_id(ocsp.OCSPResponderEncoding.NAME, self.issuing)
-        found = made.sign(by or self.key, hashes.SHA256())
+        made = made.responder_id(ocsp.OCSPResponderEncoding.NAME, signer.issuing)
+        found = made.sign(signer.key, hashes.SHA256())
         return found.public_bytes(serialization.Encoding.DER)
+
+
+def with_sha1(pair: Pair) -> Pair:
+    """The same certificate, but signed with SHA-1: the library makes none any more."""
+    first, *rest = x509.load_pem_x509_certificates(pair.certificate.read_bytes())
+    found = asn1.Certificate.load(first.public_bytes(serialization.Encoding.DER))
+    for place in (found["tbs_certificate"]["signature"], found["signature_algorithm"]):
+        place["algorithm"] = "sha1_ecdsa"
+    old = x509.load_der_x509_certificate(found.dump(force=True))
+    pair.certificate.write_bytes(b"".join(map(pem, (old, *rest))))
+    return pair
 
 
 def rsa_key(bits: int) -> rsa.RSAPrivateKey:
@@ -153,8 +165,17 @@ def builder(
 
 
 def usage(*, authority: bool) -> x509.KeyUsage:
-    sign, rest = not authority, [False] * 4
-    return x509.KeyUsage(sign, *rest, authority, authority, False, False)
+    return x509.KeyUsage(
+        digital_signature=not authority,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=authority,
+        crl_sign=authority,
+        encipher_only=False,
+        decipher_only=False,
+    )
 
 
 def authority_key(key: Any) -> x509.AuthorityKeyIdentifier:

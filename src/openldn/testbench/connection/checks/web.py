@@ -1,7 +1,6 @@
 """C26-C27, C37-C39, C43-C45: the host on the network, and how it answers HTTP."""
 
 import asyncio
-import math
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -155,8 +154,8 @@ async def families(visit: Visit) -> Result:
     if len(by) < 2:
         return failed(f"only {', '.join(by)}: {', '.join(found)}")
     seen = {kind: await visit.prober.ask(visit.offer(), address) for kind, address in by.items()}
-    told_ = "; ".join(f"{kind}: {s}" for kind, s in sorted(seen.items()))
-    return judged(_alike(list(seen.values())), told_)
+    said = "; ".join(f"{kind}: {s}" for kind, s in sorted(seen.items()))
+    return judged(_alike(list(seen.values())), said)
 
 
 def _alike(seen: list[Seen]) -> bool:
@@ -173,20 +172,27 @@ async def speed(visit: Visit) -> Result:
         asks["metadata"] = lambda: visit.send(place)
     if endpoint := await token_endpoint(visit):
         asks["token"] = lambda: refusal_of_token(visit, endpoint)
-    found = {name: await _percentile(ask) for name, ask in asks.items()}
+    found = {name: await _percentile(visit, ask, BUDGETS[name]) for name, ask in asks.items()}
     good = all(found[name] <= BUDGETS[name] for name in found)
-    told_ = (f"{n} {1000 * s:.0f} ms (≤ {1000 * BUDGETS[n]:.0f})" for n, s in found.items())
-    return judged(good, f"p95 of {TRIES}: {', '.join(told_)}")
+    said = (f"{n} {1000 * s:.0f} ms (≤ {1000 * BUDGETS[n]:.0f})" for n, s in found.items())
+    return judged(good, f"p95 of {TRIES}: {', '.join(said)}")
 
 
-async def _percentile(ask: Callable[[], Awaitable[object]]) -> float:
-    """The 95th percentile in seconds, by nearest rank."""
-    loop, taken = asyncio.get_running_loop(), []
+async def _percentile(visit: Visit, ask: Callable[[], Awaitable[object]], budget: float) -> float:
+    """The 95th percentile in seconds by nearest rank: of so few, the slowest."""
+    loop, slowest = asyncio.get_running_loop(), 0.0
     for _ in range(TRIES):
+        await asyncio.sleep(visit.prober.pace.apart)  # so that we do not measure our own pace
         began = loop.time()
-        await ask()
-        taken.append(loop.time() - began)
-    return sorted(taken)[math.ceil(0.95 * TRIES) - 1]
+        try:
+            await ask()
+        except LdnError as error:
+            if error.issue is not Issue.TIMEOUT:
+                raise
+        slowest = max(slowest, loop.time() - began)
+        if slowest > budget:
+            break
+    return slowest
 
 
 async def leaks(visit: Visit) -> Result:
@@ -228,16 +234,13 @@ async def large(visit: Visit) -> Result:
     """C45."""
     url = await token_endpoint(visit) or visit.target.given.fhir or f"{visit.target.origin}/"
     said = f"POST of {LARGE // 1024 // 1024} MiB"
-    headers = {"content-type": "application/x-www-form-urlencoded"}
     try:
-        reply = await visit.send(url, "POST", headers=headers, body=b"x=" + b"a" * LARGE)
-    except LdnError as error:
-        if error.issue is Issue.TIMEOUT:
-            return failed(f"{said}: no answer")
-        if error.detail == "ClientConnectorError":
-            return skipped("http")
-        return passed(f"{said}: the server closes the connection ({error.detail})")
-    return judged(400 <= reply.status < 500, f"{said}: status {reply.status}")
+        status = await visit.pour(url, LARGE)
+    except TimeoutError:
+        return failed(f"{said}: no answer")
+    if status is None:
+        return passed(f"{said}: the server closes the connection")
+    return judged(400 <= status < 500, f"{said}: status {status}")
 
 
 LOOKS = {
