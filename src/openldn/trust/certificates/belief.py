@@ -104,7 +104,7 @@ class Belief:
     async def still(self, evidence: Evidence) -> bool:
         """Whether what was believed still counts; False once it is revoked or has ended.
 
-        It is asked as it was when it was believed; evidence that does not tell counts as `crl-hard`.
+        It is asked as it was when believed; evidence that does not tell counts as `crl-hard`.
         Raises LdnError(incomplete), naming the authority and the address, when it cannot be
         known within the bounds.
         """
