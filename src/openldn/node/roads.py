@@ -9,6 +9,7 @@ from typing import Any
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.codec import dump
+from openldn.fhir.identifiers import Ura
 from openldn.infrastructures import lsp
 from openldn.infrastructures.direct import Direct
 from openldn.infrastructures.model import Call, Infrastructure
@@ -81,7 +82,7 @@ class Means:
 
     def _native(self, road: str) -> Tokens:
         if road == "zorgplatform":
-            return self._sts(self.settings.public) if self.settings.sts else Unable(road)
+            return BySts(self.sts) if self.settings.sts else Unable(road)
         return self._client(road, {"D1": OnePresentation(self.present)})
 
     def _client(self, road: str, speakers: Mapping[str, Speaker]) -> TokenClient:
@@ -122,10 +123,12 @@ class Means:
         return shown, VP
 
     async def _by_saml(self, audience: str, requester: Requester) -> tuple[str, str]:
-        token = await self._sts(audience).token(self.settings.holder, audience, requester)
+        service = self.sts(audience)
+        token = await service.token(self.settings.holder, audience, requester)
+        service.forget(token)  # the broker takes an assertion once
         return token.value, SAML
 
-    def _sts(self, applies_to: str) -> StsClient:
+    def sts(self, applies_to: str) -> StsClient:
         """The client for assertions towards this party; it keeps what it got."""
         agreed = self.settings.sts
         if agreed is None:
@@ -135,6 +138,17 @@ class Means:
             account = _account(agreed, self.settings, self.signing, applies_to)
             self._services[applies_to] = StsClient(account, http, self.clock, self.new_id)
         return self._services[applies_to]
+
+
+@dataclass(frozen=True)
+class BySts:
+    """Asks holders that read SAML, with assertions of the token service; implements `Tokens`."""
+
+    service: Callable[[str], StsClient]  # by who the assertion is for
+
+    async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
+        """An assertion for this holder; raises LdnError as the token service's client does."""
+        return await self.service(issuer).token(holder, issuer, requester)
 
 
 @dataclass(frozen=True)

@@ -47,7 +47,7 @@ def toml(values: Values, table: str = "") -> str:
     """The values as TOML: plain ones first, then each mapping as a table of its own."""
     plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     text = f"\n[{table}]\n" if table else ""
-    text += "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in plain.items())
+    text += "".join(f"{_key(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in plain.items())
     for key, inner in values.items():
         if isinstance(inner, Mapping):
             text += toml(inner, f"{table}.{_key(key)}" if table else _key(key))
@@ -117,9 +117,13 @@ def _relying(plan: Plan, member: Member) -> Values:
         "identifier": identifier(member),
         "organization": member.ura,
         "certificates": [str(folder / "signing.pem")],
-        "applies_to": [broker(plan), plan.origin(member.key)],
+        "applies_to": [broker(plan), *(_issuer(plan, m) for m in _on(plan, "zorgplatform"))],
         "client": thumbprint(leaf(folder / "server.pem").public_bytes(Encoding.DER)),
     }
+
+
+def _issuer(plan: Plan, member: Member) -> str:
+    return f"{plan.origin(member.key)}/oauth2/{member.ura}"
 
 
 def identifier(member: Member) -> str:

@@ -53,6 +53,7 @@ LIFETIME = Rule("assertion.lifetime", "trust and broker §5.2", "it does not liv
 ORGANIZATION = Rule("assertion.organization", "Twiin TTA FHIR", "it speaks for its organization")
 PURPOSE = Rule("assertion.purpose", "HL7 v3-ActReason", "it says why, in a code")
 PERSON = Rule("assertion.person", "CIBG UZI role codes", "the person has a number and a role code")
+USER = Rule("assertion.user", "trust and broker §9 B7", "a user of the organization has a role")
 PATIENT = Rule("assertion.patient", "BSN, eleven test", "the patient is a BSN")
 
 
@@ -189,13 +190,29 @@ def person_of(word: Word, trail: Trail) -> Person | None:
     """The person the organization vouches for; None when it names none."""
     given = word.claims.get("person")
     if given is None:
+        return _user_of(word, trail) if word.anyone else None
+    person = _named_in(given, "uzi", trail)
+    fits = _UZI.fullmatch(person.uzi) and _ROLE.fullmatch(person.role)
+    trail.require(bool(fits), PERSON)
+    return person
+
+
+def _user_of(word: Word, trail: Trail) -> Person | None:
+    """A user of an organization whose infrastructure knows no UZI numbers, as a broker says."""
+    given = word.claims.get("user")
+    if given is None:
         return None
+    person = _named_in(given, "id", trail)
+    trail.require(bool(person.uzi and person.role), USER)
+    return person
+
+
+def _named_in(given: object, key: str, trail: Trail) -> Person:
     values = given if isinstance(given, dict) else {}
-    uzi, role, name = (values.get(k, "") for k in ("uzi", "role", "name"))
-    texts = all(isinstance(v, str) for v in (uzi, role, name))
-    fits = texts and _UZI.fullmatch(uzi) and _ROLE.fullmatch(role)
-    trail.require(bool(fits) and len(name) <= 200 and name.isprintable(), PERSON)
-    return Person(uzi, role, name)
+    number, role, name = (values.get(k, "") for k in (key, "role", "name"))
+    texts = all(isinstance(v, str) and len(v) <= 200 for v in (number, role, name))
+    trail.require(texts and (number + role + name).isprintable(), PERSON)
+    return Person(number, role, name)
 
 
 def patient_of(word: Word, trail: Trail) -> Bsn | None:
