@@ -23,6 +23,7 @@ from openldn.fhir.records.store import Records
 from openldn.functions.addressing import api as addressing_api
 from openldn.node.parts import node_routes, open_node
 from openldn.node.settings import NodeSettings
+from openldn.trust.certificates import api as authority_api
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Served:
     context: ssl.SSLContext | None = None  # None: plain HTTP
 
 
-Build = Callable[[Any], AbstractAsyncContextManager[Served]]
+Build = Callable[[Any], AbstractAsyncContextManager[tuple[Served, ...]]]
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,14 @@ class AddressingSettings(Settings, frozen=True):
     port: int = 8443
 
 
+class AuthoritySettings(Settings, frozen=True):
+    """Settings of the role `authority`, where a test authority tells what it revoked."""
+
+    folder: Path  # of the authority, as `openldn pki` makes it
+    host: str = "127.0.0.1"
+    port: int = 8080
+
+
 async def _health(request: Request) -> Response:
     return respond_json({"status": "ready"})
 
@@ -66,7 +75,15 @@ HEALTH = Route("/health", _health)
 
 
 @asynccontextmanager
-async def addressing(settings: AddressingSettings) -> AsyncIterator[Served]:
+async def authority(settings: AuthoritySettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The lists and answers of a test authority; plain HTTP, for they are signed themselves."""
+    routes = [HEALTH, *authority_api.routes(settings.folder, utc_now)]
+    app = application(routes, role="authority", new_id=new_uuid)
+    yield (Served(app, settings.host, settings.port),)
+
+
+@asynccontextmanager
+async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The directory of care providers and their addresses."""
     pool = await open_pool(settings.dsn)
     try:
@@ -76,28 +93,29 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[Served]:
         routes = [HEALTH, *addressing_api.routes(records, utc_now, public, "/fhir/R4")]
         app = application(routes, role="addressing", new_id=new_uuid)
         identity = Identity(settings.certificate, settings.key_file, settings.ca)
-        yield Served(app, settings.host, settings.port, server_context(identity))
+        yield (Served(app, settings.host, settings.port, server_context(identity)),)
     finally:
         await pool.close()
 
 
 @asynccontextmanager
-async def node(settings: NodeSettings) -> AsyncIterator[Served]:
+async def node(settings: NodeSettings) -> AsyncIterator[tuple[Served, ...]]:
     """One organization's node."""
     async with open_node(settings, utc_now, new_uuid) as parts:
         app = application([HEALTH, *node_routes(parts)], role="node", new_id=new_uuid)
-        yield Served(app, settings.host, settings.port, server_context(settings.identity))
+        yield (Served(app, settings.host, settings.port, server_context(settings.identity)),)
 
 
 @asynccontextmanager
-async def portal(settings: PortalSettings) -> AsyncIterator[Served]:
+async def portal(settings: PortalSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
     app = professional.app(professional_portal(settings, utc_now, new_uuid))
-    yield Served(app, settings.host, settings.port)
+    yield (Served(app, settings.host, settings.port),)
 
 
 ROLES = {
     "node": Role(NodeSettings, node),
     "addressing": Role(AddressingSettings, addressing),
+    "authority": Role(AuthoritySettings, authority),
     "portal": Role(PortalSettings, portal),
 }

@@ -77,7 +77,12 @@ class Person:
         self.open("/find")
         proof = re.findall(r'name="proof" value="([0-9a-f]+)"', self.page)[0]
         form = {"proof": proof, "bsn": JANSEN, "holder": FULL, "treating": "yes"}
-        self.page = self.http.post(f"{self.town.url}/find", data=form, follow_redirects=True).text
+        sent = self.http.post(f"{self.town.url}/find", data=form, follow_redirects=True)
+        for _ in range(1_000):
+            self.page = self.http.get(str(sent.url)).text
+            if 'data-done="yes"' in self.page:
+                return
+        raise AssertionError("the answer did not end")
 
     @property
     def inside(self) -> bool:

@@ -24,6 +24,7 @@ WRONG = [
     (["doctor", "--role", "king"], REFUSED, "--role: choose one of"),
     (["pki"], USAGE, "--dir"),
     (["pki", "--dir", "pki", "--ura", "twelve"], REFUSED, "URA"),
+    (["pki", "--dir", "absent", "--revoke", "1f"], REFUSED, "no usable authority in absent"),
     (["run", "king", "--settings", "x.toml"], REFUSED, "no role 'king'"),
     (["run", "node", "--settings", "absent.toml"], REFUSED, "settings file absent.toml"),
     (["station", "--fhir", "R4", "--port", "0"], REFUSED, "say --open"),

@@ -14,6 +14,7 @@ from openldn.base.errors import LdnError
 COMMANDS = (
     "ask",
     "audit",
+    "check",
     "doctor",
     "pki",
     "run",

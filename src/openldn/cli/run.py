@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -33,16 +34,20 @@ def run(
 async def _serve(role: str, settings: Path, began: float) -> None:
     chosen = app.ROLES[role]
     values = load(settings, chosen.settings, environment())
-    async with chosen.build(values) as served:
-        entrance = listen(served.host, served.port)
-        running = server(served.app, served.host, served.port, served.context)
+    async with chosen.build(values) as several:
+        entrances = [listen(served.host, served.port) for served in several]
+        running = [server(s.app, s.host, s.port, s.context) for s in several]
         took = round((time.monotonic() - began) * 1000)
-        log.emit("started", role=role, port=served.port, milliseconds=took)
+        for served in several:
+            log.emit("started", role=role, port=served.port, milliseconds=took)
         for number in (signal.SIGINT, signal.SIGTERM):
             asyncio.get_running_loop().add_signal_handler(number, _end, running)
-        await running.serve(sockets=[entrance])
+        async with asyncio.TaskGroup() as group:
+            for each, entrance in zip(running, entrances, strict=True):
+                group.create_task(each.serve(sockets=[entrance]))
     log.emit("stopped", role=role)
 
 
-def _end(running: Server) -> None:
-    running.should_exit = True
+def _end(running: Sequence[Server]) -> None:
+    for each in running:
+        each.should_exit = True

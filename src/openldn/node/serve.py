@@ -36,7 +36,7 @@ from openldn.functions.authorization.model import (
     Facts,
     patient_parameter,
 )
-from openldn.functions.authorization.policy import VERSION, checks, denials
+from openldn.functions.authorization.policy import VERSION, checks, denials, first_denial
 from openldn.node.capabilities import capability_statement
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
@@ -189,7 +189,8 @@ async def _answer(visit: _Visit) -> Response:
     try:
         facts = replace(facts, known=await visit.holder.known(facts.requester.organization))
         if reasons := denials(facts):
-            raise LdnError(Issue.FORBIDDEN, "refused: " + "; ".join(reasons))
+            text = "refused: " + "; ".join(reasons)
+            raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
         source = visit.holder.sources[visit.version]
         found = await source.search(_addressed(visit))
     except LdnError as error:

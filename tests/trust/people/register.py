@@ -21,6 +21,7 @@ from openldn.trust import jose
 from openldn.trust.documents import Documents, hosts
 from openldn.trust.people.levels import Level
 from openldn.trust.people.statement import DeziExpected, Source
+from openldn.trust.people.vouching import Vouchers
 
 HOSPITAL, PRACTICE = Ura.parse("90000382"), Ura.parse("90000101")
 ISSUER, ID = "https://abonnee.dezi.example", "0e970fcb-530c-482e-ba28-47b461d4dcb5"
@@ -45,6 +46,7 @@ class Register:
     asked: list[str] = field(default_factory=list)
     client: HttpClient = field(default_factory=HttpClient)
     documents: Documents = field(init=False)
+    opened: list[Vouchers] = field(default_factory=list)  # closed with the register
 
     def clock(self) -> datetime:
         return self.now
@@ -117,6 +119,8 @@ async def register(patience: float = 0.8) -> AsyncIterator[Register]:
         try:
             yield made
         finally:
+            for asked in made.opened:
+                await asked.close()
             await made.documents.close()
             await made.client.close()
 

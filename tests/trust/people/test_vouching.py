@@ -8,6 +8,7 @@ from trust.people.register import HOSPITAL, ISSUER, PRACTICE, Register, in_loop,
 from openldn.base.errors import Issue, LdnError
 from openldn.base.settings import check
 from openldn.fhir.identifiers import Ura
+from openldn.trust.credentials.dezi import Statement
 from openldn.trust.parties import Person
 from openldn.trust.people.levels import Level
 from openldn.trust.people.vouching import PeopleSettings, Vouchers, vouchers
@@ -20,13 +21,13 @@ def made(dezi: Register, organization: Ura = HOSPITAL, **other: Any) -> Vouchers
     host = dezi.origin.removeprefix("http://")
     known = {"issuers": [ISSUER], "key_sets": [dezi.key_set], "status_hosts": [host]}
     settings = check(known | other, PeopleSettings, "test")
-    return vouchers(settings, organization, dezi.clock)
+    dezi.opened.append(vouchers(settings, organization, dezi.clock))
+    return dezi.opened[-1]
 
 
 async def refused(asked: Vouchers, text: str, purpose: str = "TREAT") -> str:
     with pytest.raises(LdnError) as caught:
         await asked.vouch(text, DOCTOR, purpose, Trail(issue=Issue.FORBIDDEN))
-    await asked.close()
     assert caught.value.issue is Issue.FORBIDDEN
     return caught.value.detail
 
@@ -38,7 +39,6 @@ async def test_a_node_vouches_for_who_shows_a_statement() -> None:
 
         found = await asked.vouch(dezi.statement(), DOCTOR, "TREAT", Trail())
 
-        await asked.close()
         assert found and found.person == DOCTOR and found.level is Level.HIGH
 
 
@@ -53,7 +53,6 @@ async def test_breaking_the_glass_needs_a_firmer_sign_in_than_treatment() -> Non
         assert await refused(made(dezi, needs={"TREAT": "high"}), text) == "person.level"
         asked = made(dezi, needs={"BTG": "substantial"})
         assert await asked.vouch(text, DOCTOR, "BTG", Trail())
-        await asked.close()
 
 
 @in_loop
@@ -71,6 +70,17 @@ async def test_without_a_statement_nothing_is_vouched_unless_the_setting_says_so
         assert [c.outcome for c in trail] == ["skip"]
         assert await refused(made(dezi), "") == "person.statement"
         assert await refused(asked, "x.y.z") == "jwt.form"
+
+
+@in_loop
+async def test_a_statement_in_a_credential_is_held_against_the_organization_it_comes_from() -> None:
+    async with register() as dezi:
+        asked: Statement = made(dezi, PRACTICE).statement
+
+        assert await asked(dezi.statement(), HOSPITAL, Trail())
+        with pytest.raises(LdnError) as caught:
+            await asked(dezi.statement(), PRACTICE, Trail())
+        assert caught.value.detail == "dezi.ura"
 
 
 @pytest.mark.parametrize(

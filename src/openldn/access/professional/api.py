@@ -10,16 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from openldn.access.frame.pages import own_path, to
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
 from openldn.access.professional.pages import (
+    DOOR,
     HEADERS,
     LANGUAGE,
     SESSION,
     VISIT,
     Visit,
-    asset,
-    redirect,
     render,
     set_cookie,
 )
@@ -85,7 +85,7 @@ def _endpoint(
         _require_own_host(portal, request)
         visit = _visit(portal, request)
         if members and visit.session is None:
-            return redirect("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
+            return to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
         return await page(visit)
 
     endpoint.__name__ = page.__name__  # what the log calls the route
@@ -139,10 +139,7 @@ async def health(visit: Visit) -> Response:
 
 async def static(visit: Visit) -> Response:
     """The look and behavior of the pages."""
-    found = asset(visit.request.path_params["name"])
-    if found is None:
-        raise LdnError(Issue.NOT_FOUND, "there is no such file")
-    return found
+    return DOOR.asset(visit.request.path_params["name"])
 
 
 async def choose_language(visit: Visit) -> Response:
@@ -150,9 +147,7 @@ async def choose_language(visit: Visit) -> Response:
     code = visit.request.path_params["code"]
     if code not in LANGUAGES:
         raise LdnError(Issue.NOT_FOUND, "there are no pages in this language")
-    to = visit.request.query_params.get("to", "/")
-    own = to.startswith("/") and not to.startswith("//") and to.isascii() and "\\" not in to
-    response = redirect(to if own and to.isprintable() else "/")
+    response = to(own_path(visit.request.query_params.get("to", "/"), "/"))
     set_cookie(visit, response, LANGUAGE, code, seconds=365 * 24 * 3600)
     return response
 
@@ -181,7 +176,7 @@ async def chosen(visit: Visit) -> Response:
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
     begun = visit.portal.sessions.begin(provider, person)
-    response = redirect("/find")
+    response = to("/find")
     set_cookie(visit, response, SESSION, begun.id)
     response.delete_cookie(VISIT)
     return response
@@ -192,7 +187,7 @@ async def sign_out(visit: Visit) -> Response:
     await _form(visit)
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
-    response = redirect("/")
+    response = to("/")
     response.delete_cookie(SESSION)
     return response
 
@@ -228,7 +223,7 @@ async def ask(visit: Visit) -> Response:
     if wrong or holder is None:
         return await _find(visit, fields, wrong)
     question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
-    return redirect(f"/questions/{question.id}")
+    return to(f"/questions/{question.id}")
 
 
 def _wrong(bsn: str, holder: Holder | None, fields: Mapping[str, str]) -> dict[str, str]:
@@ -293,7 +288,7 @@ async def again(visit: Visit) -> Response:
     await _form(visit)
     question = _question(visit)
     asked = visit.portal.ask(visit.member, question.bsn, question.holder)
-    return redirect(f"/questions/{asked.id}")
+    return to(f"/questions/{asked.id}")
 
 
 async def evidence(visit: Visit) -> Response:

@@ -1,42 +1,23 @@
 """Turns templates and words into pages, each with the headers that keep it safe."""
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import Response
 
+from openldn.access.frame.pages import HEADERS, door
 from openldn.access.professional.portal import Portal
 from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sessions import Session
 from openldn.access.professional.words import LANGUAGES, Words
 
+__all__ = ["ASSETS", "DOOR", "HEADERS", "Visit", "render", "set_cookie"]
 SESSION, VISIT, LANGUAGE = "openldn-session", "openldn-visit", "openldn-language"
-_HERE = Path(__file__).parent
-_TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8"}
-_TYPES |= {".svg": "image/svg+xml"}
-# Nothing inline, nothing from elsewhere, never inside another page.
-_POLICY = "; ".join(
-    (
-        "default-src 'none'",
-        *(f"{kind}-src 'self'" for kind in ("style", "script", "img", "connect")),
-        "form-action 'self'",
-        "base-uri 'none'",
-        "frame-ancestors 'none'",
-    )
-)
-HEADERS = {
-    "content-security-policy": _POLICY,
-    "cache-control": "no-store",
-    "x-content-type-options": "nosniff",
-    "referrer-policy": "no-referrer",
-    "cross-origin-opener-policy": "same-origin",
-    "cross-origin-resource-policy": "same-origin",
-    "permissions-policy": "camera=(), geolocation=(), microphone=()",
-}
+DOOR = door(Path(__file__).parent)
+ASSETS = DOOR.assets
 
 
 @dataclass(frozen=True)
@@ -62,40 +43,24 @@ class Visit:
         return self.session
 
 
-def _assets() -> dict[str, tuple[bytes, str]]:
-    files = sorted((_HERE / "static").iterdir())
-    return {f.name: (f.read_bytes(), _TYPES[f.suffix]) for f in files if f.suffix in _TYPES}
-
-
-ASSETS = _assets()  # name -> content, media type; read once, so no path of a request is opened
-_MARK = hashlib.sha256(b"".join(content for content, _ in ASSETS.values())).hexdigest()[:12]
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(_HERE / "pages"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-)
-_TEMPLATES.globals["icon"] = _TEMPLATES.get_template("icons.html").make_module().icon  # type: ignore[attr-defined]
-
-
 def render(
     visit: Visit, template: str, context: Mapping[str, object] | None = None, *, status: int = 200
 ) -> Response:
     """The page `template` in the visitor's language."""
-    text = _TEMPLATES.get_template(template).render(
-        t=visit.words,
-        languages=LANGUAGES,
-        path=_path(visit),
-        mark=_MARK,
-        session=visit.session,
-        proof=visit.portal.sessions.proof(visit.visit),
-        now=visit.portal.clock(),
-        idle_seconds=round(visit.portal.settings.idle_minutes * 60),
-        **(context or {}),
-    )
-    headers = HEADERS | {"content-language": visit.words.language}
-    return Response(text.encode("utf-8", "replace"), status, headers, "text/html")
+    path = _path(visit)
+    own = {
+        "t": visit.words,
+        "root": "",
+        "languages": LANGUAGES,
+        "path": path,
+        "here": path,
+        "session": visit.session,
+        "proof": visit.portal.sessions.proof(visit.visit),
+        "now": visit.portal.clock(),
+        "idle_seconds": round(visit.portal.settings.idle_minutes * 60),
+    }
+    language = visit.words.language
+    return DOOR.page(template, own | dict(context or {}), language=language, status=status)
 
 
 def _path(visit: Visit) -> str:
@@ -106,31 +71,9 @@ def _path(visit: Visit) -> str:
     return "/find" if visit.session else "/sign-in"
 
 
-def redirect(address: str) -> Response:
-    """Sends the browser to another page."""
-    return RedirectResponse(address, 303, HEADERS)
-
-
 def set_cookie(
     visit: Visit, response: Response, name: str, value: str, *, seconds: int | None = None
 ) -> None:
-    """Has the browser keep a value, for this site and its own pages only."""
-    response.set_cookie(
-        name,
-        value,
-        seconds,
-        path="/",
-        secure=visit.secure,
-        httponly=True,
-        samesite="strict",
-    )
-
-
-def asset(name: str) -> Response | None:
-    """One file of the pages' own look and behavior; None for any other name."""
-    if name not in ASSETS:
-        return None
-    content, kind = ASSETS[name]
-    # The address of a file changes with its content, so a browser may keep it.
-    headers = HEADERS | {"cache-control": "public, max-age=31536000, immutable"}
-    return Response(content, 200, headers, kind)
+    """A cookie that no script can read and no other site sends along."""
+    strict: dict[str, Any] = {"httponly": True, "samesite": "strict"}
+    response.set_cookie(name, value, seconds, path="/", secure=visit.secure, **strict)

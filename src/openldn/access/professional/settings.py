@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-import msgspec
-
-from openldn.base.errors import Issue, LdnError
+from openldn.access.frame.network import Network, Node, Trust, read_network
 from openldn.base.settings import Settings
+
+__all__ = ["Network", "Node", "PortalSettings", "SignIn", "Trust", "read_network"]
 
 
 class SignIn(Settings, frozen=True):
@@ -35,50 +35,3 @@ class PortalSettings(Settings, frozen=True):
     session_hours: float = 8.0  # at the latest, a session ends
     patience: float = 30.0  # seconds we wait for the next part of an answer
     sign_in: SignIn | None = None  # None: people are chosen from a list, a stand-in for tests
-
-
-class Node(msgspec.Struct, frozen=True):
-    """One node of the network file; fields we do not use are left alone."""
-
-    key: str
-    name: str
-    ura: str
-    api: str
-    certificate: str
-    key_file: str
-    infrastructure: str = ""
-    fhir: dict[str, str] = {}
-
-
-class Trust(msgspec.Struct, frozen=True):
-    """The anchors that every party of this network believes."""
-
-    ca: str
-
-
-class Network(msgspec.Struct, frozen=True):
-    """The network file as `openldn up` writes it."""
-
-    nodes: tuple[Node, ...]
-    trust: Trust
-    services: dict[str, str] = {}
-
-    def node(self, key: str) -> Node:
-        """The node with this key; raises LdnError(not-found)."""
-        for node in self.nodes:
-            if node.key == key:
-                return node
-        text = "this provider has no node in the network file any more; sign in again"
-        raise LdnError(Issue.NOT_FOUND, text)
-
-
-def read_network(path: Path) -> Network:
-    """The network as the file now says; raises LdnError(transient) while it is not there yet."""
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=Network)
-    except FileNotFoundError as error:
-        text = "the network is not ready yet; wait a moment and try again"
-        raise LdnError(Issue.TRANSIENT, text, detail="no network file") from error
-    except (OSError, msgspec.DecodeError) as error:
-        text = "the network file cannot be read; its operator must run: openldn doctor"
-        raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error

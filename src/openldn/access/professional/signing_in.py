@@ -6,11 +6,11 @@ from urllib.parse import parse_qsl, urlsplit
 
 from starlette.responses import Response
 
+from openldn.access.frame.pages import to
 from openldn.access.professional.pages import (
     SESSION,
     VISIT,
     Visit,
-    redirect,
     render,
     set_cookie,
 )
@@ -44,14 +44,14 @@ async def to_provider(visit: Visit) -> Response:
     own = urlsplit(reception.settings.public).netloc
     if visit.request.url.netloc != own and "here" not in query:
         # The way back leads to our one registered address: leave from there, or nothing fits.
-        return redirect(f"{reception.settings.public}/sign-in?here=1")
+        return to(f"{reception.settings.public}/sign-in?here=1")
     browser = secrets.token_urlsafe(32)
     earlier = visit.session.id if visit.session else ""
     try:
         address = await reception.begin(browser, visit.words.language, earlier)
     except LdnError as error:
         return _failed(visit, error)
-    response = redirect(address)
+    response = to(address)
     # Lax, for the way back comes from another site; strict ones would stay behind.
     response.set_cookie(
         UNDERWAY, browser, LONGEST, path=RETURN, secure=visit.secure, httponly=True, samesite="lax"

@@ -105,6 +105,11 @@ class Rule:
     deny: Reason
     check: int = 0  # 0 authorization, 1 treatment relation, 2 consent
 
+    @property
+    def code(self) -> str:
+        """What the log calls it."""
+        return "policy." + self.deny.__name__.replace("_", "-")
+
 
 RULES: tuple[Rule, ...] = (
     Rule(opens_this_holder),
@@ -123,6 +128,11 @@ RULES: tuple[Rule, ...] = (
 def denials(facts: Facts, rules: tuple[Rule, ...] = RULES) -> list[str]:
     """Every reason to deny, in rule order; an empty list permits."""
     return [reason for rule in rules if (reason := rule.deny(facts)) is not None]
+
+
+def first_denial(facts: Facts, rules: tuple[Rule, ...] = RULES) -> str:
+    """The code of the first rule that denies; empty when none does."""
+    return next((rule.code for rule in rules if rule.deny(facts) is not None), "")
 
 
 def checks(facts: Facts, rules: tuple[Rule, ...] = RULES) -> str:

@@ -15,6 +15,7 @@ from openldn.trust.certificates.issue import (
     create_authority,
     issue_server,
     issue_signing,
+    served_at,
 )
 
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
@@ -22,16 +23,22 @@ Values = Mapping[str, str | int | bool]
 
 
 def certify(plan: Plan, clock: Clock) -> None:
-    """Make the test authority and each part's certificates, where they are not there yet."""
-    create_authority(plan.pki, clock)
-    term = Term(clock)
+    """Make the test authority and each part's certificates, where they are not there yet.
+
+    Certificates tell at which port what they revoke is told: on another port they are made anew.
+    """
+    address = plan.origin("authority")
+    create_authority(plan.pki, clock, address)
+    term, shape, mark = Term(clock), served_at(address), plan.pki / "served-at"
+    here = mark.exists() and mark.read_text(encoding="utf-8") == address
     for member in (*plan.members, OPERATOR):
         folder = plan.pki / member.key
         subject = Subject(Ura.parse(member.ura), member.name, agb=member.agb)
-        if not (folder / "server.pem").exists():
-            issue_server(folder, subject, term)
-        if not (folder / "signing.pem").exists():
-            issue_signing(folder, subject, term)
+        if not here or not (folder / "server.pem").exists():
+            issue_server(folder, subject, term, shape)
+        if not here or not (folder / "signing.pem").exists():
+            issue_signing(folder, subject, term, shape)
+    write(mark, address)
 
 
 def databases(plan: Plan) -> list[str]:
@@ -60,7 +67,10 @@ def configure(plan: Plan, dsn_of: DsnOf) -> dict[str, list[str]]:
 
 def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     """Part -> role and settings, in the order in which they are started."""
-    parts: dict[str, tuple[str, Values]] = {"addressing": ("addressing", _addressing(plan, dsn_of))}
+    parts: dict[str, tuple[str, Values]] = {
+        "authority": ("authority", _authority(plan)),
+        "addressing": ("addressing", _addressing(plan, dsn_of)),
+    }
     for member in plan.members:
         parts[member.key] = ("node", _node(plan, member, dsn_of))
     parts["portal"] = ("portal", _portal(plan))
@@ -74,6 +84,10 @@ def _identity(plan: Plan, member: Member) -> dict[str, str]:
         "key_file": str(folder / "server.key"),
         "ca": str(plan.pki / "ca.pem"),
     }
+
+
+def _authority(plan: Plan) -> Values:
+    return {"host": HOST, "port": plan.authority, "folder": str(plan.pki)}
 
 
 def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:

@@ -28,6 +28,11 @@ class Plan:
         """The port of the directory."""
         return self.base + 1
 
+    @property
+    def authority(self) -> int:
+        """The port at which the test authority tells what it revoked, over plain HTTP."""
+        return self.base + 2
+
     def port(self, member: Member) -> int:
         """The port of this member's node."""
         return self.base + 10 + self.members.index(member)
@@ -36,11 +41,16 @@ class Plan:
     def ports(self) -> dict[str, int]:
         """Every port of this network by the name of what listens there."""
         nodes = {m.key: self.port(m) for m in self.members}
-        return {"portal": self.portal, "addressing": self.addressing, **nodes}
+        return {
+            "portal": self.portal,
+            "addressing": self.addressing,
+            "authority": self.authority,
+            **nodes,
+        }
 
     def origin(self, name: str) -> str:
         """The address of a part, without a path."""
-        scheme = "http" if name == "portal" else "https"
+        scheme = "http" if name in {"portal", "authority"} else "https"
         return f"{scheme}://{HOST}:{self.ports[name]}"
 
     @property
@@ -68,7 +78,10 @@ class Plan:
             "nodes": [self._node(m) for m in self.members],
             "services": {"addressing": f"{self.origin('addressing')}/fhir/R4"},
             "portals": {"home": f"{self.origin('portal')}/"},
-            "trust": {"ca": str(self.pki / "ca.pem")},
+            "trust": {
+                "ca": str(self.pki / "ca.pem"),
+                "revocation": f"{self.origin('authority')}/crl/issuing.crl",
+            },
         }
 
     def _node(self, member: Member) -> dict[str, object]:

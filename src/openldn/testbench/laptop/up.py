@@ -128,7 +128,8 @@ class Network:
                     group.create_task(self._healthy(name, began))
 
     async def _healthy(self, name: str, began: float) -> None:
-        client = HttpClient() if name == "portal" else client_of(self.plan, OPERATOR.key)
+        plain = self.plan.origin(name).startswith("http:")
+        client = HttpClient() if plain else client_of(self.plan, OPERATOR.key)
         try:
             while not await _answers(client, f"{self.plan.origin(name)}/health"):
                 self._require_alive(name)

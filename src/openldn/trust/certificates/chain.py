@@ -14,17 +14,18 @@ from cryptography.x509 import verification
 from cryptography.x509.verification import Criticality, ExtensionPolicy
 
 from openldn.base.errors import Issue, LdnError
+from openldn.trust.certificates.party import load
 from openldn.trust.trail import Rule, Trail
 
 CHAIN = Rule("certificate.chain", "RFC 5280 §6.1", "the chain leads to an authority we trust, now")
 ISSUING = Rule("certificate.issuing", "Nuts RFC023 §3", "who issued it is itself in our trust list")
 X5C = Rule("x5c.form", "RFC 7515 §4.1.6", "two to five certificates in standard base64 DER")
 ORDER = Rule("x5c.order", "Nuts RFC023 §5", "leaf first, each issued by the next, nothing else")
+AUTHORITY = Rule("x5c.authority", "RFC 5280 §6.1.4", "each above the leaf may issue certificates")
 ROOT = Rule("x5c.root", "Nuts RFC023 §5", "the last certificate is a root: signed by itself")
 
 _DEPTH = 3  # authorities between anchor and leaf; PKIoverheid has two
 _MOST = 5  # certificates in one x5c
-_LARGEST = 32 * 1024  # bytes of one certificate
 
 
 @dataclass(frozen=True)
@@ -84,17 +85,20 @@ class Anchors:
         )
 
 
-def ordered_chain(x5c: object, trail: Trail) -> tuple[x509.Certificate, ...]:
+def ordered_chain(x5c: object, trail: Trail, *, root: bool = True) -> tuple[x509.Certificate, ...]:
     """The certificates of an `x5c` header: leaf first, exactly one chain up to its root.
 
-    Says nothing about whether we believe that root. Raises LdnError(the trail's issue) for fewer
-    than two certificates, another order, or one that does not belong.
+    Says nothing about whether we believe that root, nor about time. With `root` False the chain
+    may end below it. Raises LdnError(the trail's issue) for fewer than two certificates, another
+    order, one that does not belong, or an issuer that is no authority.
     Source: RFC 7515 §4.1.6; Nuts RFC023 §5, vdr/didx509 resolver.
     """
     chain = decoded(x5c, trail)
-    trail.require(all(_issued(a, b) for a, b in pairwise(chain)), ORDER)
     trail.require(len(set(chain)) == len(chain), ORDER, "one comes twice")
-    trail.require(_issued(chain[-1], chain[-1]), ROOT)
+    trail.require(all(_issued(a, b) for a, b in pairwise(chain)), ORDER)
+    trail.require(all(_vouches(c, below) for below, c in enumerate(chain[1:])), AUTHORITY)
+    if root:
+        trail.require(_issued(chain[-1], chain[-1]), ROOT)
     return chain
 
 
@@ -104,11 +108,8 @@ def decoded(x5c: object, trail: Trail, least: int = 2) -> tuple[x509.Certificate
     fits = least <= len(texts) <= _MOST and all(isinstance(t, str) for t in texts)
     trail.require(fits, X5C, f"{len(texts)} certificates")
     try:
-        ders = [base64.b64decode(text, validate=True) for text in texts]
-        if any(len(der) > _LARGEST for der in ders):
-            raise ValueError("too large")
-        return tuple(x509.load_der_x509_certificate(der) for der in ders)
-    except (binascii.Error, ValueError, x509.InvalidVersion) as error:
+        return tuple(load(base64.b64decode(text, validate=True)) for text in texts)
+    except (binascii.Error, ValueError, LdnError) as error:
         trail.require(False, X5C, type(error).__name__)
         raise AssertionError from error
 
@@ -131,6 +132,17 @@ def _issued(below: x509.Certificate, above: x509.Certificate) -> bool:
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _vouches(authority: x509.Certificate, below: int) -> bool:
+    """Whether it may issue, with this many authorities between it and the leaf."""
+    try:
+        found = authority.extensions
+        basic = found.get_extension_for_class(x509.BasicConstraints).value
+        signs = found.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
+    except (x509.ExtensionNotFound, x509.DuplicateExtension, ValueError):
+        return False
+    return basic.ca and signs and (basic.path_length is None or basic.path_length >= below)
 
 
 def _disbelieved(detail: str) -> LdnError:

@@ -17,7 +17,7 @@ from openldn.trust.documents import Documents, hosts
 from openldn.trust.parties import Person
 from openldn.trust.people.levels import needed
 from openldn.trust.people.provider import secure
-from openldn.trust.people.statement import DeziExpected, DeziPerson, Source, vouched
+from openldn.trust.people.statement import DeziExpected, DeziPerson, Source, verify, vouched
 from openldn.trust.trail import Rule, Trail
 
 SHOWN = Rule("person.statement", "NEN 7512", "the person shows a statement")
@@ -31,9 +31,8 @@ class PeopleSettings(Settings, frozen=True):
     status_hosts: tuple[str, ...]  # hosts that tell whether a statement still counts
     required: bool = True  # a question without a statement is refused
     ca: Path | None = None  # authorities that their certificates may come from; None: the system's
-    needs: dict[str, str] = msgspec.field(
-        default_factory=dict
-    )  # purpose -> level of assurance, instead of our own table
+    # Purpose of use -> level of assurance, instead of our own table.
+    needs: dict[str, str] = msgspec.field(default_factory=dict)
 
     @property
     def source(self) -> Source:
@@ -64,6 +63,10 @@ class Vouchers:
         trail.require(bool(text), SHOWN)
         expected = replace(self.expected, lowest=needed(purpose, self.needs))
         return await vouched(text, said, expected, trail)
+
+    async def statement(self, text: str, organization: Ura, trail: Trail) -> DeziPerson:
+        """The person of a statement inside a credential of this organization; raises as `vouch`."""
+        return await verify(text, replace(self.expected, organization=organization), trail)
 
     async def close(self) -> None:
         """Close every connection."""

@@ -5,7 +5,7 @@ Source: WS-Trust 1.4 §4; infrastructures §3. It never says more than it was sh
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -53,13 +53,13 @@ class RelyingParty:
 
 
 @dataclass(frozen=True)
-class Issued:
-    """A token that was given."""
+class Asked:
+    """A request that is believed: who asks, and for which address."""
 
-    envelope: bytes = field(repr=False)
-    id: str  # of the assertion that was shown
-    party: str
-    ends: datetime
+    message_id: str
+    proof: Proof
+    address: str
+    moment: datetime
 
 
 @dataclass(frozen=True)
@@ -75,36 +75,46 @@ class Sts:
     clock: Clock
     new_id: NewId
 
-    async def issue(self, envelope: bytes, client: bytes) -> Issued:
+    async def issue(self, envelope: bytes, client: bytes) -> bytes:
         """The answer to a request on a connection with this client certificate (DER).
 
         Raises LdnError: login (who asks is not proven), forbidden (it may not have this token).
         """
+        asked = await self.asked(envelope, client)
+        return self.answer(asked, make(*self.said(asked), self.new_id))
+
+    async def asked(self, envelope: bytes, client: bytes) -> Asked:
+        """What is asked, once it is believed; raises LdnError as `issue` does."""
         now, trail = self.clock(), Trail()
         skew = timedelta(seconds=self.profile.skew)
-        asked = soap.read_request(envelope, self.url, now, skew, trail)
-        proof = await asyncio.to_thread(read, asked.assertion, self._expected(now), trail)
+        request = soap.read_request(envelope, self.url, now, skew, trail)
+        proof = await asyncio.to_thread(read, request.assertion, self._expected(now), trail)
         party = self.parties[proof.system]
-        known = not party.client or party.client == thumbprint(client)
+        known = bool(client) and party.client in {"", thumbprint(client)}
         trail.require(known, REGISTERED)
         trail.require(_own(proof, party), OWN_NAME)
         kept = now + timedelta(seconds=self.profile.lifetimes.saml) + 2 * skew
-        used = (*proof.used, f"{party.identifier}|{asked.message_id}")
+        used = (*proof.used, f"{party.identifier}|{request.message_id}")
         trail.require(await self.use(used, kept), FRESH)
         trail.issue = Issue.FORBIDDEN
-        address = trust.read_request(asked.body, trail)
+        address = trust.read_request(request.body, trail)
         trail.require(address in party.applies_to, ALLOWED)
-        return self._given(asked.message_id, proof, address, now)
+        return Asked(request.message_id, proof, address, now)
 
-    def _given(self, message_id: str, proof: Proof, address: str, now: datetime) -> Issued:
+    def said(self, asked: Asked) -> tuple[Content, Towards]:
+        """What the assertion will say: what was proven, no more, no longer."""
+        proof, now = asked.proof, asked.moment
         ends = min(now + LASTING, proof.expires)
         content = Content(self.url, proof.subject, _values(proof), now, ends)
         kind = variant("zorgplatform-token")
-        made = make(content, Towards((address,), self.profile, kind, self.signing), self.new_id)
-        given = trust.Given(made, address, now, ends)
-        body = trust.response(given, parse(made, Trail()))
-        envelope = soap.answer(message_id, body, now)
-        return Issued(envelope, proof.evidence[0].id, proof.system, ends)
+        return content, Towards((asked.address,), self.profile, kind, self.signing)
+
+    def answer(self, asked: Asked, assertion: bytes) -> bytes:
+        """The envelope with this assertion."""
+        now = asked.moment
+        given = trust.Given(asked.address, now, min(now + LASTING, asked.proof.expires))
+        body = trust.response(given, parse(assertion, Trail()))
+        return soap.answer(asked.message_id, body, now)
 
     def _expected(self, now: datetime) -> SamlExpected:
         return SamlExpected(
@@ -136,16 +146,21 @@ def routes(sts: Sts, path: str = "/sts") -> list[Route]:
     async def issue(request: Request) -> Response:
         """POST: a token, or a fault in the words of WS-Trust §11."""
         try:
-            kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-            if kind != soap.MEDIA_TYPE:
-                raise LdnError(Issue.INVALID, f"send {soap.MEDIA_TYPE}", status=415)
-            body = await read_body(request, LARGEST)
-            given = await sts.issue(body, peer_certificate(request.scope) or b"")
+            envelope = await read_envelope(request)
+            given = await sts.issue(envelope, peer_certificate(request.scope) or b"")
         except LdnError as error:
             return refused(error, getattr(request.state, "correlation", ""), sts.clock())
-        return _respond(given.envelope, 200)
+        return respond(given, 200)
 
     return [Route(path, issue, methods=["POST"])]
+
+
+async def read_envelope(request: Request) -> bytes:
+    """The body of a SOAP request; raises LdnError with status 415 for another content type."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != soap.MEDIA_TYPE:
+        raise LdnError(Issue.INVALID, f"send {soap.MEDIA_TYPE}", status=415)
+    return await read_body(request, LARGEST)
 
 
 _CODES = {  # our issue -> code of WS-Trust §11
@@ -164,9 +179,10 @@ def refused(error: LdnError, correlation: str, now: datetime) -> Response:
     body = trust.fault(code, sender=sender)
     # SOAP 1.2 part 2 §7.5.2.2: 400 when the sender is at fault, else 500
     status = error.status if error.status == 415 else 400 if sender else 500
-    return _respond(soap.answer("", body, now, soap.FAULT_ACTION), status)
+    return respond(soap.answer("", body, now, soap.FAULT_ACTION), status)
 
 
-def _respond(envelope: bytes, status: int) -> Response:
+def respond(envelope: bytes, status: int) -> Response:
+    """The envelope as an answer, which nobody may keep."""
     kind = f"{soap.MEDIA_TYPE}; charset=utf-8"
     return Response(envelope, status, {"content-type": kind, "cache-control": "no-store"})

@@ -36,9 +36,8 @@ FAULTS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Given:
-    """A token as an STS gives it."""
+    """What an answer tells of the token in it."""
 
-    assertion: bytes
     applies_to: str
     created: datetime
     expires: datetime

@@ -162,6 +162,7 @@ async def _form(request: Request) -> Mapping[str, str]:
 
 
 def _refusal(request: Request, error: Refused, certificate: bytes) -> Response:
+    request.state.refused = error  # for who keeps the refusals of this node
     emit(
         "refused",
         issue=str(error.issue),

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import TypeVar
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
@@ -15,25 +15,22 @@ from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
 from openldn.trust.parties import Requester
-from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
+from openldn.trust.peers import Profile, profile
+from openldn.trust.tokens.dpop import Prover
 from openldn.trust.tokens.model import AccessToken
 from openldn.trust.tokens.signer import Signer
+from openldn.trust.tokens.speaking import Metadata, Order, Plain, Speaker, speaker_for
 
-_ASSERTION = 60  # seconds our assertions live
 _METADATA = timedelta(hours=1)
 _MARGIN = timedelta(seconds=30)  # a token this near its end is not used any more
 _KEPT = 10_000  # tokens
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
+_SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
 _TOKEN = re.compile(r"[A-Za-z0-9._~+/-]{1,8192}=*")
 
 Key = tuple[Ura, str, Requester]
 S = TypeVar("S", bound=msgspec.Struct)
-
-
-class _Metadata(msgspec.Struct, frozen=True):
-    issuer: str
-    token_endpoint: str
 
 
 class _Given(msgspec.Struct, frozen=True):
@@ -67,9 +64,17 @@ class TokenClient:
     clock: Clock
     new_id: NewId
     deadline: float = 10.0  # seconds for one token, metadata included
+    speakers: Mapping[str, Speaker] = field(default_factory=dict)  # by dialect; D2 is always there
+    profiles: Callable[[Ura], Profile] = lambda _: profile("twiin")  # what is agreed with a holder
+    prover: Prover | None = None  # binds tokens to its key, by DPoP
     _tokens: dict[Key, AccessToken] = field(default_factory=dict, repr=False)
-    _metadata: dict[str, tuple[_Metadata, datetime]] = field(default_factory=dict, repr=False)
+    _metadata: dict[str, tuple[Metadata, datetime]] = field(default_factory=dict, repr=False)
     _asking: dict[Key, asyncio.Task[AccessToken]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Speak at least D2, with the certificate of our organization."""
+        plain: Speaker = Plain(self.signer, self.new_id)
+        self._speakers = {"D2": plain, **self.speakers}
 
     async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
         """A token of the authorization server `issuer` that opens `holder`'s data.
@@ -110,14 +115,14 @@ class TokenClient:
         try:
             async with asyncio.timeout(self.deadline):
                 metadata = await self._metadata_of(holder, issuer)
-                began = self.clock()
-                body = urlencode(self._form(issuer, requester, began)).encode("ascii")
-                reply = await self.clients(holder).send(
-                    "POST",
-                    metadata.token_endpoint,
-                    headers=_FORM,
-                    body=body,
-                    deadline=self.deadline,
+                began, http = self.clock(), self.clients(holder)
+                agreed = self.profiles(holder)
+                order = Order(metadata, requester, agreed, http, began, self.deadline)
+                body = urlencode(await speaker_for(order, self._speakers)(order)).encode("ascii")
+                at = metadata.token_endpoint
+                proof = {"dpop": self.prover("POST", at)} if self.prover else {}
+                reply = await http.send(
+                    "POST", at, headers=_FORM | proof, body=body, deadline=self.deadline
                 )
         except TimeoutError as error:
             text = f"the holder's authorization server gave no token in {self.deadline:g} s"
@@ -127,21 +132,7 @@ class TokenClient:
             raise _refusal(reply)
         return self._given(reply, requester, began)
 
-    def _form(self, issuer: str, requester: Requester, now: datetime) -> Mapping[str, str]:
-        return {
-            "grant_type": JWT_BEARER,
-            "assertion": self.signer.sign(self._claims(issuer, now) | _vouched(requester)),
-            "client_assertion_type": CLIENT_ASSERTION_TYPE,
-            "client_assertion": self.signer.sign(self._claims(issuer, now)),
-            "scope": " ".join(sorted(requester.scopes)),
-        }
-
-    def _claims(self, issuer: str, now: datetime) -> dict[str, Any]:
-        ura, moment = self.signer.party.ura.value, int(now.timestamp())
-        claims = {"iss": ura, "sub": ura, "aud": issuer, "jti": self.new_id()}
-        return claims | {"iat": moment, "exp": moment + _ASSERTION}
-
-    async def _metadata_of(self, holder: Ura, issuer: str) -> _Metadata:
+    async def _metadata_of(self, holder: Ura, issuer: str) -> Metadata:
         kept = self._metadata.get(issuer)
         if kept is not None and self.clock() - kept[1] < _METADATA:
             return kept[0]
@@ -153,7 +144,7 @@ class TokenClient:
         )
         if reply.status != 200:
             raise _refusal(reply)
-        found = _decoded(reply, _Metadata)
+        found = _decoded(reply, Metadata)
         same_scheme = urlsplit(found.token_endpoint).scheme == urlsplit(issuer).scheme
         if found.issuer.rstrip("/") != issuer or not same_scheme:
             # RFC 8414 §3.3: metadata of another issuer must not be used
@@ -163,13 +154,17 @@ class TokenClient:
 
     def _given(self, reply: Reply, requester: Requester, began: datetime) -> AccessToken:
         given = _decoded(reply, _Given)
-        if given.token_type.lower() != "bearer" or not _TOKEN.fullmatch(given.access_token):
+        scheme = _SCHEMES.get(given.token_type.lower(), "")
+        prove = self.prover if scheme == "DPoP" else None
+        usable = scheme == "Bearer" or prove is not None
+        if not usable or not _TOKEN.fullmatch(given.access_token):
             raise _unintelligible("token")
         if given.scope is not None and not requester.scopes <= set(given.scope.split()):
             text = "the holder's authorization server allows less than we ask for"
             raise LdnError(Issue.FORBIDDEN, f"{text}; its agreements must allow it")
         lasting = timedelta(seconds=min(max(given.expires_in, 0), 86_400))
-        return AccessToken(given.access_token, given.jti or self.new_id(), began + lasting)
+        name = given.jti or self.new_id()
+        return AccessToken(given.access_token, name, began + lasting, scheme, prove)
 
 
 def metadata_url(issuer: str) -> str:
@@ -184,16 +179,6 @@ def metadata_url(issuer: str) -> str:
     if parts.scheme not in {"https", "http"} or not parts.netloc or parts.query or parts.fragment:
         raise _bad_issuer()
     return f"{parts.scheme}://{parts.netloc}{_WELL_KNOWN}{parts.path.rstrip('/')}"
-
-
-def _vouched(requester: Requester) -> dict[str, Any]:
-    claims: dict[str, Any] = {"purpose": requester.purpose}
-    if requester.person is not None:
-        person = requester.person
-        claims["person"] = {"uzi": person.uzi, "role": person.role, "name": person.name}
-    if requester.patient is not None:
-        claims["patient"] = requester.patient.value
-    return claims
 
 
 def _refusal(reply: Reply) -> LdnError:

@@ -3,18 +3,11 @@
 from collections.abc import Mapping
 from typing import Any
 
+from openldn.trust.credentials.definitions import RESERVED
 from openldn.trust.evidence import Claims, Value
 from openldn.trust.tokens.model import Grant
 
 INACTIVE: Mapping[str, Any] = {"active": False}
-# Names that mean something else in an answer: no captured field may take their place.
-RESERVED = frozenset(
-    {
-        *("active", "scope", "client_id", "username", "token_type", "exp", "iat", "nbf", "sub"),
-        *("aud", "iss", "jti", "cnf", "act", "assertions", "client_assertions", "vps"),
-        *("presentation_submission", "presentation_submissions", "presentation_definitions"),
-    }
-)
 
 
 def introspected(grant: Grant, issuer: str, audience: str) -> dict[str, Any]:

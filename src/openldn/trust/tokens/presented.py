@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Bsn, Ura
+from openldn.trust.credentials.definitions import policy_of as policy_for_scope
 from openldn.trust.credentials.model import (
     Captured,
     Expected,
@@ -128,7 +129,7 @@ def policy_for(desk: Desk) -> ScopePolicy:
 
 def policy_of(scopes: Iterable[str], policies: Mapping[str, ScopePolicy]) -> ScopePolicy:
     """The one policy of these scopes; scopes with different ones are to be asked separately."""
-    found = [policies.get(s) for s in (sorted(scopes) or [""])]
+    found = [policy_for_scope(policies, s) for s in (sorted(scopes) or [""])]
     first = found[0]
     if first is None or any(p is None or _ids(p) != _ids(first) for p in found):
         raise invalid_scope("scope: no presentation definition, or several")

@@ -37,7 +37,7 @@ from openldn.trust.tokens.model import Binding, Grant, ReadSaml, Shown
 from openldn.trust.tokens.ports import Ports, Swap
 from openldn.trust.tokens.presence import Presence
 from openldn.trust.tokens.rate import Rate
-from openldn.trust.tokens.readers import READERS, swap_of
+from openldn.trust.tokens.readers import READERS, swap_of, tls_chain
 from openldn.trust.tokens.store import TokenStore
 from openldn.trust.trail import Rule, Trail
 
@@ -146,6 +146,7 @@ class AuthorizationServer:
         key = await self._key(request, now)
         proof = await READERS[request.dialect.name](desk, trail)
         proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
+        proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:
@@ -159,6 +160,15 @@ class AuthorizationServer:
         await self.presence.keep(token, grant)
         await self._sweep(now)
         return self._answer(token, grant, request.dialect)
+
+    async def _connected(self, proof: Proof, desk: Desk, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too: revoked, it ends."""
+        if not (desk.certificate and self.ports.issuers):
+            return proof
+        trail.issue = Issue.LOGIN
+        shown = await desk.believes.believe(tls_chain(desk), trail, desk.profile.revocation)
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
     def _desk(self, request: "_Request", now: datetime) -> Desk:
         tokens: dict[str, Jws] = {}

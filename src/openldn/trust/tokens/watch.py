@@ -47,8 +47,9 @@ class Watch:
                 tasks = [group.create_task(self._ends(holder, e, gate)) for e in found]
             for evidence, task in zip(found, tasks, strict=True):
                 if task.result():
-                    withdrawn += await self.store.withdraw(holder, evidence)
-                    emit("refused", issue="login", detail=f"revoked: {evidence.kind}")
+                    count = await self.store.withdraw(holder, evidence)
+                    emit("withdrawn", holder=holder.value, detail=str(evidence.kind), count=count)
+                    withdrawn += count
         return withdrawn
 
     async def _ends(self, holder: Ura, evidence: Evidence, gate: asyncio.Semaphore) -> bool:

@@ -9,10 +9,10 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from openldn.access.professional.pages import HEADERS, asset
+from openldn.access.frame.pages import HEADERS
+from openldn.access.professional.pages import DOOR
 from openldn.access.professional.people import practitioner
 from openldn.access.professional.words import words
-from openldn.base.errors import Issue, LdnError
 from openldn.fhir.http import read_body
 from openldn.testbench.simulators.dezi.state import Asked, Coded, State
 from openldn.testbench.simulators.dezi.words import LANGUAGES, TEXTS, language
@@ -74,10 +74,7 @@ class Browser:
 
     async def static(self, request: Request) -> Response:
         """The look of the pages."""
-        found = asset(request.path_params["name"])
-        if found is None:
-            raise LdnError(Issue.NOT_FOUND, "there is no such file")
-        return found
+        return DOOR.asset(request.path_params["name"])
 
     def _choice(self, asked: Asked, query: Mapping[str, str]) -> Response:
         others = [
@@ -135,7 +132,9 @@ def _page(
     status: int = 200,
     back: str = "",
 ) -> Response:
-    text = _TEMPLATES.get_template(template).render(t=TEXTS[language], language=language, **context)
+    text = _TEMPLATES.get_template(template).render(
+        t=TEXTS[language], language=language, mark=DOOR.mark, **context
+    )
     headers = HEADERS | {"content-language": language}
     if back:  # a browser applies form-action to where the answer to a form sends it
         parts = urlsplit(back)

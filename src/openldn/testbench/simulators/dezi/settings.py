@@ -19,7 +19,7 @@ class DeziSettings(Settings, frozen=True):
     client_key: Path  # its key in PEM: public, private or certificate; the public part counts
     redirect_uris: tuple[str, ...]  # where its people may be sent back, exactly
     host: str = "127.0.0.1"
-    port: int = 8402
+    port: int = 8403
     certificate: Path | None = None  # for HTTPS; None: plain HTTP, for loopback only
     key_file: Path | None = None
     shape: str = "dezi"  # what userinfo tells: dezi (a statement) or max (the older claims)

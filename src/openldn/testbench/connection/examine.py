@@ -1,0 +1,106 @@
+"""Makes every check of one endpoint, side by side, within its time."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Collection
+from contextlib import asynccontextmanager
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock, instant
+from openldn.testbench.connection import addresses
+from openldn.testbench.connection.checks import CHECKS
+from openldn.testbench.connection.hello import NotTlsError
+from openldn.testbench.connection.model import (
+    Check,
+    Checked,
+    Report,
+    Result,
+    Target,
+    Words,
+    skipped,
+)
+from openldn.testbench.connection.prober import Prober
+from openldn.testbench.connection.visit import Visit, classified
+
+PATIENCE = 4.5  # seconds that one check may take in all
+RENEGOTIATION = Words(
+    "met deze partij is één heronderhandeling van TLS 1.2 afgesproken (C24)",
+    "one renegotiation of TLS 1.2 is agreed with this peer (C24)",
+)
+
+
+@asynccontextmanager
+async def visiting(target: Target, clock: Clock) -> AsyncIterator[Visit]:
+    """The endpoint, ready to be checked.
+
+    Raises LdnError that says what is wrong: the host is not known or not one we may call, the
+    port is closed, silent, or speaks something else than TLS.
+    """
+    await addresses.require(target.origin, target.given)
+    address = (await addresses.resolve(target.host, target.given))[0]
+    name = "" if addresses.literal(target.host) else target.host.encode("idna").decode()
+    visit = Visit(target, Prober(address, target.port, name), clock)
+    try:
+        if problem := classified(await visit.ask("1.3")):
+            raise problem
+        yield visit
+    finally:
+        await visit.close()
+
+
+async def examine(visit: Visit, only: Collection[str] = ()) -> AsyncIterator[Checked]:
+    """Each check as it comes out, not in order; `only` these ids when some are given."""
+    chosen = chosen_checks(only)
+    tasks = {asyncio.ensure_future(_made(check, visit)) for check in chosen}
+    try:
+        for next_done in asyncio.as_completed(tasks):
+            yield await next_done
+    finally:
+        for task in tasks:
+            task.cancel()
+
+
+def chosen_checks(only: Collection[str]) -> list[Check]:
+    """The checks with these ids, or all; raises LdnError(invalid) for one that does not exist."""
+    known = {c.id for c in CHECKS}
+    if unknown := sorted(set(only) - known):
+        text = f"no check {', '.join(unknown)}; they are {CHECKS[0].id} to {CHECKS[-1].id}"
+        raise LdnError(Issue.INVALID, text)
+    return [c for c in CHECKS if not only or c.id in only]
+
+
+async def _made(check: Check, visit: Visit) -> Checked:
+    return Checked(check, check.weighed(await _looked(check, visit), visit.target.profile))
+
+
+async def _looked(check: Check, visit: Visit) -> Result:
+    """The result; what kept us from looking makes it a skip that says so."""
+    try:
+        async with asyncio.timeout(PATIENCE):
+            return await check.look(visit)
+    except TimeoutError:
+        return skipped("late")
+    except LdnError as error:
+        return skipped("broken", error.message)
+    except (NotTlsError, OSError) as error:
+        return skipped("broken", str(error))
+
+
+async def report(
+    target: Target,
+    clock: Clock,
+    only: Collection[str] = (),
+    progress: Callable[[Checked], None] = lambda _: None,
+) -> Report:
+    """Every check of one endpoint, in the order of their ids; raises LdnError as `visiting`."""
+    chosen_checks(only)
+    started = clock()
+    async with visiting(target, clock) as visit:
+        rows = []
+        async for row in examine(visit, only):
+            progress(row)
+            rows.append(row)
+        made = visit.prober.pace.made
+    rows.sort(key=lambda row: row.check.id)
+    agreed = (RENEGOTIATION,) if target.given.renegotiation else ()
+    seconds = (clock() - started).total_seconds()
+    return Report(target, instant(started), seconds, made, tuple(rows), agreed)

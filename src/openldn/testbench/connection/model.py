@@ -1,0 +1,243 @@
+"""What is checked, where, and how it came out."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openldn.trust.certificates.tls_profiles import TlsProfile
+
+if TYPE_CHECKING:
+    from openldn.testbench.connection.visit import Visit
+
+LANGUAGES = ("nl", "en")
+
+
+class Outcome(StrEnum):
+    """How a check came out."""
+
+    PASS = "pass"  # noqa: S105  (not a password)
+    FAIL = "fail"
+    WARN = "warn"
+    INFO = "info"  # looked at; the profile asks nothing here
+    SKIP = "skip"  # could not be judged here; the evidence says why
+
+
+@dataclass(frozen=True)
+class Words:
+    """A text in both languages."""
+
+    nl: str
+    en: str
+
+    def of(self, language: str) -> str:
+        """The text in this language."""
+        return self.nl if language == "nl" else self.en
+
+
+@dataclass(frozen=True)
+class Result:
+    """One check as it came out; `evidence` is what was sent and seen, in the words of TLS."""
+
+    outcome: Outcome
+    evidence: str
+    reason: Words | None = None  # why it was skipped, for a person
+
+    def told(self, language: str) -> str:
+        """The evidence, or the reason in this language."""
+        if self.reason is None:
+            return self.evidence
+        said = self.reason.of(language)
+        return f"{said} ({self.evidence})" if self.evidence else said
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that is looked at; `look` gives FAIL for a shortcoming, whatever its weight."""
+
+    id: str
+    group: str
+    source: str
+    title: Words
+    requirement: Words
+    advice: Words
+    look: "Callable[[Visit], Awaitable[Result]]" = field(repr=False)
+
+    def weighed(self, result: Result, profile: TlsProfile) -> Result:
+        """The result as the profile weighs it: a shortcoming may be a warning or a remark only."""
+        if result.outcome is not Outcome.FAIL:
+            return result
+        return Result(Outcome(profile.weight(self.id)), result.evidence, result.reason)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A certificate and its key, as PEM files."""
+
+    certificate: Path
+    key: Path
+
+
+@dataclass(frozen=True)
+class Given:
+    """What the operator gave beside the address; what is absent makes some checks skip."""
+
+    client: Pair | None = None
+    other: Pair | None = None  # another organization's, for C42
+    expired: Pair | None = None
+    revoked: Pair | None = None
+    ca: Path | None = None  # the authorities the endpoint should lead to, and accept
+    issuer: str = ""  # of the authorization server
+    grants: tuple[str, ...] = ()  # the grant types we need there
+    fhir: str = ""  # base URL
+    fhir_version: str = ""
+    aorta: str = ""  # a URL at which AORTA headers are demanded
+    fsc: bool = False
+    fsc_token: str = field(default="", repr=False)  # of another group
+    token: str = field(default="", repr=False)  # an access token bound to `client`
+    did: str = ""
+    presentation: str = field(default="", repr=False)
+    status_list: str = ""
+    ura: str = ""
+    directory: str = ""  # base URL of an mCSD directory
+    resolver: str = ""  # host:port of a name server
+    plain_port: int = 80  # where plain HTTP would be
+    renegotiation: bool = False  # this peer may renegotiate TLS 1.2 once (Zorgplatform)
+    private: bool = False  # hosts that are not public may be called
+
+
+@dataclass(frozen=True)
+class Target:
+    """The endpoint, and what it is judged by."""
+
+    host: str
+    port: int
+    profile: TlsProfile
+    given: Given = Given()
+
+    @property
+    def name(self) -> str:
+        """Host and port as in a URL."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == 443 else f"{host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """The first part of every URL here."""
+        return f"https://{self.name}"
+
+
+@dataclass(frozen=True)
+class Checked:
+    """One row of the report."""
+
+    check: Check
+    result: Result
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything about one endpoint."""
+
+    target: Target
+    started: str  # instant
+    seconds: float
+    connections: int
+    rows: tuple[Checked, ...]
+    exceptions: tuple[Words, ...] = ()  # what was agreed with this peer and is let pass
+
+    def count(self) -> Mapping[Outcome, int]:
+        """How many of each."""
+        return {o: sum(r.result.outcome is o for r in self.rows) for o in Outcome}
+
+    @property
+    def failed(self) -> bool:
+        """Something must be repaired."""
+        return self.count()[Outcome.FAIL] > 0
+
+
+def passed(evidence: str) -> Result:
+    """It is as it should be."""
+    return Result(Outcome.PASS, evidence)
+
+
+def failed(evidence: str) -> Result:
+    """It is not as it should be; the profile decides how hard that counts."""
+    return Result(Outcome.FAIL, evidence)
+
+
+def warned(evidence: str) -> Result:
+    """It is allowed, but should change."""
+    return Result(Outcome.WARN, evidence)
+
+
+def told(evidence: str) -> Result:
+    """It is worth knowing."""
+    return Result(Outcome.INFO, evidence)
+
+
+def judged(good: bool, evidence: str) -> Result:
+    """Passed or failed."""
+    return passed(evidence) if good else failed(evidence)
+
+
+_REASONS = {
+    "client": Words(
+        "geef --client-cert en --client-key: zonder certificaat komt de controle niet zo ver",
+        "give --client-cert and --client-key: without a certificate the check gets no further",
+    ),
+    "no-mtls": Words(
+        "de server vraagt geen clientcertificaat", "the server asks for no client certificate"
+    ),
+    "expired": Words(
+        "geef --expired-cert of --revoked-cert met sleutel, uit de test-PKI van de server",
+        "give --expired-cert or --revoked-cert with its key, of the server's test PKI",
+    ),
+    "tls12": Words("TLS 1.2 wordt niet aangeboden", "TLS 1.2 is not offered"),
+    "tls": Words("er kwam geen TLS-verbinding tot stand", "no TLS connection came about"),
+    "chain": Words("de server toonde geen certificaat", "the server showed no certificate"),
+    "issuer": Words(
+        "geef --issuer: de autorisatieserver hoort bij een ander adres of bestaat niet",
+        "give --issuer: the authorization server is at another address or does not exist",
+    ),
+    "metadata": Words(
+        "de metadata van de autorisatieserver is niet te lezen (zie C28)",
+        "the metadata of the authorization server cannot be read (see C28)",
+    ),
+    "elsewhere": Words(
+        "het adres ligt bij een andere host; alleen de opgegeven host wordt benaderd",
+        "the address is at another host; only the host that was given is called",
+    ),
+    "fhir": Words("geef --fhir met het basisadres", "give --fhir with the base address"),
+    "did": Words("geef --did", "give --did"),
+    "status": Words("geef --status-list", "give --status-list"),
+    "ura": Words(
+        "geef --ura of --directory: er is niets om mee te vergelijken",
+        "give --ura or --directory: there is nothing to compare with",
+    ),
+    "address": Words("een IP-adres heeft geen naam in DNS", "an IP address has no name in the DNS"),
+    "resolver": Words("er is geen naamserver te bereiken", "no name server can be reached"),
+    "aorta": Words("geen AORTA-koppelvlak (--aorta)", "not an AORTA interface (--aorta)"),
+    "fsc": Words("geen FSC-Inway (--fsc)", "not an FSC Inway (--fsc)"),
+    "token": Words(
+        "geef --token met --fhir en een tweede certificaat (--other-cert en --other-key)",
+        "give --token with --fhir and a second certificate (--other-cert and --other-key)",
+    ),
+    "untrusted": Words(
+        "een token gaat alleen naar een server waarvan het certificaat vertrouwd is (C17, C18)",
+        "a token is sent only to a server whose certificate is trusted (C17, C18)",
+    ),
+    "revocation": Words(
+        "het certificaat noemt geen adres hiervoor", "the certificate names no address for this"
+    ),
+    "late": Words("geen antwoord binnen de tijd", "no answer in time"),
+    "broken": Words("de verbinding brak af", "the connection broke off"),
+    "http": Words("er kwam geen HTTP-antwoord", "there was no HTTP answer"),
+    "https-only": Words("dit is zelf de controlepoort", "this is the port under check itself"),
+}
+
+
+def skipped(reason: str, evidence: str = "") -> Result:
+    """It could not be judged; `reason` is a key of the reasons."""
+    return Result(Outcome.SKIP, evidence, _REASONS[reason])
