@@ -100,7 +100,7 @@ class Asker:
         content = {"id": self._vendor.did, "hasDelegation": {"delegatedBy": by}}
         giver = holder_issuer(self._own)
         self._delegation = issue_credential(giver, _DELEGATION, content, self._making)
-        told = make_submission(_ORGANIZATION, {_PROVIDER: 0}, 1, "1")
+        told = make_submission(_ORGANIZATION, {_PROVIDER: 0}, "1")
         self._submission = dump(told).decode()
 
     def one(self) -> dict[str, str]:

@@ -70,6 +70,7 @@ class AuthorizationServer:
     known: Callable[[Ura], Awaitable[bool]]
     scopes: frozenset[str]  # what can be asked for here
     lifetime: timedelta = timedelta(minutes=10)
+    shorter: Mapping[str, timedelta] = field(default_factory=dict)  # lifetime of a scope
     remembered: int = 10_000  # tokens held in memory, so that not every request asks the store
     dialects: frozenset[str] = frozenset({"D2"})  # taken, as far as `ports` has what they need
     ports: Ports = field(default_factory=Ports)
@@ -275,7 +276,8 @@ class AuthorizationServer:
             proof.patient,
         )
         allowed = timedelta(seconds=desk.profile.lifetimes.token)
-        ends = min(desk.now + min(self.lifetime, allowed), proof.expires)
+        per_scope = (self.shorter[s] for s in desk.scopes if s in self.shorter)
+        ends = min(desk.now + min(self.lifetime, allowed, *per_scope), proof.expires)
         return Grant(
             *(self.new_id(), requester, self.holder, binding, desk.now, ends),
             *(proof.dialect, proof.subject, proof.system, proof.act, proof.authorization_base),
