@@ -37,7 +37,7 @@ POLICIES = {CRL_HARD: ("crl",), CRL_OR_OCSP: ("crl", "ocsp")}
 KNOWN = Rule("certificate.status", "RFC 5280 §6.3", "its issuer tells, recently, what is revoked")
 REVOKED = Rule("certificate.revoked", "RFC 5280 §6.3.3", "its issuer has not revoked it")
 
-PATIENCE = 0.85  # seconds a request waits for all it must learn of one chain
+PATIENCE = 0.7  # seconds a request waits for all it must learn of one chain
 REMEMBERED = 300.0  # seconds the path of a chain is not built again
 _MOST = 10_000  # chains remembered
 DEFAULT = Freshness()
