@@ -38,6 +38,7 @@ CATALOGUE = {
         _event("failed", logging.ERROR, "role issue detail correlation", "something broke"),
         _event("refused", logging.WARNING, _REFUSED, "a token was not granted"),
         _event("denied", logging.WARNING, _REFUSED, "a person was not signed in"),
+        _event("withdrawn", logging.WARNING, "role holder detail count", "tokens were revoked"),
         _event("published", logging.INFO, "role holder", "own entry stands in the directory"),
         _event("waiting", logging.WARNING, "role part issue detail", "a part is not there yet"),
         _event("insecure", logging.WARNING, "role setting", "a development stand-in is on"),

@@ -1,7 +1,6 @@
 """The direct road: FHIR over mutual TLS with an access token, from node to node.
 
-Until the roads of the LSP, Zorgplatform and Nuts have an adapter of their own, this one serves
-holders on each of them; the directory tells which road a holder is on.
+The other roads are this one with the token and the headers of their own infrastructure.
 """
 
 import asyncio
@@ -42,6 +41,7 @@ class Direct:
     clients: Callable[[Ura], HttpClient]  # one that checks that this holder is at the other end
     tokens: Tokens
     forget: Callable[[AccessToken], None]  # a token that is no longer accepted
+    headers: Callable[[Call], Mapping[str, str]] = lambda _: {}  # what this road adds
 
     async def search(self, endpoint: Endpoint, search: Search, call: Call) -> Page:
         """The first piece of the answer; the question travels in the body, never in a URL.
@@ -87,6 +87,7 @@ class Direct:
             "accept": f"{Format.JSON.mime}; fhirVersion={endpoint.fhir.mime}",
             **token.headers(ask.method, ask.url),
             "x-request-id": call.correlation,
+            **self.headers(call),
         }
         if call.trace:
             headers["traceparent"] = call.trace

@@ -1,9 +1,10 @@
 """The parts of one running node, put together from its settings."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from typing import Any
 
 from starlette.requests import Request
 from starlette.routing import BaseRoute
@@ -21,33 +22,33 @@ from openldn.functions.audit.api import routes as audit_routes
 from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.authorization.model import Consent
-from openldn.infrastructures.direct import Direct
-from openldn.infrastructures.model import Infrastructure
 from openldn.node.api import Own, ask_routes
 from openldn.node.ask import Asker, noting
+from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
-from openldn.node.publish import keep_publishing
+from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
+from openldn.node.roads import Means, own_key, signing_of
 from openldn.node.serve import Holder, serve_routes
 from openldn.node.settings import STATION, NodeSettings
 from openldn.node.sources import RemoteSource, Source, StationSource
 from openldn.node.trust import TrustState, trust_routes
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.pull import Pull
-from openldn.trust.certificates import Anchors
+from openldn.trust.credentials.api import did_routes, wallet_routes
+from openldn.trust.credentials.store import CredentialStore
+from openldn.trust.credentials.wallet import NodeWallet
 from openldn.trust.dealings.service import Dealings
 from openldn.trust.dealings.store import DealingsStore
+from openldn.trust.peers import profile
 from openldn.trust.tokens.api import routes as token_routes
-from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.service import AuthorizationServer
 from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.store import TokenStore
+from openldn.trust.tokens.watch import Watch
 
-# The roads a holder can be on. Each gets an adapter of its own in time; until then the direct
-# one, FHIR from node to node, stands in for all.
-ROADS = ("direct", "lsp", "zorgplatform", "nuts")
 DATABASE_CONNECTIONS = 12
 
 
@@ -64,6 +65,8 @@ class NodeParts:
     asker: Asker
     pull: Pull
     dealings: Dealings
+    believed: Believing
+    means: Means
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class Kept:
     audit: AuditLog
     tokens: TokenStore
     dealings: Dealings
+    credentials: CredentialStore
 
 
 @asynccontextmanager
@@ -95,15 +99,36 @@ async def open_node(
         keeper = Keeper(settings.holder, settings.key, settings.fhir(FhirVersion.STU3))
         audit = AuditLog(pool, keeper, key_of(settings.sealing_key), clock, new_id)
         stack.push_async_callback(audit.close)
-        tokens, dealings = TokenStore(pool), Dealings(settings.holder, DealingsStore(pool))
-        for part in (records, audit, tokens, dealings.store):
+        kept = Kept(
+            audit,
+            TokenStore(pool),
+            Dealings(settings.holder, DealingsStore(pool)),
+            CredentialStore(pool),
+        )
+        for part in (records, audit, kept.tokens, kept.dealings.store, kept.credentials):
             await part.prepare()
-        stack.push_async_callback(dealings.close, asyncio.create_task(dealings.run()))
-        parts = _parts(settings, clients, records, Kept(audit, tokens, dealings))
-        publishing = asyncio.create_task(keep_publishing(parts.directory, settings))
-        stack.push_async_callback(_stop, publishing)
+        parts = _parts(settings, clients, records, kept)
+        stack.push_async_callback(parts.believed.documents.close)
+        for task in map(asyncio.create_task, _background(parts, kept)):
+            stack.push_async_callback(_stop, task)
+        stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(parts.pull.finish)  # first of all: the rest serves it
         yield parts
+
+
+def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
+    """What goes on beside the answering, for as long as the node runs."""
+    settings, believed = parts.settings, parts.believed
+    holders = [settings.holder]
+    watch = Watch(
+        kept.tokens, holders, believed.still, parts.asker.clock, settings.revocation_every
+    )
+    return [
+        keep_publishing(parts.directory, settings),
+        watch.run(),
+        believed.belief.refresh_forever(),
+        keep_renewed(parts.means.wallet, parts.means.signing),
+    ]
 
 
 def _parts(
@@ -116,15 +141,21 @@ def _parts(
     evidence = Gathered(kept.audit)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
+    believed = believing(settings, clients, clock)
+    scopes = frozenset(e.scope(Pattern.PULL) for e in EXCHANGES.values())
     server = AuthorizationServer(
         holder=settings.holder,
         issuer=settings.issuer,
         store=kept.tokens,
-        anchors=Anchors.load(settings.ca),
+        anchors=believed.belief.anchors,
         clock=clock,
         new_id=new_id,
         known=directory.known,
-        scopes=frozenset(e.scope(Pattern.PULL) for e in EXCHANGES.values()),
+        scopes=scopes,
+        dialects=frozenset(settings.dialects),
+        ports=believed.ports,
+        public=frozenset(settings.fhir(v) for v in FhirVersion),
+        saml=saml_grants(settings, believed, scopes, clock),
     )
     holder = Holder(
         ura=settings.holder,
@@ -136,12 +167,13 @@ def _parts(
         clock=clock,
         consent=Consent.PERMIT if settings.insecure_presumed_consent else Consent.UNKNOWN,
     )
-    roads = _roads(settings, clients, records)
+    means = _means(settings, clients, records, kept, believed)
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
-    pull = Pull(directory, roads, note, clock, settings.patience)
+    pull = Pull(directory, means.roads(), note, clock, settings.patience)
     asker = Asker(settings.holder, settings.name, directory, new_id, clock)
     return NodeParts(
-        settings, records, kept.audit, directory, server, holder, asker, pull, kept.dealings
+        *(settings, records, kept.audit, directory, server, holder, asker, pull, kept.dealings),
+        *(believed, means),
     )
 
 
@@ -163,13 +195,16 @@ def trust_state(parts: NodeParts) -> TrustState:
     )
 
 
-def _roads(
-    settings: NodeSettings, clients: Clients, records: Records
-) -> Mapping[str, Infrastructure]:
+def _means(
+    settings: NodeSettings, clients: Clients, records: Records, kept: Kept, believed: Believing
+) -> Means:
+    clock, new_id = records.clock, records.new_id
+    wallet = NodeWallet(
+        *(settings.holder, own_key(settings), kept.credentials, believed.credentials),
+        *(profile("nuts-6"), clock, new_id),
+    )
     signer = Signer.load(settings.signing_certificate, settings.signing_key)
-    tokens = TokenClient(signer, clients.holder, records.clock, records.new_id)
-    direct = Direct(clients.holder, tokens, tokens.forget)
-    return dict.fromkeys(ROADS, direct)
+    return Means(settings, clients, signer, signing_of(settings), wallet, clock, new_id)
 
 
 def _source(
@@ -204,6 +239,8 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     return [
         *keeping.around(token_routes(parts.server), "token"),
         *keeping.around(serve_routes(parts.holder), "fhir"),
+        *did_routes([parts.means.wallet.key]),
+        *wallet_routes(parts.means.wallet, lambda: parts.means.signing, own),
         *trust_routes(trust_state(parts)),
         *ask_routes(parts.asker, parts.pull),
         *audit_routes(parts.audit),

@@ -10,8 +10,12 @@ from openldn.exchanges import EXCHANGES
 from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
 from openldn.node.settings import NodeSettings
+from openldn.trust.certificates.keys import Signing
+from openldn.trust.credentials.wallet import NodeWallet
 
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds between two attempts, doubling
+
+RENEWAL = 3600.0  # seconds between two looks at whether a credential is due
 
 
 class Publishing(Protocol):
@@ -51,3 +55,18 @@ async def keep_publishing(directory: Publishing, settings: NodeSettings) -> None
             continue
         emit("published", holder=settings.ura)
         return
+
+
+async def keep_renewed(wallet: NodeWallet, signing: Signing) -> None:
+    """Keep a credential of our own certificate in the wallet, renewed in time, until cancelled."""
+    pause = FIRST_PAUSE
+    while True:
+        try:
+            await wallet.renew(signing)
+        except LdnError as error:
+            emit("waiting", part="wallet", issue=str(error.issue), detail=error.detail)
+            await asyncio.sleep(pause)
+            pause = min(pause * 2, LONGEST_PAUSE)
+            continue
+        pause = FIRST_PAUSE
+        await asyncio.sleep(RENEWAL)

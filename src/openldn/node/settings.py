@@ -2,12 +2,26 @@
 
 from pathlib import Path
 
+import msgspec
+
 from openldn.base.http import Identity
 from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
 
 STATION = "station"  # a source that is the node's own data station
+
+
+class Sts(Settings, frozen=True):
+    """What is agreed with a token service of Zorgplatform."""
+
+    url: str  # of the service; its name as issuer too, unless told otherwise
+    certificate: Path  # that signs its assertions
+    identifier: str  # how it knows us: "urn:oid:…"
+    audience: str  # for whom our own assertions are
+    ura: str = ""  # whose certificate it must show on the connection
+    issuer: str = ""
+    organizations: dict[str, str] = msgspec.field(default_factory=dict)  # identifier -> URA
 
 
 class NodeSettings(Settings, frozen=True, kw_only=True):
@@ -37,6 +51,22 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     source_patience: float = 8.0  # seconds we wait for our own source
     stu3: str = STATION  # where STU3 data come from: "station" or the FHIR base (URL) of a source
     r4: str = STATION  # the same for R4
+    dialects: tuple[str, ...] = ("D1", "D2", "D3", "D5", "D7", "SAML")  # ways to ask for a token
+    # that are taken: D1 and D3 are presentations, D2 and D5 signed assertions, D7 is a certificate
+    issuers: Path | None = (
+        None  # PEM, authorities below `ca` that issue to organizations: a did:x509
+    )
+    # may name these only, and TLS clients need not show them; None: those of `ca`
+    fetch_hosts: tuple[str, ...] = ()  # hosts that revocation lists, DID documents, status lists
+    # and key sets may be fetched from
+    revocation_every: float = 20.0  # seconds between two looks at what living tokens rest on
+    did_origin: str = ""  # origin in our did:web when it is not `public`; never an IP address
+    wallet_key: Path | None = None  # made at first start; None: wallet.key beside the signing key
+    broker: str = ""  # the broker to other infrastructures (issuer URL); empty: none
+    broker_ura: str = ""  # whose certificate the broker must show
+    broker_saml_certificate: Path | None = None  # signs the broker's SAML; for Zorgplatform
+    sts: Sts | None = None  # the token service of Zorgplatform; None: no SAML of our own
+    insecure_unchecked_revocation: bool = False  # stand-in: certificates count without a list
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property
@@ -48,6 +78,11 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     def sealing_key(self) -> Path:
         """The file with the key of the audit log."""
         return self.audit_key or self.signing_key.with_name("audit.key")
+
+    @property
+    def holder_key(self) -> Path:
+        """The file with the key of the wallet."""
+        return self.wallet_key or self.signing_key.with_name("wallet.key")
 
     @property
     def identity(self) -> Identity:

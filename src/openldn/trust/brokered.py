@@ -7,7 +7,8 @@ Source: RFC 8693 §4.1 (act); RFC 7800, RFC 8705 §3.1 (cnf); trust and broker �
 import hmac
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from datetime import UTC, datetime
+from typing import Any, TypeGuard
 
 from openldn.base.errors import LdnError
 from openldn.trust import jose
@@ -61,29 +62,41 @@ def completed(proof: Proof, token: Jws | None, certificate: bytes, trail: Trail)
     scope = said.get("scope")
     trail.require(isinstance(scope, str) and bool(scope.split()), SCOPED)
     scopes = frozenset(str(scope).split())
+    listed = _evidence(proof, said, trail)
     return replace(
         proof,
         act=_act(said, trail),
+        expires=min([proof.expires, *(e.expires for e in listed)]),
         scopes=scopes if proof.scopes is None else scopes & proof.scopes,
-        evidence=(*proof.evidence, *_evidence(proof, said, trail)),
+        evidence=(*proof.evidence, *listed),
         claims={**proof.claims, "via": {"infrastructure": _via(proof, said)}},
     )
 
 
-def status_claim(status: Status, issuer: str) -> dict[str, Any]:
-    """Where an assertion can be revoked, and the DID that signs the list."""
-    return {"issuer": issuer, "uri": status.url, "idx": status.index}
+def status_claim(status: Status, issuer: str, expires: datetime) -> dict[str, Any]:
+    """Where an assertion can be revoked, the DID that signs the list, and until when it counts.
+
+    The assertion itself can be shown for a shorter time than what is made of it may live.
+    """
+    ends = int(expires.timestamp())
+    return {"issuer": issuer, "uri": status.url, "idx": status.index, "exp": ends}
 
 
 def status_of(said: object, proof: Proof, id: str) -> Evidence | None:
     """The evidence in a status claim; None for another shape."""
     if not isinstance(said, Mapping):
         return None
-    url, index, issuer = said.get("uri"), said.get("idx"), said.get("issuer")
-    fits = isinstance(url, str) and isinstance(issuer, str) and isinstance(index, int)
-    if not fits or isinstance(index, bool) or index is None or not 0 <= index < 2**30:
+    url, issuer, index, ends = (said.get(name) for name in ("uri", "issuer", "idx", "exp"))
+    if not isinstance(url, str) or not isinstance(issuer, str):
         return None
-    return Evidence(Kind.CREDENTIAL, id, str(issuer), proof.expires, Status(str(url), index))
+    if not _within(index, 2**30) or not _within(ends, 2**36):
+        return None
+    expires = min(proof.expires, datetime.fromtimestamp(ends, UTC))
+    return Evidence(Kind.CREDENTIAL, id, issuer, expires, Status(url, index))
+
+
+def _within(number: object, bound: int) -> TypeGuard[int]:
+    return type(number) is int and 0 <= number < bound
 
 
 def _said(token: Jws | None) -> Mapping[str, Any]:

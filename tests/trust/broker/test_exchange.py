@@ -91,7 +91,12 @@ def test_an_lsp_holder_gets_signed_assertions(at: Callable[[Case], None]) -> Non
         assert grant["authorization_base"] == "task-1"
         der = made.world.certificate(ASKER)
         assert grant["cnf"] == client["cnf"] == {"x5t#S256": thumbprint(der)}
-        assert grant["status"] == {"issuer": made.keys.did, "uri": LIST, "idx": 0}
+        assert grant["status"] == {
+            "issuer": made.keys.did,
+            "uri": LIST,
+            "idx": 0,
+            "exp": int(made.told.proofs["subject"].expires.timestamp()),
+        }
         assert 0 < grant["exp"] - grant["iat"] == answer["expires_in"] <= 300
 
     at(case)

@@ -133,6 +133,7 @@ def _with(value: x509.ExtensionType) -> Make:
 
 FRESH = ec.generate_private_key(ec.SECP256R1())
 STRANGER = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "Stranger CA")])
+RELATIVE = x509.RelativeDistinguishedName([x509.NameAttribute(x509.NameOID.COMMON_NAME, "part 7")])
 ODD = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\x05\x00")
 BODIES: dict[str, Make] = {
     "garbage": lambda _: b"<html>under maintenance</html>",
@@ -149,6 +150,7 @@ BODIES: dict[str, Make] = {
     "indirect": _with(part(indirect_crl=True)),
     "elsewhere": _with(part(full_name=[URL("http://elsewhere.example/other.crl")])),
     "unknown critical": _with(ODD),
+    "relative": _with(part(relative_name=RELATIVE)),  # only the library knows what that means
     "recorded": lambda s: s.recorded,
 }
 
@@ -185,7 +187,7 @@ BODIES |= {
 CRL_FAULTS = (
     *("404", "slow", "garbage", "empty", "huge", "truncated", "signature", "issuer", "expired"),
     *("tomorrow", "difference", "authorities", "reasons", "indirect", "elsewhere"),
-    "unknown critical",
+    *("unknown critical", "relative"),
 )
 OCSP_FAULTS = (
     *("404", "slow", "garbage", "empty", "forged answer", "answer about another"),

@@ -91,10 +91,8 @@ def test_the_number_of_a_list_grows(world: World) -> None:
 
 def test_a_revocation_stands_in_the_list_and_in_the_answer_once(world: World) -> None:
     pair = issued(world, Shape())
-    revoking = Revoking(world.folder, world.clock)
-    assert not read_answer(
-        revoking.answer(request(pair)), pair, (Freshness(), world.clock()), None
-    ).revoked
+    revoking, at = Revoking(world.folder, world.clock), (Freshness(), world.clock())
+    assert not read_answer(revoking.answer(request(pair)), pair, at, None).revoked
 
     revoking.revoke(pair[0].serial_number, "keyCompromise")
     revoking.revoke(pair[0].serial_number)

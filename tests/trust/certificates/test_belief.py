@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pytest
+import structlog
 from trust.certificates.served import CRL_FAULTS, ISSUING_NAME, OCSP_FAULTS, Served, authority
 
 from openldn.base.errors import Issue, LdnError
@@ -432,3 +433,22 @@ def test_no_certificates_at_all_are_not_believed(tmp_path: Path) -> None:
         assert caught.value.issue is Issue.LOGIN
 
     run(tmp_path, scenario)
+
+
+def test_a_list_that_does_not_come_is_told_in_the_log_once_until_it_comes_again(
+    tmp_path: Path,
+) -> None:
+    async def scenario(served: Served) -> list[str]:
+        belief = served.belief()
+        await believed(belief, served)
+        with structlog.testing.capture_logs() as lines:
+            for fault in ("404", "404", "", "garbage"):
+                served.faults["/crl"] = fault
+                served.clock.advance(20)
+                await belief.refresh()
+        return [str(line["detail"]) for line in lines if line["event"] == "unrenewed"]
+
+    first, second = run(tmp_path, scenario)
+
+    assert "issuing.crl: document: status" in first
+    assert "issuing.crl: CRL: ValueError" in second

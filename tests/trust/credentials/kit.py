@@ -6,7 +6,9 @@ vp = hospital.present(AUDIENCE, authority.clock())
 verifier = authority.verifier()                # a real Verifier that believes this authority
 """
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -18,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from openldn.base.errors import LdnError
+from openldn.base.http import HttpClient, Identity, client_context, server_context, serving
 from openldn.base.runtime import new_uuid
 from openldn.fhir.codec import dump
 from openldn.trust import jose
@@ -40,7 +43,7 @@ from openldn.trust.credentials.issue import (
 from openldn.trust.credentials.model import Definition, Expected
 from openldn.trust.credentials.presentation import Verifier
 from openldn.trust.credentials.resolver import Resolver
-from openldn.trust.documents import Documents
+from openldn.trust.documents import Documents, hosts
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.peers import Profile, profile
 from openldn.trust.trail import Rule, Trail
@@ -314,3 +317,50 @@ def key_usage(**chosen: bool) -> x509.KeyUsage:
     names = ("digital_signature", "content_commitment", "key_encipherment", "data_encipherment")
     more = ("key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only")
     return x509.KeyUsage(**{n: chosen.get(n, False) for n in names + more})
+
+
+@dataclass
+class Site:
+    """Pages of another party over loopback: path -> status and body."""
+
+    pages: dict[str, tuple[int, bytes]] = field(default_factory=dict)
+    origin: str = ""
+    hits: int = 0
+    stuck: bool = False  # it takes questions and does not answer
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await receive()
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await send({"type": "lifespan.shutdown.complete"})
+            return
+        self.hits += 1
+        while self.stuck:
+            await asyncio.sleep(0.01)
+        status, body = self.pages.get(scope["path"], (404, b""))
+        await send({"type": "http.response.start", "status": status, "headers": []})
+        await send({"type": "http.response.body", "body": body})
+
+
+@asynccontextmanager
+async def site(
+    clock: Time, identity: Identity | None = None
+) -> AsyncIterator[tuple[Site, Documents]]:
+    """A site, and documents that may come from there; over TLS with an identity."""
+    pages = Site()
+    server, client = (
+        (server_context(identity), HttpClient(client_context(identity)))
+        if identity
+        else (None, HttpClient())
+    )
+    async with serving(pages, "127.0.0.1", 0, server) as port:
+        pages.origin = f"https://localhost:{port}" if identity else f"http://127.0.0.1:{port}"
+        allowed = hosts({f"127.0.0.1:{port}", f"localhost:{port}"})
+        documents = Documents(lambda url: client, allowed, clock)
+        try:
+            yield pages, documents
+        finally:
+            pages.stuck = False
+            await documents.close()
+            await client.close()

@@ -1,11 +1,12 @@
 """Assertions of other parties. Source: SAML core §2; trust and broker §6.1; rule R69."""
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 import pytest
+import xmlsec
 from lxml import etree
 from trust.saml.saml_world import (
     HOSPITAL,
@@ -27,14 +28,17 @@ from trust.saml.saml_world import (
     tag,
     towards,
 )
+from xmlsec import constants
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid
 from openldn.trust.evidence import Kind
 from openldn.trust.peers import Profile
+from openldn.trust.saml import trust
 from openldn.trust.saml.encryption import encrypt
+from openldn.trust.saml.keys import private_key
 from openldn.trust.saml.make import make
-from openldn.trust.saml.names import CIPHERS, SAMLP, XENC
+from openldn.trust.saml.names import CIPHERS, SAMLP, SUCCESS, TRUST, XENC
 from openldn.trust.saml.read import SamlExpected, read
 from openldn.trust.saml.variants import Variant, variant
 from openldn.trust.saml.xml import Element, serialized
@@ -100,9 +104,8 @@ def test_a_key_that_stands_beside_the_data_is_found() -> None:
 
 
 def test_bare_encrypted_data_in_an_answer_is_opened() -> None:
-    trust = "http://docs.oasis-open.org/ws-sx/ws-trust/200512"
-    root = etree.Element(f"{{{trust}}}RequestSecurityTokenResponse")
-    inside = etree.SubElement(root, f"{{{trust}}}RequestedSecurityToken")
+    root = etree.Element(f"{{{TRUST}}}RequestSecurityTokenResponse")
+    inside = etree.SubElement(root, f"{{{TRUST}}}RequestedSecurityToken")
     inside.append(etree.fromstring(sso())[0])
 
     assert read(serialized(root), expected(), Trail()).organization == HOSPITAL
@@ -154,6 +157,47 @@ def test_an_encrypted_assertion_inside_an_encrypted_assertion_is_refused() -> No
     closed = serialized(encrypt(sso(), keys("us").certificate))
 
     assert refusal(closed, expected()) == "saml.one"
+
+
+def answered(ended: datetime) -> bytes:
+    """An answer of the STS whose own lifetime ended then."""
+    given = trust.Given(US, ended - timedelta(minutes=5), ended)
+    return serialized(trust.response(given, etree.fromstring(sso())))
+
+
+def test_an_answer_whose_own_lifetime_is_over_is_read_where_that_is_a_known_quirk() -> None:
+    late = answered(NOW - timedelta(minutes=1))
+    strict = msgspec.structs.replace(plain().profile, quirks=frozenset())
+
+    assert read(late, expected(), Trail()).organization == HOSPITAL
+    assert refusal(late, expected(profile=strict)) == "saml.answer.when"
+    assert believed(answered(NOW + timedelta(minutes=1)), expected(profile=strict))
+
+
+def test_a_namespace_declared_outside_the_assertion_still_counts_in_its_signature() -> None:
+    xs = "http://www.w3.org/2001/XMLSchema"
+    head = f'<p:Response xmlns:p="{SAMLP}" xmlns:xs="{xs}" ID="_response">'
+    status = f'<p:Status><p:StatusCode Value="{SUCCESS}"/></p:Status>'
+    bare = etree.fromstring(assertion())
+    bare.remove(bare[1])
+    whole = etree.fromstring(f"{head}{status}{serialized(bare).decode()}</p:Response>")
+    inside = whole[1]
+    signature = xmlsec.template.create(
+        inside, constants.TransformExclC14N, constants.TransformRsaSha256, ns="ds"
+    )
+    inside.insert(1, signature)
+    reference = xmlsec.template.add_reference(
+        signature, constants.TransformSha256, uri=f"#{inside.get('ID')}"
+    )
+    xmlsec.template.add_transform(reference, constants.TransformEnveloped)
+    canonical = xmlsec.template.add_transform(reference, constants.TransformExclC14N)
+    xmlsec.template.transform_add_c14n_inclusive_namespaces(canonical, "xs")
+    context = xmlsec.SignatureContext()
+    context.key = private_key(keys("sts").private)
+    context.register_id(inside, "ID")
+    context.sign(signature)
+
+    assert believed(serialized(whole)).organization == HOSPITAL
 
 
 def test_an_answer_that_is_an_error_is_no_proof() -> None:

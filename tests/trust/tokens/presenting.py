@@ -143,13 +143,12 @@ def authorities(world: World) -> list[x509.Certificate]:
     return [c for pem in pems for c in x509.load_pem_x509_certificates(pem.read_bytes())]
 
 
-def ports(world: World, **other: Any) -> Ports:
-    """The real verifier, without lists of what is revoked."""
-    believes = Anchored(world.anchors, world.clock)
+def ports(world: World, believes: Any = None, **other: Any) -> Ports:
+    """The real verifier; without `believes` no list of what is revoked is looked at."""
+    believing = believes or Anchored(world.anchors, world.clock)
     issuing = frozenset(fingerprint(c) for c in authorities(world))
-    resolver = Resolver(None)
-    verifier = Verifier(Credentials(resolver, believes, Trust(issuing)))
-    return replace(Ports(believes, None, verifier, POLICIES), **other)
+    verifier = Verifier(Credentials(Resolver(None), believing, Trust(issuing)))
+    return replace(Ports(believing, None, verifier, POLICIES), **other)
 
 
 def server(

@@ -500,3 +500,15 @@ def test_refusals_take_the_same_time_whoever_asks(
     took = run(databases, world, case, ports=knowing(world, gateway), refusal=0.2)
 
     assert min(took) >= 0.199
+
+
+def test_a_token_for_a_notification_lives_as_long_as_its_scope_allows(
+    databases: Databases, world: World, gateway: Gateway
+) -> None:
+    async def case(at: AuthorizationServer) -> int:
+        answer = await at.grant(gateway.form(), world.certificate(PRACTICE))
+        return int(answer["expires_in"])
+
+    minute = {SCOPE: timedelta(seconds=60)}
+
+    assert run(databases, world, case, ports=knowing(world, gateway), shorter=minute) == 60

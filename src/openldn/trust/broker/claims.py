@@ -1,11 +1,15 @@
 """What a draft says, in the words of each dialect; pure, so that every mint says the same."""
 
+import re
 from typing import Any
 
 from openldn.base.runtime import instant
 from openldn.trust.broker.model import Draft
 from openldn.trust.brokered import nested, status_claim
 from openldn.trust.evidence import Status
+
+_UZI = re.compile(r"[0-9]{1,12}", re.ASCII)
+_ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}", re.ASCII)
 
 
 def status_entry(status: Status, kind: str) -> dict[str, Any]:
@@ -30,7 +34,7 @@ def assertion(draft: Draft, status: Status, did: str) -> dict[str, Any]:
         "purpose": proof.purpose,
         "authorization_base": proof.authorization_base,
         "patient": proof.patient.value if proof.patient else "",
-        "person": _person(draft),
+        **_person(draft),
     }
     return {
         **common(draft),
@@ -41,19 +45,19 @@ def assertion(draft: Draft, status: Status, did: str) -> dict[str, Any]:
         "act": nested(draft.act),
         "via": list(draft.via),
         "cnf": {"x5t#S256": draft.thumbprint},
-        "status": status_claim(status, did),
+        "status": status_claim(status, did, draft.expires),
     }
 
 
 def common(draft: Draft) -> dict[str, Any]:
-    """Who made it, for whom, and how long it counts."""
+    """Who made it, for whom, and until when it can be shown."""
     issued = int(draft.issued.timestamp())
     return {
         "iss": draft.act[0],
         "aud": draft.audience.issuer,
         "iat": issued,
         "nbf": issued,
-        "exp": int(draft.expires.timestamp()),
+        "exp": int(draft.shown_by.timestamp()),
     }
 
 
@@ -89,9 +93,14 @@ def credential(draft: Draft, did: str, issuer: str, status: Status) -> dict[str,
     }
 
 
-def _person(draft: Draft) -> dict[str, str]:
+def _person(draft: Draft) -> dict[str, dict[str, str]]:
+    """The person by UZI number and role; one who has none is a user of the organization."""
     person = draft.person
-    return {"uzi": person.uzi, "role": person.role, "name": person.name} if person else {}
+    if person is None:
+        return {}
+    if _UZI.fullmatch(person.uzi) and _ROLE.fullmatch(person.role):
+        return {"person": {"uzi": person.uzi, "role": person.role, "name": person.name}}
+    return {"user": {"id": person.uzi, "role": person.role, "name": person.name}}
 
 
 def _employee(draft: Draft) -> dict[str, str]:

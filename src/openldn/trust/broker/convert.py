@@ -3,7 +3,7 @@
 Pure: no clock, no network, no key. Source: RFC 8693 §1.1, §4.1; trust and broker §9.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import NamedTuple
 
 from openldn.base.errors import Issue
@@ -48,7 +48,7 @@ def narrow(proof: Proof, asked: Asked, terms: Terms, trail: Trail) -> Draft:
     ):
         trail.issue = demand.issue
         trail.require(demand.fits, demand.rule)
-    expires = _ends(proof, asked, terms)
+    expires = min(proof.expires, terms.now + terms.longest, *(e.expires for e in proof.evidence))
     trail.issue = Issue.LOGIN
     trail.require(expires - terms.now >= _SECOND, LIFETIME)
     assert found is not None  # noqa: S101  (required above)
@@ -63,6 +63,7 @@ def narrow(proof: Proof, asked: Asked, terms: Terms, trail: Trail) -> Draft:
         via=via,
         thumbprint=asked.thumbprint,
         issued=terms.now,
+        shown_by=min(expires, terms.now + _showing(asked)),
         expires=expires,
         certificate=asked.certificate,
     )
@@ -111,10 +112,8 @@ def _skew(asked: Asked) -> timedelta:
     return timedelta(seconds=asked.audience.profile.skew)
 
 
-def _ends(proof: Proof, asked: Asked, terms: Terms) -> datetime:
-    """Not beyond the proof, any of its evidence, our own bound, or what that side takes."""
+def _showing(asked: Asked) -> timedelta:
+    """How long that side lets a proof be shown."""
     lives = asked.audience.profile.lifetimes
     longest = {"jwt": lives.assertion, "vp": lives.presentation, "saml": lives.saml}
-    bound = min(terms.longest, timedelta(seconds=longest.get(asked.gives, 0)))
-    evidence = (e.expires for e in proof.evidence)
-    return min(proof.expires, terms.now + bound, *evidence)
+    return timedelta(seconds=longest[asked.gives])

@@ -75,6 +75,7 @@ class PresentationMint:
         issuer, subject, id = parties
         claims = {**common(draft), "iss": issuer, "sub": subject, "jti": id, "vc": content}
         del claims["aud"]
+        claims["exp"] = int(draft.expires.timestamp())
         allowed = draft.audience.profile.alg_out.credential
         return self.keys.sign(claims, allowed, {"kid": f"{issuer}#"})
 

@@ -90,7 +90,7 @@ class Terms:
     broker: str  # its own URL, as it stands in act chains
     now: datetime
     id: str  # of what is to be minted
-    longest: timedelta = timedelta(minutes=5)
+    longest: timedelta = timedelta(minutes=15)  # what rests on what is minted lives no longer
     depth: int = 3  # brokers between asker and holder
 
 
@@ -108,7 +108,8 @@ class Draft:
     via: tuple[str, ...]  # infrastructures it has passed, nearest first
     thumbprint: str
     issued: datetime
-    expires: datetime
+    shown_by: datetime  # it must be shown to the holder before this, as that side agreed
+    expires: datetime  # what the holder makes of it counts no longer
     certificate: bytes = field(default=b"", repr=False)
 
     @property

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.errors import LdnError
 from openldn.trust import jose
 from openldn.trust.broker.model import Arrived
+from openldn.trust.broker.saml import registered
 from openldn.trust.certificates import party_of
-from openldn.trust.certificates.belief import Belief
 from openldn.trust.credentials.model import Definition, Expected, Presentations
 from openldn.trust.evidence import Proof
 from openldn.trust.peers import Profile
@@ -40,7 +40,7 @@ Pinned = Callable[[], Awaitable[Mapping[str, tuple[x509.Certificate, ...]]]]
 class CertificateReader:
     """B2: the chain of the TLS client certificate, leaf first, base64 with spaces between."""
 
-    belief: Belief
+    belief: Believes
     profile: Profile
 
     async def read(self, token: str, arrived: Arrived, trail: Trail) -> Proof:
@@ -93,7 +93,8 @@ class SamlReader:
             keys=self.keys,
             client=arrived.certificate,
         )
-        return read(xml, expected, trail)
+        found = read(xml, expected, trail)
+        return replace(found, person=registered(found.person))
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ class AssertionReader:
 class PresentationReader:
     """B5, B6: a presentation of the organization, addressed to the broker (Nuts)."""
 
-    presentations: Presentations
+    presentations: Callable[[], Presentations]  # with whom we believe at this moment
     definition: Definition  # what an organization shows to the broker
     believes: Believes
     profile: Profile
@@ -130,7 +131,7 @@ class PresentationReader:
     async def read(self, token: str, arrived: Arrived, trail: Trail) -> Proof:
         """Who the presentation is about."""
         expected = Expected(arrived.audiences, arrived.now, self.profile)
-        shown = await self.presentations.verify(token, self.definition, expected, trail)
+        shown = await self.presentations().verify(token, self.definition, expected, trail)
         proof = proof_of_shown(shown, _desk(arrived, self.profile, self.believes), trail)
         used = tuple(f"{shown.holder}|{v}" for v in {shown.nonce, shown.jti} if v)
         # its few seconds are to be shown in; what it proves lasts as long as the credentials

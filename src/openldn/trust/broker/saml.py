@@ -49,15 +49,32 @@ _UZI_OID = "2.16.528.1.1007.3.1"
 _LARGEST = 4096  # characters of one such attribute
 
 
-class _Roles(msgspec.Struct, frozen=True):
+class Roles(msgspec.Struct, frozen=True):
+    """UZI role codes in SNOMED CT; a code that is not here becomes the widest profession."""
+
     otherwise: str  # a professional of a kind that is not in the table
     system: str  # no person
     snomed: dict[str, str]  # UZI role code -> SNOMED CT
 
 
 @cache
-def _roles() -> _Roles:
-    return msgspec.json.decode((files(__package__) / "roles.json").read_bytes(), type=_Roles)
+def roles() -> Roles:
+    """The table that ships with the product."""
+    return msgspec.json.decode((files(__package__) / "roles.json").read_bytes(), type=Roles)
+
+
+def registered(person: Person | None) -> Person | None:
+    """The person by UZI number and UZI role, when the assertion names both.
+
+    A local user name is never taken for a UZI number: such a person stays as it was named.
+    """
+    if person is None:
+        return None
+    number, _, oid = person.uzi.partition("@")
+    found = [uzi for uzi, snomed in roles().snomed.items() if snomed == person.role]
+    if oid != _UZI_OID or not number.isascii() or not number.isdigit() or len(found) != 1:
+        return person
+    return Person(number, found[0], person.name)
 
 
 @dataclass(frozen=True)
@@ -86,8 +103,8 @@ class SamlMint:
 def values(draft: Draft) -> dict[str, str]:
     """The attributes that every reader of this network knows, by our short names."""
     purposes = {ours: theirs for theirs, ours in reasons().items()}
-    roles, proof = _roles(), draft.proof
-    role = roles.snomed.get(proof.person.role, roles.otherwise) if proof.person else roles.system
+    known, proof = roles(), draft.proof
+    role = known.snomed.get(proof.person.role, known.otherwise) if proof.person else known.system
     return {
         "purpose": purposes.get(proof.purpose, ""),
         "role": role,
@@ -104,7 +121,7 @@ def extras(draft: Draft, status: Status, did: str) -> dict[str, str]:
     own = {
         "act": nested(draft.act),
         "via": list(draft.via),
-        "status": status_claim(status, did),
+        "status": status_claim(status, did, draft.expires),
         "person": {"uzi": person.uzi, "role": person.role} if person else None,
         "scope": " ".join(sorted(draft.scopes)),
         "organization_name": draft.proof.organization_name,
@@ -191,7 +208,7 @@ def _assertion(draft: Draft, issuer: str, variant: Variant) -> Element:
     subject.append(confirmation.write(variant, holder))
     conditions = etree.SubElement(root, _tag("Conditions"))
     conditions.set("NotBefore", moment)
-    conditions.set("NotOnOrAfter", written(draft.expires))
+    conditions.set("NotOnOrAfter", written(draft.shown_by))
     restriction = etree.SubElement(conditions, _tag("AudienceRestriction"))
     etree.SubElement(restriction, _tag("Audience")).text = draft.audience.issuer
     return root

@@ -56,7 +56,7 @@ class Broker:
     clock: Clock
     new_id: NewId
     rate: Rate = field(default_factory=Rate)
-    longest: timedelta = timedelta(minutes=5)
+    longest: timedelta = timedelta(minutes=15)
     kept: timedelta = timedelta(days=365 * 5)  # how long a trail can be read
     _swept: datetime | None = field(default=None, repr=False)
 
@@ -178,7 +178,7 @@ def _check_form(form: Mapping[str, str], trail: Trail) -> None:
 
 def _response(draft: Draft, made: Made) -> dict[str, Any]:
     more = {"client_assertion": made.client_assertion} if made.client_assertion else {}
-    expires = min(draft.expires, made.expires or draft.expires)
+    expires = min(draft.shown_by, made.expires or draft.shown_by)
     return {
         "access_token": made.token,
         "issued_token_type": made.kind,

@@ -18,7 +18,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.certificates.chain import CHAIN, Anchors
-from openldn.trust.certificates.party import thumbprint
+from openldn.trust.certificates.party import load, thumbprint
 from openldn.trust.certificates.revocation import (
     Crl,
     Document,
@@ -37,7 +37,7 @@ POLICIES = {CRL_HARD: ("crl",), CRL_OR_OCSP: ("crl", "ocsp")}
 KNOWN = Rule("certificate.status", "RFC 5280 §6.3", "its issuer tells, recently, what is revoked")
 REVOKED = Rule("certificate.revoked", "RFC 5280 §6.3.3", "its issuer has not revoked it")
 
-PATIENCE = 0.85  # seconds a request waits for all it must learn of one chain
+PATIENCE = 0.7  # seconds a request waits for all it must learn of one chain
 REMEMBERED = 300.0  # seconds the path of a chain is not built again
 _MOST = 10_000  # chains remembered
 DEFAULT = Freshness()
@@ -63,6 +63,7 @@ class _Used:
     source: Source
     pair: Pair = field(repr=False)
     moment: datetime
+    failing: bool = False  # told in the log once, until it comes again
 
 
 @dataclass
@@ -109,9 +110,9 @@ class Belief:
         policy = evidence.status.purpose if evidence.status else NONE
         trail = Trail()
         try:
-            chain = [x509.load_der_x509_certificate(der) for der in evidence.chain]
+            chain = [load(der) for der in evidence.chain]
             await self.believe(chain, trail, policy)
-        except (LdnError, ValueError) as error:
+        except LdnError as error:
             if trail.failed is None or trail.failed.rule is not KNOWN:
                 return False
             text = f"cannot know whether a certificate is revoked: {trail.failed.said}"
@@ -136,9 +137,12 @@ class Belief:
             try:
                 await self._renew(used)
             except LdnError as error:
-                detail = f"{used.source}: {error.detail or error.message}"
-                emit("unrenewed", issue=str(error.issue), detail=detail)
+                if not used.failing:
+                    detail = f"{used.source}: {error.detail or error.message}"
+                    emit("unrenewed", issue=str(error.issue), detail=detail)
+                used.failing = True
                 return False
+            used.failing = False
         return True
 
     async def refresh_forever(self, every: float = 10.0) -> None:
@@ -221,11 +225,17 @@ class Belief:
 
     async def _document(self, source: Source, pair: Pair) -> Document:
         assert self.documents is not None  # noqa: S101
+        self._note_use(source, pair)
+        found = await self.documents.get(source.key, source.terms, source.ask)
+        return await self._sound(found, pair)
+
+    def _note_use(self, source: Source, pair: Pair) -> None:
+        if (used := self._used.get(source.key)) is not None:
+            used.moment = self.clock()
+            return
         while len(self._used) >= _MOST:
             del self._used[next(iter(self._used))]
         self._used[source.key] = _Used(source, pair, self.clock())
-        found = await self.documents.get(source.key, source.terms, source.ask)
-        return await self._sound(found, pair)
 
     async def _sound(self, document: Document, pair: Pair) -> Document:
         """This document, or the last good one while the library examines a new list.

@@ -14,6 +14,7 @@ from cryptography.x509 import verification
 from cryptography.x509.verification import Criticality, ExtensionPolicy
 
 from openldn.base.errors import Issue, LdnError
+from openldn.trust.certificates.party import load
 from openldn.trust.trail import Rule, Trail
 
 CHAIN = Rule("certificate.chain", "RFC 5280 §6.1", "the chain leads to an authority we trust, now")
@@ -25,7 +26,6 @@ ROOT = Rule("x5c.root", "Nuts RFC023 §5", "the last certificate is a root: sign
 
 _DEPTH = 3  # authorities between anchor and leaf; PKIoverheid has two
 _MOST = 5  # certificates in one x5c
-_LARGEST = 32 * 1024  # bytes of one certificate
 
 
 @dataclass(frozen=True)
@@ -108,11 +108,8 @@ def decoded(x5c: object, trail: Trail, least: int = 2) -> tuple[x509.Certificate
     fits = least <= len(texts) <= _MOST and all(isinstance(t, str) for t in texts)
     trail.require(fits, X5C, f"{len(texts)} certificates")
     try:
-        ders = [base64.b64decode(text, validate=True) for text in texts]
-        if any(len(der) > _LARGEST for der in ders):
-            raise ValueError("too large")
-        return tuple(x509.load_der_x509_certificate(der) for der in ders)
-    except (binascii.Error, ValueError, x509.InvalidVersion) as error:
+        return tuple(load(base64.b64decode(text, validate=True)) for text in texts)
+    except (binascii.Error, ValueError, LdnError) as error:
         trail.require(False, X5C, type(error).__name__)
         raise AssertionError from error
 

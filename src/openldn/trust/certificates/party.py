@@ -3,6 +3,9 @@
 import base64
 import hashlib
 import re
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -134,6 +137,26 @@ def check_peer(ura: Ura) -> CheckPeer:
     return check
 
 
+def load(der: bytes) -> x509.Certificate:
+    """The certificate in this DER; raises LdnError(login) for what is none, or is too large."""
+    if len(der) > _LARGEST:
+        raise _refused("the certificate is too large", "certificate size")
+    try:
+        with quiet():
+            return x509.load_der_x509_certificate(der)
+    except _PARSING as error:
+        text = "the certificate cannot be read; use the one of your organization"
+        raise _refused(text, f"uzi.form: {type(error).__name__}") from error
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Without the library's warnings: strangers must not fill our log with oddities."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
 def text_of(der: bytes) -> str:
     """The text in a DER string of the kinds an otherName may hold; ValueError for anything else."""
     if len(der) < 2 or der[0] not in _TEXTS:
@@ -183,13 +206,12 @@ def _length(der: bytes) -> tuple[int, int]:
 
 @lru_cache(maxsize=1024)
 def _read(der: bytes) -> _Read:
-    if len(der) > _LARGEST:
-        raise _refused("the certificate is too large", "certificate size")
+    certificate = load(der)
     try:
-        certificate = x509.load_der_x509_certificate(der)
         uzi, card, ura, role, agb = _number(certificate)
-        organization = _name(certificate, NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
-        name = _name(certificate, NameOID.COMMON_NAME)
+        with quiet():
+            organization = _name(certificate, NameOID.ORGANIZATION_NAME, NameOID.COMMON_NAME)
+            name = _name(certificate, NameOID.COMMON_NAME)
         return _Read(
             Holder(ura, uzi, agb, organization, card, role, name),
             certificate.not_valid_before_utc,

@@ -17,8 +17,8 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock
-from openldn.trust.certificates.party import thumbprint
-from openldn.trust.certificates.pkix import SLACK, Unfit, revoked_by_crl, revoked_by_ocsp
+from openldn.trust.certificates.party import quiet, thumbprint
+from openldn.trust.certificates.pkix import SLACK, Unfit, require_sound_crl, revoked_by_ocsp
 from openldn.trust.documents import Ask, Terms
 
 Pair = tuple[x509.Certificate, x509.Certificate]  # a certificate and who issued it
@@ -75,14 +75,17 @@ class Crl:
         return self
 
     def examine(self, pair: Pair, moment: datetime) -> None:
-        """Let the library judge the list for this certificate, and make the index; slow."""
+        """Let the library judge the list for this certificate, and make the index.
+
+        A national list takes a while: not for the event loop.
+        """
         try:
-            revoked_by_crl(pair, self.listed.public_bytes(Encoding.DER), moment)
-        except Unfit as error:
-            self.fault = str(error)
+            require_sound_crl(pair, self.listed.public_bytes(Encoding.DER), moment)
+            _ = self.serials
+        except (Unfit, *_PARSING) as error:
+            self.fault = str(error) or type(error).__name__
             return
-        self.fault = "" if self.serials is not None else None
-        self.before = None
+        self.fault, self.before = "", None
 
 
 @dataclass(eq=False)
@@ -155,7 +158,8 @@ def read_crl(body: bytes, pair: Pair, at: tuple[str, datetime], before: Crl | No
     url, now = at
     try:
         listed = _loaded(body)
-        _require(listed.issuer == pair[1].subject, "issuer")
+        with quiet():
+            _require(listed.issuer == pair[1].subject, "issuer")
         _require(_may_sign(pair[1]), "key usage")
         _require(listed.is_signature_valid(pair[1].public_key()), "signature")  # type: ignore[arg-type]
         _require(_covers(listed, pair[0], url), "scope")

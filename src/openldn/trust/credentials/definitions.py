@@ -69,7 +69,7 @@ def load_definition(value: Any, origin: str = "definition") -> Definition:
     if len({d.id for d in descriptors}) != len(descriptors):
         _wrong(origin, "two input descriptors have the same id")
     groups = {g for d in descriptors for g in d.groups}
-    requirements = raw.get("submission_requirements", [])
+    requirements = _some(raw, "submission_requirements", origin)
     return Definition(
         id=_text(raw, "id"),
         descriptors=descriptors,
@@ -105,7 +105,7 @@ def _descriptor(value: Any, formats: Mapping[str, Any], origin: str) -> Descript
             for f in _list(constraints.get("fields"), f"{origin}: fields")
         ),
         algorithms=_algorithms(own, ("jwt_vc", "jwt_vc_json"), origin),
-        groups=tuple(str(g) for g in raw.get("group", [])),
+        groups=tuple(str(g) for g in _some(raw, "group", origin)),
     )
 
 
@@ -116,21 +116,23 @@ def _field(value: Any, origin: str) -> Field:
         _wrong(origin, "this id is reserved; choose another (R50)")
     paths = tuple(str(p) for p in _list(raw.get("path"), f"{origin}: path"))
     rule = _object(raw.get("filter", {}), f"{origin}: filter")
-    if rule.get("type", "string") != "string" or set(rule) - _FILTERS:
+    expression, enum = rule.get("pattern", ""), rule.get("enum", [])
+    fits = isinstance(expression, str) and isinstance(enum, list)
+    if rule.get("type", "string") != "string" or set(rule) - _FILTERS or not fits:
         _wrong(origin, "a filter has type string, and const, enum or pattern")
     try:
         for text in paths:
             path(text)
-        pattern(rule.get("pattern", ""))
+        pattern(expression)
     except LdnError as error:
         _wrong(origin, error.message)
     return Field(
         id=name,
         paths=paths,
         const=_short(rule.get("const"), origin),
-        pattern=str(rule.get("pattern", "")),
+        pattern=expression,
         optional=raw.get("optional") is True,
-        enum=tuple(_short(v, origin) or "" for v in rule.get("enum", [])),
+        enum=tuple(_short(v, origin) or "" for v in enum),
     )
 
 
@@ -139,7 +141,7 @@ _FILTERS = frozenset({"type", "const", "enum", "pattern", "description"})
 
 def _requirement(value: Any, groups: set[str], origin: str) -> Requirement:
     raw = _object(value, f"{origin}: submission_requirements")
-    nested = tuple(_requirement(r, groups, origin) for r in raw.get("from_nested", []))
+    nested = tuple(_requirement(r, groups, origin) for r in _some(raw, "from_nested", origin))
     group = _text(raw, "from")
     if bool(nested) == bool(group) or (group and group not in groups):
         _wrong(origin, "a submission requirement picks from a group that exists, or from others")
@@ -183,6 +185,11 @@ def _list(value: Any, origin: str) -> list[Any]:
     if not isinstance(value, list) or not 0 < len(value) <= _MOST:
         _wrong(origin, f"a list of 1 to {_MOST} is needed here")
     return value
+
+
+def _some(value: Mapping[str, Any], name: str, origin: str) -> list[Any]:
+    """A list that may be left out."""
+    return _list(value[name], f"{origin}: {name}") if name in value else []
 
 
 def _text(value: Any, name: str) -> str:

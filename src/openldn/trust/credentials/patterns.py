@@ -14,6 +14,7 @@ from openldn.trust.credentials.paths import LARGEST_VALUE
 
 _LARGEST = 256  # characters of an expression
 _MOST_VAGUE = 1  # repeats whose end is not told by what follows; each multiplies the work
+_ODD_SET = re.compile(r"\[|--|&&|~~|\|\|")  # sets within sets, which others read otherwise
 _TOKEN = re.compile(
     r"(?P<atom>\\.|\[\^?\]?(?:\\.|[^\]\\])*\]|[^()\[\]\\|*+?{}])|(?P<open>\((?:\?:)?)|(?P<shut>\))"
     r"|(?P<or>\|)|(?P<times>[*+?]\??|\{\d{1,3}(?:,\d{0,3})?\}\??)",
@@ -25,14 +26,16 @@ _TOKEN = re.compile(
 def pattern(text: str) -> re.Pattern[str]:
     """The expression, compiled; raises LdnError(invalid) for one that is wrong or may run long."""
     tokens = _tokens(text)
-    if tokens is None or _Cost().of(tokens) > _MOST_VAGUE:
-        raise LdnError(Issue.INVALID, "a pattern is too complicated; write it with plain repeats")
+    if tokens is None:
+        raise _complicated()
     try:
         compiled = re.compile(_ended(text), re.ASCII)
     except (re.error, OverflowError, RecursionError) as error:
         raise LdnError(Issue.INVALID, "a pattern is not a regular expression") from error
     if compiled.groups > 1:
         raise LdnError(Issue.INVALID, "a pattern has two capture groups; one may capture (R50)")
+    if _Cost().of(tokens) > _MOST_VAGUE:
+        raise _complicated()
     return compiled
 
 
@@ -46,6 +49,10 @@ def captured(text: str, value: str) -> str | None:
     return (match.group(1) or "") if match.re.groups else value
 
 
+def _complicated() -> LdnError:
+    return LdnError(Issue.INVALID, "a pattern is too complicated; write it with plain repeats")
+
+
 def _ended(text: str) -> str:
     """`$` as the very end: that of Python also fits before a last line feed."""
     return text[:-1] + r"\Z" if text.endswith("$") and not text.endswith(r"\$") else text
@@ -57,7 +64,7 @@ def _tokens(text: str) -> list[tuple[str, str]] | None:
     tokens, at = [], 0
     while at < len(text):
         match = _TOKEN.match(text, at)
-        if match is None:
+        if match is None or (text[at] == "[" and _ODD_SET.search(match.group()[1:])):
             return None
         tokens.append((match.lastgroup or "", match.group()))
         at = match.end()
@@ -70,7 +77,7 @@ class _Cost:
 
     vague: int = 0
     loose: str = ""  # the atom of the last repeat, when nothing has ended it yet
-    last: str = ""
+    last: tuple[str, str] = ("", "")
 
     def of(self, tokens: list[tuple[str, str]]) -> int:
         """How many repeats are vague; very many when a group is repeated."""
@@ -79,20 +86,23 @@ class _Cost:
                 self._times(text)
             elif kind == "atom":
                 self._atom(text)
-            self.last = text
+            self.last = kind, text
         return self.vague + (1 if self.loose and not tokens[-1][1].endswith("$") else 0)
 
     def _times(self, text: str) -> None:
-        if text in {"?", "??"}:
-            return
-        if self.last == ")":
-            self.vague += 100  # (a+)+ and (a|a)* take exponential time
+        kind, atom = self.last
+        once = text in {"?", "??"} and kind in {"atom", "shut"}
+        if kind != "atom" and not once:
+            self.vague += 100  # (a+)+ and (a|a)* take exponential time; (?= looks around
+        if once or kind != "atom":
             return
         if self.loose:
             self.vague += 1  # two repeats side by side
-        self.loose = self.last
+        self.loose = atom
 
     def _atom(self, text: str) -> None:
+        if text[0] == "\\" and text[1].isdigit():
+            self.vague += 100  # what was captured before, again
         if self.loose and text not in {"^", "$"} and not _overlap(self.loose, text):
             self.loose = ""
 

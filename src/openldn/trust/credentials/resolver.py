@@ -198,6 +198,8 @@ def _keys(
         if not isinstance(jwk, dict) or method.get("controller", did) != did:
             continue
         name = _fragment(did, method.get("id"))
+        if not name:
+            continue
         used = (r for r in RELATIONS if name in _named(did, document.get(r)))
         try:
             yield name, (jose.key_of_jwk(jwk), frozenset(used))

@@ -3,9 +3,11 @@
 Source: W3C Bitstring Status List 1.0, StatusList2021 (draft, deployed); GFI-003; A14, R71.
 """
 
+import asyncio
 import base64
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -41,6 +43,8 @@ REFUSING = frozenset({"revocation", "suspension"})  # purposes whose bit refuses
 LEAST, LARGEST = 16 * 1024, 16 * 1024 * 1024  # bytes of a list, unpacked
 FRESH, STALE = 30.0, 3600.0  # seconds a list serves unasked, and at most
 _MOST_ENTRIES = 4
+_PATIENCE = 0.9  # seconds a request waits for a list
+_ASK = Ask(accept="application/jwt, application/vc+jwt, */*")
 
 
 @dataclass(frozen=True)
@@ -119,16 +123,32 @@ class StatusLists:
         trail.require(not revoked, UNSET, status.purpose)
 
     async def _list(self, status: Status, issuer: Did, trail: Trail) -> StatusList:
-        methods = None
-        if issuer.method != "x509":
-            methods = await self.resolver.methods(issuer, {}, trail)
-        reading = _Reading(issuer, methods, self.trust, self.clock)
-        terms = Terms(_one_of(reading, status.url), self.fresh, self.stale, lambda s: s.ends)
-        listed = await self.documents.get(status.url, terms, Ask(accept="application/jwt, */*"))
+        try:
+            async with asyncio.timeout(_PATIENCE):
+                listed = await self._had(status.url, issuer, trail)
+        except TimeoutError as error:
+            text = "the status list did not come in time; its operator's turn"
+            raise LdnError(Issue.TIMEOUT, text, detail="status: late") from error
         trail.require(listed.issuer == issuer.text, BY)
         if listed.chain is not None:
             await self.belief.believe(listed.chain.certificates, trail)
         return listed
+
+    async def _had(self, url: str, issuer: Did, trail: Trail) -> StatusList:
+        """The list: as it is while fresh, behind a renewal for a moment, then only when renewed.
+
+        The last good one serves on while no new one can be had.
+        """
+        methods = None
+        if issuer.method != "x509":
+            methods = await self.resolver.methods(issuer, {}, trail)
+        reading = _Reading(issuer, methods, self.trust, self.clock)
+        terms = Terms(_one_of(reading, url), self.fresh, self.stale, lambda s: s.ends)
+        if (self.documents.age(url) or 0.0) > 2 * self.fresh:
+            with suppress(LdnError, TimeoutError):
+                async with asyncio.timeout(_PATIENCE / 2):
+                    return await self.documents.refresh(url, terms, _ASK)
+        return await self.documents.get(url, terms, _ASK)
 
 
 @dataclass(frozen=True)

@@ -116,3 +116,17 @@ def load(content: bytes, origin: str) -> Profile:
 def schema() -> bytes:
     """The JSON schema of a profile file; it stands beside the profiles as `schema.json`."""
     return msgspec.json.format(msgspec.json.encode(msgspec.json.schema(Profile)), indent=2) + b"\n"
+
+
+# What is agreed with the parties of an infrastructure, unless a peer has a profile of its own.
+INFRASTRUCTURES = {
+    "direct": "twiin",
+    "lsp": "twiin",
+    "nuts": "nuts-6",
+    "zorgplatform": "zorgplatform",
+}
+
+
+def of_infrastructure(name: str) -> Profile:
+    """The profile of who is on this road; raises LdnError(not-found)."""
+    return profile(INFRASTRUCTURES.get(name, name))

@@ -7,12 +7,12 @@ from copy import deepcopy
 
 import xmlsec
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from lxml import etree
 from xmlsec import constants
 
 from openldn.base.errors import Issue, LdnError
+from openldn.trust.saml.keys import closer, opener
 from openldn.trust.saml.names import (
     AES256_GCM,
     CIPHERS,
@@ -31,7 +31,6 @@ ALGORITHM = Rule(
 # One rule for whatever goes wrong inside: which step it was would help who tries ciphertexts.
 DECRYPTED = Rule("saml.encryption", "SAML core §6", "the assertion is encrypted to our key")
 
-_PEM = serialization.Encoding.PEM
 _ELEMENT = f"{XENC}Element"
 
 
@@ -82,11 +81,8 @@ def _closed(data: Element, wrapped: Element, trail: Trail) -> Element:
 
 
 def _opened(closed: Element, key: rsa.RSAPrivateKey) -> bytes | None:
-    pem = key.private_bytes(_PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     try:
-        ring = xmlsec.KeysManager()
-        ring.add_key(xmlsec.Key.from_memory(pem, constants.KeyDataFormatPem))
-        content: object = xmlsec.EncryptionContext(ring).decrypt(deepcopy(closed))
+        content: object = xmlsec.EncryptionContext(opener(key)).decrypt(deepcopy(closed))
     except (xmlsec.Error, etree.LxmlError, ValueError):
         return None
     return content if isinstance(content, bytes) else None
@@ -97,8 +93,7 @@ def encrypt(content: bytes, receiver: x509.Certificate, cipher: str = AES256_GCM
 
     Raises LdnError(invalid) for a certificate whose key is not RSA.
     """
-    public = receiver.public_key()
-    if not isinstance(public, rsa.RSAPublicKey):
+    if not isinstance(receiver.public_key(), rsa.RSAPublicKey):
         text = "an assertion is encrypted to an RSA certificate; ask the receiver for one"
         raise LdnError(Issue.INVALID, text)
     method, bits = CIPHERS[cipher]
@@ -108,10 +103,7 @@ def encrypt(content: bytes, receiver: x509.Certificate, cipher: str = AES256_GCM
     info = xmlsec.template.encrypted_data_ensure_key_info(data, ns="ds")
     wrapped = xmlsec.template.add_encrypted_key(info, constants.TransformRsaOaep)
     xmlsec.template.encrypted_data_ensure_cipher_value(wrapped)
-    spki = public.public_bytes(_PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    ring = xmlsec.KeysManager()
-    ring.add_key(xmlsec.Key.from_memory(spki, constants.KeyDataFormatPem))
-    context = xmlsec.EncryptionContext(ring)
+    context = xmlsec.EncryptionContext(closer(receiver))
     session = constants.KeyDataTypeSession
     context.key = xmlsec.Key.generate(constants.KeyDataAes, bits, session)
     whole.append(context.encrypt_binary(data, content))

@@ -10,12 +10,12 @@ from typing import Any, Protocol
 
 import xmlsec
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from xmlsec import constants
 
 from openldn.base.errors import Issue, LdnError
 from openldn.trust import jose
+from openldn.trust.saml.keys import private_key, public_key
 from openldn.trust.saml.names import (
     DIGESTS,
     DS,
@@ -39,7 +39,6 @@ PINNED = Rule("saml.pinned", "trust and broker §6.1", "certificates of this iss
 CURRENT = Rule("saml.certificate", "RFC 5280 §4.1.2.5", "a pinned certificate is valid now")
 VERIFIED = Rule("saml.signature", "XML Signature §3.2", "the signature is by a pinned certificate")
 
-_PEM, _SPKI = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
 _HASHES = {256: "sha256", 384: "sha384", 521: "sha512"}
 
 
@@ -139,10 +138,9 @@ def _fits(
         context.enable_reference_transform(transform)
     for transform in (constants.TransformExclC14N, SIGNATURES[algorithm][1]):
         context.enable_signature_transform(transform)
-    public = certificate.public_key().public_bytes(_PEM, _SPKI)
     try:
         # With a key given, the library never looks at KeyInfo.
-        context.key = xmlsec.Key.from_memory(public, constants.KeyDataFormatPem)
+        context.key = public_key(certificate)
         context.register_id(assertion, "ID")
         context.verify(signature)
     except xmlsec.Error:
@@ -182,22 +180,7 @@ def sign(assertion: Element, place: int, signing: Signing, algorithms: Collectio
     data = xmlsec.template.add_x509_data(xmlsec.template.ensure_key_info(signature))
     xmlsec.template.x509_data_add_certificate(data)
     context = xmlsec.SignatureContext()
-    context.key = _private(signing)
+    raw: Any = signing.key.raw_value  # a private one: `Signing` has no other
+    context.key = private_key(raw, signing.chain[0])
     context.register_id(assertion, "ID")
     context.sign(signature)
-
-
-def _private(signing: Signing) -> xmlsec.Key:
-    """The key as the library wants it, with the leaf for KeyInfo."""
-    raw: Any = signing.key.raw_value
-    try:
-        pem = raw.private_bytes(
-            _PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        key = xmlsec.Key.from_memory(pem, constants.KeyDataFormatPem)
-        leaf = signing.chain[0].public_bytes(_PEM)
-        key.load_cert_from_memory(leaf, constants.KeyDataFormatPem)
-    except (xmlsec.Error, AttributeError, ValueError) as error:
-        text = "the signing key cannot be used for XML; give it as a file, not on a token"
-        raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
-    return key

@@ -34,6 +34,7 @@ _JTI = re.compile(r"[!-~]{8,128}")
 _URL = re.compile(r"https://[!-~]{1,500}")
 _NAME = re.compile(r"[!-~]{1,200}")
 _PURPOSE = re.compile(r"[A-Z]{2,20}")
+_URA = re.compile(r"[0-9]{1,8}")
 _UZI = re.compile(r"[0-9]{1,12}")
 _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 
@@ -79,6 +80,7 @@ class Word:
     expires: datetime
     claims: Mapping[str, Any] = field(repr=False)
     own: bool = True  # the organization itself signed, with its certificate
+    anyone: bool = False  # a broker signed, which may speak for every organization
 
 
 async def verified(token: Jws, expected: Expected, trail: Trail, *, client: bool) -> Word:
@@ -128,12 +130,16 @@ async def _by_registration(token: Jws, expected: Expected, trail: Trail, client:
         *(issuer, subject, organizations, peer.name, peer.evidence),
         *(issued, expires, token.claims),
         own=False,
+        anyone=peer.anyone,
     )
 
 
 def _spoken_for(subject: str, peer: Peer, trail: Trail) -> frozenset[Ura]:
     """The one organization an authorization grant is about: its sub is a URA (Twiin)."""
-    found = frozenset(u for u in peer.organizations if u.value == subject.zfill(8))
+    named = subject if _URA.fullmatch(subject) else ""
+    found = frozenset(u for u in peer.organizations if u.value == named.zfill(8))
+    if peer.anyone and named:
+        found = frozenset({Ura.parse(named)})
     trail.require(len(found) == 1, ORGANIZATION)
     return found
 
@@ -171,6 +177,12 @@ def purpose_of(word: Word, trail: Trail, default: str = "") -> str:
     text = word.claims.get("purpose", default)
     trail.require(isinstance(text, str) and _PURPOSE.fullmatch(text) is not None, PURPOSE)
     return str(text)
+
+
+def named(word: Word) -> str:
+    """The organization's name as a broker says it; empty when it does not."""
+    name = word.claims.get("organization_name", "") if word.anyone else ""
+    return name if isinstance(name, str) and len(name) <= 200 and name.isprintable() else ""
 
 
 def person_of(word: Word, trail: Trail) -> Person | None:

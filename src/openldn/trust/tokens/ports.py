@@ -35,6 +35,7 @@ class Peer:
     profile: Profile
     evidence: Evidence  # of the registration; looked at again while tokens live
     name: str = ""
+    anyone: bool = False  # a broker: it may speak for every organization that takes part
 
 
 Registered = Callable[[str, str], Awaitable[Peer | None]]  # iss, kid -> the peer; None: unknown

@@ -27,6 +27,7 @@ FRESH = timedelta(seconds=5)  # how long a token is believed without asking the 
 class _Seen(NamedTuple):
     grant: Grant
     read: datetime
+    until: datetime
 
 
 @dataclass
@@ -83,10 +84,11 @@ class Presence:
         """Source: RFC 8705 §3; a connection may outlive its certificate, so time is looked at."""
         if not grant.binding.certificate:
             return
-        own = thumbprint(shown.certificate).encode()
-        if not hmac.compare_digest(grant.binding.certificate.encode(), own):
+        if not shown.certificate:
+            raise _refused("token: no certificate")
+        own, begins, ends = _read(shown.certificate)
+        if not hmac.compare_digest(grant.binding.certificate, own):
             raise _refused("token: other certificate")
-        begins, ends = _span(shown.certificate)
         if not begins <= now <= ends:
             raise _refused("token: certificate expired")
 
@@ -107,7 +109,7 @@ class Presence:
 
     async def _current(self, key: bytes, now: datetime) -> Grant | None:
         seen = self._seen.get(key)
-        if seen and timedelta(0) <= now - seen.read < FRESH:
+        if seen and seen.read <= now < seen.until:
             return seen.grant
         self._seen.pop(key, None)
         grant = await self.store.find(self.holder, key)
@@ -117,15 +119,16 @@ class Presence:
         return grant
 
     def _remember(self, key: bytes, grant: Grant, now: datetime) -> None:
-        self._seen[key] = _Seen(grant, now)
+        self._seen[key] = _Seen(grant, now, now + FRESH)
         while len(self._seen) > self.remembered:
             self._seen.popitem(last=False)
 
 
-@lru_cache(maxsize=1024)
-def _span(der: bytes) -> tuple[datetime, datetime]:
+@lru_cache(maxsize=4096)
+def _read(der: bytes) -> tuple[str, datetime, datetime]:
+    """Thumbprint and validity; a connection shows the same certificate many times."""
     certificate = x509.load_der_x509_certificate(der)
-    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
+    return thumbprint(der), certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
 
 def _hash(token: str) -> bytes:

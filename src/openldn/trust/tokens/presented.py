@@ -88,7 +88,7 @@ async def _with_vendor(proof: Proof, shared: Captured, desk: Desk, trail: Trail)
     policy = policy_for(desk)
     vendor = await _verified(desk, "client_assertion", trail, policy, shared)
     named = _first(vendor.captured, FIELDS["organization"])
-    trail.require(not named or Ura.parse(named) == proof.organization, AGREES)
+    trail.require(not named or named.zfill(8) == proof.organization.value, AGREES)
     system = _first(vendor.captured, FIELDS["system"]) or vendor.holder
     return _joined(proof, system, vendor.evidence, {vendor.holder: _open(vendor.captured)})
 

@@ -3,6 +3,7 @@
 import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from datetime import datetime
 
 from cryptography import x509
 
@@ -38,7 +39,8 @@ async def plain(desk: Desk, trail: Trail) -> Proof:
     trail.issue = Issue.FORBIDDEN
     word = await assertions.verified(desk.tokens["assertion"], desk.expected, trail, client=False)
     same_connection(word, desk, trail)
-    trail.require(word.organizations <= client.organizations, SAME)
+    one = word.issuer == client.issuer if client.anyone else False
+    trail.require(one or word.organizations <= client.organizations, SAME)
     check_client_id(desk, trail, client.subject)
     return proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
 
@@ -69,14 +71,14 @@ def check_client_id(desk: Desk, trail: Trail, *names: str) -> None:
 def proof_of(word: Word, client: Word, desk: Desk, trail: Trail, purpose: str = TREATMENT) -> Proof:
     """What two plain assertions prove together; `purpose` where they name none."""
     [organization] = word.organizations
-    name = word.name if word.own else ""
+    name = word.name if word.own else assertions.named(word)
     base = desk.form.get("authorization_base") or word.claims.get("authorization_base", "")
     return Proof(
         dialect="D2",
         subject=word.subject,
         organization=organization,
         issued=word.issued,
-        expires=min(word.evidence.expires, client.evidence.expires),
+        expires=min(word.evidence.expires, client.evidence.expires, *_bounds(word)),
         evidence=tuple(dict.fromkeys((word.evidence, client.evidence))),
         organization_name=name,
         system="" if client.own else client.subject,
@@ -86,6 +88,11 @@ def proof_of(word: Word, client: Word, desk: Desk, trail: Trail, purpose: str = 
         authorization_base=base if isinstance(base, str) else "",
         claims={word.subject: claims_of(word, organization, name)},
     )
+
+
+def _bounds(word: Word) -> tuple[datetime, ...]:
+    """What a broker passes on lives no longer than it says: RFC 8693 §2.2.1."""
+    return (word.expires,) if word.anyone else ()
 
 
 def claims_of(word: Word, organization: Ura, name: str) -> Claims:

@@ -37,7 +37,7 @@ from openldn.trust.tokens.model import Binding, Grant, ReadSaml, Shown
 from openldn.trust.tokens.ports import Ports, Swap
 from openldn.trust.tokens.presence import Presence
 from openldn.trust.tokens.rate import Rate
-from openldn.trust.tokens.readers import READERS, swap_of
+from openldn.trust.tokens.readers import READERS, swap_of, tls_chain
 from openldn.trust.tokens.store import TokenStore
 from openldn.trust.trail import Rule, Trail
 
@@ -70,6 +70,7 @@ class AuthorizationServer:
     known: Callable[[Ura], Awaitable[bool]]
     scopes: frozenset[str]  # what can be asked for here
     lifetime: timedelta = timedelta(minutes=10)
+    shorter: Mapping[str, timedelta] = field(default_factory=dict)  # lifetime of a scope
     remembered: int = 10_000  # tokens held in memory, so that not every request asks the store
     dialects: frozenset[str] = frozenset({"D2"})  # taken, as far as `ports` has what they need
     ports: Ports = field(default_factory=Ports)
@@ -146,6 +147,7 @@ class AuthorizationServer:
         key = await self._key(request, now)
         proof = await READERS[request.dialect.name](desk, trail)
         proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
+        proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:
@@ -159,6 +161,15 @@ class AuthorizationServer:
         await self.presence.keep(token, grant)
         await self._sweep(now)
         return self._answer(token, grant, request.dialect)
+
+    async def _connected(self, proof: Proof, desk: Desk, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too: revoked, it ends."""
+        if not (desk.certificate and self.ports.issuers):
+            return proof
+        trail.issue = Issue.LOGIN
+        shown = await desk.believes.believe(tls_chain(desk), trail, desk.profile.revocation)
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
     def _desk(self, request: "_Request", now: datetime) -> Desk:
         tokens: dict[str, Jws] = {}
@@ -265,7 +276,8 @@ class AuthorizationServer:
             proof.patient,
         )
         allowed = timedelta(seconds=desk.profile.lifetimes.token)
-        ends = min(desk.now + min(self.lifetime, allowed), proof.expires)
+        per_scope = (self.shorter[s] for s in desk.scopes if s in self.shorter)
+        ends = min(desk.now + min(self.lifetime, allowed, *per_scope), proof.expires)
         return Grant(
             *(self.new_id(), requester, self.holder, binding, desk.now, ends),
             *(proof.dialect, proof.subject, proof.system, proof.act, proof.authorization_base),

@@ -76,8 +76,8 @@ class Plain:
 
     async def __call__(self, order: Order) -> dict[str, str]:
         """The form of a request with plain assertions. Source: RFC 7523 §2.1, §2.2."""
-        own, vouched = claims(self.signer, order, self.new_id), _vouched(order.requester)
-        grant = own | {"jti": self.new_id()} | vouched
+        own, told = claims(self.signer, order, self.new_id), vouched(order.requester)
+        grant = own | {"jti": self.new_id()} | told
         base = {"authorization_base": self.authorization_base} if self.authorization_base else {}
         out = order.profile.alg_out
         return base | {
@@ -98,7 +98,7 @@ class OnePresentation:
 
     async def __call__(self, order: Order) -> dict[str, str]:
         """The form of a Nuts request; the definition is read first. Source: Nuts RFC021 §4."""
-        definition = await self._definition(order)
+        definition = await definition_of(order)
         seconds = order.profile.lifetimes.presentation
         vp, submission = await self.present(
             definition, order.metadata.issuer, seconds, order.requester
@@ -109,20 +109,6 @@ class OnePresentation:
             "presentation_submission": dump(dict(submission)).decode(),
             "scope": order.scope,
         } | ({"client_id": self.client_id} if self.client_id else {})
-
-    async def _definition(self, order: Order) -> Definition:
-        at = order.metadata.presentation_definition_endpoint
-        if not at:
-            raise _unintelligible("no presentation_definition_endpoint")
-        url = f"{at}?scope={'%20'.join(sorted(order.requester.scopes))}"
-        json = {"accept": "application/json"}
-        reply = await order.http.send("GET", url, headers=json, deadline=order.deadline)
-        if reply.status != 200:
-            raise _unintelligible(f"presentation definition: status {reply.status}")
-        try:
-            return load_definition(parse(reply.body))
-        except LdnError as error:
-            raise _unintelligible("presentation definition") from error
 
 
 @dataclass(frozen=True)
@@ -199,6 +185,22 @@ class Exchanged:
         } | ({"audience": self.audience} if self.audience else {})
 
 
+async def definition_of(order: Order) -> Definition:
+    """What the other side asks to be presented; raises LdnError(incomplete) without one."""
+    at = order.metadata.presentation_definition_endpoint
+    if not at:
+        raise _unintelligible("no presentation_definition_endpoint")
+    url = f"{at}?scope={'%20'.join(sorted(order.requester.scopes))}"
+    json = {"accept": "application/json"}
+    reply = await order.http.send("GET", url, headers=json, deadline=order.deadline)
+    if reply.status != 200:
+        raise _unintelligible(f"presentation definition: status {reply.status}")
+    try:
+        return load_definition(parse(reply.body))
+    except LdnError as error:
+        raise _unintelligible("presentation definition") from error
+
+
 _GRANTS = {"D1": VP_BEARER, "D2": JWT_BEARER, "D3": JWT_BEARER, "D5": CLIENT_CREDENTIALS}
 _GRANTS |= {"D6": EXCHANGE, "D7": CLIENT_CREDENTIALS}
 
@@ -230,7 +232,8 @@ def _chosen(signer: Signer, allowed: tuple[str, ...]) -> str:
     return next((a for a in allowed if a in fitting), signer.algorithm)
 
 
-def _vouched(requester: Requester) -> dict[str, Any]:
+def vouched(requester: Requester) -> dict[str, Any]:
+    """What an organization vouches for in its own assertion: why, who, about whom."""
     told: dict[str, Any] = {"purpose": requester.purpose}
     if requester.person is not None:
         person = requester.person

@@ -69,16 +69,19 @@ class TokenStore:
                    $15, $16, $17)"""
         async with connection(self.pool) as db:
             for evidence in grant.evidence:
-                await self._keep(db, grant.holder, evidence)
+                await self._keep(db, grant, evidence)
             await db.execute(sql, *_values(key, grant))
 
-    async def _keep(self, db: Connection, holder: Ura, evidence: Evidence) -> None:
-        key = (holder.value, key_of(evidence))
-        if self._written.get(key) == evidence.expires:
+    async def _keep(self, db: Connection, grant: Grant, evidence: Evidence) -> None:
+        """Keep it at least as long as the token lives, unless it stands there already."""
+        key = (grant.holder.value, key_of(evidence))
+        written = self._written.get(key)
+        if written is not None and written >= grant.expires:
             return
         sql = """INSERT INTO evidence (holder, key, content, expires) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (holder, key) DO UPDATE
-                 SET content = excluded.content, expires = excluded.expires"""
+                 SET content = excluded.content,
+                   expires = greatest(evidence.expires, excluded.expires)"""
         await db.execute(sql, *key, _ENCODER.encode(evidence).decode(), evidence.expires)
         if len(self._written) >= _MOST_WRITTEN:
             self._written.clear()

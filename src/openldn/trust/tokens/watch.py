@@ -1,14 +1,14 @@
 """Looking again at what living tokens rest on: what is revoked at its source ends here too."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
-from openldn.trust.evidence import Evidence
+from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.tokens.store import TokenStore, key_of
 
 # Whether the evidence still counts; raises LdnError when that cannot be known within bounds.
@@ -16,6 +16,16 @@ Still = Callable[[Evidence], Awaitable[bool]]
 EVERY = 20.0  # seconds; with 5 more for the memory of tokens, well within a minute
 _AT_ONCE = 16
 _UNKNOWN = 2  # looks in a row without an answer, after which the tokens end as well
+
+
+def by_kind(looks: Mapping[Kind, Still]) -> Still:
+    """One look for every kind of evidence; what nobody can look at again counts until it ends."""
+
+    async def still(evidence: Evidence) -> bool:
+        look = looks.get(evidence.kind)
+        return True if look is None else await look(evidence)
+
+    return still
 
 
 @dataclass
@@ -47,8 +57,9 @@ class Watch:
                 tasks = [group.create_task(self._ends(holder, e, gate)) for e in found]
             for evidence, task in zip(found, tasks, strict=True):
                 if task.result():
-                    withdrawn += await self.store.withdraw(holder, evidence)
-                    emit("refused", issue="login", detail=f"revoked: {evidence.kind}")
+                    count = await self.store.withdraw(holder, evidence)
+                    emit("withdrawn", holder=holder.value, detail=str(evidence.kind), count=count)
+                    withdrawn += count
         return withdrawn
 
     async def _ends(self, holder: Ura, evidence: Evidence, gate: asyncio.Semaphore) -> bool:

@@ -1,0 +1,191 @@
+"""How this node proves itself on each road: in its own dialect, or through the broker."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock, NewId
+from openldn.fhir.codec import dump
+from openldn.infrastructures import lsp
+from openldn.infrastructures.direct import Direct
+from openldn.infrastructures.model import Call, Infrastructure
+from openldn.node.clients import Clients
+from openldn.node.settings import NodeSettings, Sts
+from openldn.trust import jose
+from openldn.trust.broker.client import (
+    BrokerClient,
+    ByAssertionOfSaml,
+    ByAssertions,
+    ByPresentation,
+    Word,
+)
+from openldn.trust.broker.service import JWT, SAML, VP
+from openldn.trust.certificates import Anchors
+from openldn.trust.certificates.keys import Signing
+from openldn.trust.credentials.definitions import shipped_policies
+from openldn.trust.credentials.issue import HolderKey
+from openldn.trust.credentials.keeping import did_web, holder_key
+from openldn.trust.credentials.model import Along, Definition
+from openldn.trust.credentials.wallet import NodeWallet
+from openldn.trust.parties import Requester
+from openldn.trust.peers import of_infrastructure, profile
+from openldn.trust.saml.sts import Account, StsClient
+from openldn.trust.tokens.client import TokenClient
+from openldn.trust.tokens.model import AccessToken, Tokens
+from openldn.trust.tokens.signer import Signer
+from openldn.trust.tokens.speaking import OnePresentation, Speaker, vouched
+
+ROADS = ("direct", "lsp", "zorgplatform", "nuts")
+_WORD = timedelta(seconds=60)  # our own word to the broker lives this long
+_SHOWN = 30  # seconds that a presentation to the broker lives
+
+Headers = Callable[[Call], Mapping[str, str]]
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a node can prove itself with."""
+
+    settings: NodeSettings
+    clients: Clients
+    signer: Signer
+    signing: Signing  # the same key, for SAML
+    wallet: NodeWallet
+    clock: Clock
+    new_id: NewId
+    _services: dict[str, StsClient] = field(default_factory=dict, repr=False)
+
+    def roads(self) -> Mapping[str, Infrastructure]:
+        """An adapter for each road."""
+        found = {}
+        for road in ROADS:
+            tokens = self._tokens(road)
+            forget = getattr(tokens, "forget", _keep)
+            found[road] = Direct(self.clients.holder, tokens, forget, self._headers(road))
+        return found
+
+    def _headers(self, road: str) -> Headers:
+        return partial(lsp.headers, new_id=self.new_id) if road == "lsp" else lambda _: {}
+
+    def _tokens(self, road: str) -> Tokens:
+        own = self.settings.infrastructure
+        if road in (own, "direct") or own == "direct" or not self.settings.broker:
+            return self._native(road)
+        broker = self._broker(own)
+        if road == "zorgplatform":
+            return ByAssertionOfSaml(broker)
+        return self._client(road, {"D2": ByAssertions(broker), "D1": ByPresentation(broker)})
+
+    def _native(self, road: str) -> Tokens:
+        if road == "zorgplatform":
+            return self._sts(self.settings.public) if self.settings.sts else Unable(road)
+        return self._client(road, {"D1": OnePresentation(self.present)})
+
+    def _client(self, road: str, speakers: Mapping[str, Speaker]) -> TokenClient:
+        agreed = of_infrastructure(road)
+        return TokenClient(
+            *(self.signer, self.clients.holder, self.clock, self.new_id),
+            speakers=speakers,
+            profiles=lambda _: agreed,
+        )
+
+    def _broker(self, own: str) -> BrokerClient:
+        words: Mapping[str, Word] = {"nuts": self._by_presentation, "zorgplatform": self._by_saml}
+        url, ura = self.settings.broker, self.settings.broker_ura
+        http = self.clients.other(url, ura)
+        return BrokerClient(url, http, words.get(own, self._by_assertion), self.clock)
+
+    async def present(
+        self, definition: Definition, audience: str, seconds: int, requester: Requester
+    ) -> tuple[str, dict[str, Any]]:
+        """A presentation of our wallet, with the employee who asks, and its submission."""
+        person = requester.person
+        along = Along()
+        if person is not None:
+            name = person.name or person.uzi
+            along = Along((self.wallet.employee(person.uzi, name, person.role),))
+        return await self.wallet.presented(definition, audience, seconds, along)
+
+    async def _by_assertion(self, audience: str, requester: Requester) -> tuple[str, str]:
+        now = self.clock()
+        ura = self.signer.party.ura.value
+        claims = {"iss": ura, "sub": ura, "aud": audience, "jti": self.new_id()}
+        times = {"iat": int(now.timestamp()), "exp": int((now + _WORD).timestamp())}
+        return self.signer.sign({**claims, **times, **vouched(requester)}), JWT
+
+    async def _by_presentation(self, audience: str, requester: Requester) -> tuple[str, str]:
+        definition = shipped_policies()["bgz"].organization
+        shown, _ = await self.present(definition, audience, _SHOWN, requester)
+        return shown, VP
+
+    async def _by_saml(self, audience: str, requester: Requester) -> tuple[str, str]:
+        token = await self._sts(audience).token(self.settings.holder, audience, requester)
+        return token.value, SAML
+
+    def _sts(self, applies_to: str) -> StsClient:
+        """The client for assertions towards this party; it keeps what it got."""
+        agreed = self.settings.sts
+        if agreed is None:
+            raise Unable("zorgplatform").error
+        if applies_to not in self._services:
+            http = self.clients.other(agreed.url, agreed.ura)
+            account = _account(agreed, self.settings, self.signing, applies_to)
+            self._services[applies_to] = StsClient(account, http, self.clock, self.new_id)
+        return self._services[applies_to]
+
+
+@dataclass(frozen=True)
+class Unable:
+    """A road on which this node cannot prove itself; implements `Tokens`."""
+
+    road: str
+
+    @property
+    def error(self) -> LdnError:
+        """Why, and whose turn it is."""
+        text = f"this node has no way to prove itself on the road {self.road}; set its broker"
+        return LdnError(Issue.NOT_SUPPORTED, text, status=501)
+
+    async def token(self, holder: object, issuer: str, requester: Requester) -> AccessToken:
+        """Never a token; raises LdnError(not-supported)."""
+        raise self.error
+
+
+def _keep(token: AccessToken) -> None:
+    """What was not kept need not be forgotten."""
+
+
+def own_key(settings: NodeSettings) -> HolderKey:
+    """The key of the wallet: of a did:web where our origin can be one, else a did:jwk."""
+    try:
+        did = did_web(settings.did_origin or settings.public, settings.holder)
+    except LdnError:
+        key = holder_key(settings.holder_key, did_web("https://localhost")).key
+        return HolderKey(f"did:jwk:{jose.encoded(dump(jose.public_jwk(key)))}", "0", key)
+    return holder_key(settings.holder_key, did)
+
+
+def signing_of(settings: NodeSettings) -> Signing:
+    """The signing key with its whole chain, up to the root: a did:x509 needs it."""
+    found = Signing.load(settings.signing_key, settings.signing_certificate)
+    above = [c for c in Anchors.load(settings.ca).certificates if c not in found.chain]
+    last = found.chain[-1]
+    roots = [c for c in above if c.subject == last.issuer and last.subject != last.issuer]
+    return Signing(found.key, (*found.chain, *roots[:1]))
+
+
+def _account(agreed: Sts, settings: NodeSettings, signing: Signing, applies_to: str) -> Account:
+    return Account(
+        url=agreed.url,
+        audience=agreed.audience,
+        applies_to=applies_to,
+        organization=settings.holder,
+        identifier=agreed.identifier,
+        profile=profile("zorgplatform"),
+        signing=signing,
+        pinned=Anchors.load(agreed.certificate).certificates,
+        issuer=agreed.issuer,
+    )
