@@ -14,6 +14,7 @@ from rich.table import Table
 
 SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "tokens")
 SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "trust_credentials")
+SUBJECTS = ("laptop", "pull", "store", "codec", "connection")
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 
 

@@ -9,6 +9,7 @@ import sys
 NEEDS = {
     "chromium": ("chromium", "the tests of the pages in a real browser"),
     "softhsm2-util": ("softhsm2", "the tests of keys on a PKCS#11 token"),
+    "openssl": ("openssl", "the tests against an endpoint of OpenSSL itself"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Write the reference pages that repeat the code: commands, settings, log events, issue codes.
+"""Write the reference pages that repeat the code: commands, settings, events, issues, checks.
 
 `python tools/write_reference.py` writes them; the docs tests compare.
 """
@@ -18,6 +18,9 @@ from openldn.app import ROLES
 from openldn.base.errors import STATUS, Issue
 from openldn.base.log import CATALOGUE
 from openldn.cli import COMMANDS, build
+from openldn.testbench.connection.checks import CHECKS, GROUPS
+from openldn.testbench.connection.render import words
+from openldn.trust.certificates.tls_profiles import TlsProfile, tls_profiles
 
 FOLDER = Path(__file__).resolve().parent.parent / "docs" / "reference"
 _COMMENT = re.compile(r"^\s+(\w+): ([^=#]+?)\s*(?:= (.*?))?\s*(?:#\s*(.*))?$")
@@ -47,6 +50,7 @@ def pages() -> dict[str, str]:
     """File name -> text, of every page that repeats the code."""
     return {
         "commands.md": "\n".join(_commands()) + "\n",
+        "connection-checks.md": "\n".join(_checks()) + "\n",
         "settings.md": "\n".join(_settings()) + "\n",
         "events.md": "\n".join(_events()) + "\n",
         "issues.md": "\n".join(_issues()) + "\n",
@@ -140,6 +144,31 @@ def _issues() -> Iterator[str]:
     )
     for issue in Issue:
         yield f"\n## {issue}\n\nStatus {STATUS[issue]}: {MEANINGS[issue]}."
+
+
+def _checks() -> Iterator[str]:
+    yield "# Connection checks\n"
+    yield (
+        "What `openldn check connection` looks at, by group; how to read its report stands in\n"
+        "[secure network](../operate/secure-network.md)."
+    )
+    for group in GROUPS:
+        yield f"\n## {words('en')['groups'][group]}\n"
+        yield "| check | requirement | source | what to do |\n|---|---|---|---|"
+        for check in (c for c in CHECKS if c.group == group):
+            texts = (check.title.en, check.requirement.en, check.source, check.advice.en)
+            title, *rest = (t.replace("|", "\\|") for t in texts)
+            yield f"| {check.id} {title} | {' | '.join(rest)} |"
+    yield "\n## Profiles\n"
+    yield "How a shortcoming counts under each TLS profile; what is not named fails.\n"
+    yield "| profile | from | warning | for information |\n|---|---|---|---|"
+    for profile in tls_profiles().values():
+        kinds = (_weighed(profile, "warn"), _weighed(profile, "info"))
+        yield f"| `{profile.name}` | {profile.source} | {' | '.join(kinds)} |"
+
+
+def _weighed(profile: TlsProfile, weight: str) -> str:
+    return ", ".join(sorted(c for c, w in profile.severity.items() if w == weight))
 
 
 def main() -> None:

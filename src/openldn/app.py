@@ -18,11 +18,22 @@ from openldn.base.http import Identity, server_context
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import open_pool
+from openldn.exchanges import EXCHANGES
 from openldn.fhir.http import application, respond_json
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing import api as addressing_api
+from openldn.functions.addressing.client import DirectoryClient
+from openldn.infrastructures.audiences import Audiences
+from openldn.node.clients import Clients
 from openldn.node.parts import node_routes, open_node
 from openldn.node.settings import NodeSettings
+from openldn.testbench.simulators.dezi import api as dezi_api
+from openldn.testbench.simulators.dezi.settings import DeziSettings
+from openldn.testbench.simulators.zorgplatform import api as zorgplatform_api
+from openldn.testbench.simulators.zorgplatform.model import ZorgplatformSettings
+from openldn.testbench.simulators.zorgplatform.platform import Platform
+from openldn.trust.broker.opened import open_broker
+from openldn.trust.broker.settings import BrokerSettings
 from openldn.trust.certificates import api as authority_api
 
 
@@ -67,6 +78,20 @@ class AuthoritySettings(Settings, frozen=True):
     port: int = 8080
 
 
+class SimulatorsSettings(Settings, frozen=True):
+    """Settings of the role `simulators`: what stands in for others in a test, in one process."""
+
+    authority: AuthoritySettings
+    zorgplatform: ZorgplatformSettings
+    dezi: DeziSettings
+
+
+class FrontSettings(PortalSettings, frozen=True):
+    """Settings of the role `portal`: for professionals, and for operators of nodes."""
+
+    insecure_simulated_operators: bool = False  # stand-in: whoever comes may look at any node
+
+
 async def _health(request: Request) -> Response:
     return respond_json({"status": "ready"})
 
@@ -80,6 +105,37 @@ async def authority(settings: AuthoritySettings) -> AsyncIterator[tuple[Served, 
     routes = [HEALTH, *authority_api.routes(settings.folder, utc_now)]
     app = application(routes, role="authority", new_id=new_uuid)
     yield (Served(app, settings.host, settings.port),)
+
+
+@asynccontextmanager
+async def simulators(settings: SimulatorsSettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The authority, Zorgplatform and the sign-in provider, simulated."""
+    told, platform = settings.zorgplatform, settings.dezi
+    zorgplatform = zorgplatform_api.app(Platform.of(told, utc_now, new_uuid))
+    dezi = dezi_api.app(dezi_api.simulator(platform, utc_now, new_uuid))
+    async with authority(settings.authority) as served:
+        yield (
+            *served,
+            Served(zorgplatform, told.host, told.port, zorgplatform_api.context_of(told)),
+            Served(dezi, platform.host, platform.port),
+        )
+
+
+@asynccontextmanager
+async def broker(settings: BrokerSettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The broker between infrastructures: trust only, no data."""
+    clients = Clients(settings.identity)
+    http = clients.other(settings.addressing, settings.addressing_ura)
+    directory = DirectoryClient(http, settings.addressing, utc_now)
+    payloads = tuple(exchange.payload for exchange in EXCHANGES.values())
+    audiences = Audiences(directory, payloads, utc_now)
+    try:
+        async with open_broker(settings, audiences, utc_now, new_uuid) as running:
+            app = application([HEALTH, *running.routes], role="broker", new_id=new_uuid)
+            context = server_context(settings.identity)
+            yield (Served(app, settings.host, settings.port, context),)
+    finally:
+        await clients.close()
 
 
 @asynccontextmanager
@@ -107,7 +163,7 @@ async def node(settings: NodeSettings) -> AsyncIterator[tuple[Served, ...]]:
 
 
 @asynccontextmanager
-async def portal(settings: PortalSettings) -> AsyncIterator[tuple[Served, ...]]:
+async def portal(settings: FrontSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
     app = professional.app(professional_portal(settings, utc_now, new_uuid))
     yield (Served(app, settings.host, settings.port),)
@@ -117,5 +173,7 @@ ROLES = {
     "node": Role(NodeSettings, node),
     "addressing": Role(AddressingSettings, addressing),
     "authority": Role(AuthoritySettings, authority),
-    "portal": Role(PortalSettings, portal),
+    "broker": Role(BrokerSettings, broker),
+    "portal": Role(FrontSettings, portal),
+    "simulators": Role(SimulatorsSettings, simulators),
 }

@@ -150,7 +150,7 @@ TOLD = {
     "wrong_nonce": "niet vertrouwen",
     "wrong_audience": "niet vertrouwen",
     "wrong_subject": "niet vertrouwen",
-    "server_error": "afgebroken",
+    "server_error": "niet bereikbaar",
     "statement_wrong_signature": "niet vertrouwen",
     "statement_other_keys": "niet vertrouwen",
     "statement_other_organization": "een organisatie die dit portaal niet gebruikt",
@@ -330,6 +330,30 @@ def test_signing_out_ends_the_session(person: Person) -> None:
 
     person.http.post(f"{person.town.url}/sign-out", data={"proof": proof})
 
+    assert not person.inside
+
+
+def test_people_on_their_way_are_bounded_and_who_is_late_is_forgotten(
+    person: Person, town: World
+) -> None:
+    reception = town.portal.reception
+    assert reception is not None
+    back = person.way_back()
+    town.clock.ahead = timedelta(seconds=601)
+    before = reception.waiting
+
+    person.open("/sign-in")
+
+    assert reception.waiting == 1 <= before
+    assert person.open(back).status_code == 401
+
+
+def test_the_announced_statement_must_be_the_one_that_comes(person: Person, dezi: State) -> None:
+    dezi.set_fault("other_statement", 0)
+
+    refused = person.open(person.way_back())
+
+    assert refused.status_code == 401
     assert not person.inside
 
 

@@ -31,7 +31,6 @@ from openldn.trust.peers import profile as peer_profile
 
 _LARGEST = 64 * 1024  # characters of a token in a file
 _COLORS = {"pass": "green", "fail": "red", "warn": "yellow", "info": "cyan", "skip": "dim"}
-_MARKS = {"pass": "✓", "fail": "✗", "warn": "!", "info": "i", "skip": "–"}
 
 _File = Path | None
 Typed = Mapping[str, Any]  # the options, by name
@@ -252,7 +251,7 @@ def _tell(report: Report, language: str) -> None:
         table.add_column(words["evidence"], ratio=5)
         for row in rows:
             outcome = row.result.outcome
-            mark = Text(f"{_MARKS[outcome]} {words['outcomes'][outcome]}", _COLORS[outcome])
+            mark = Text(f"{render.MARKS[outcome]} {words['outcomes'][outcome]}", _COLORS[outcome])
             title = row.check.title.of(language)
             table.add_row(row.check.id, mark, title, Text(row.result.told(language)))
         console.print(table, "")

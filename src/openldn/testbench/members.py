@@ -30,5 +30,9 @@ MEMBERS = (
     Member("gp", "Huisartsenpraktijk Het Plein", "general practice", "lsp", "90000004", "01990004"),
     Member("pharmacy", "Apotheek De Vijzel", "pharmacy", "lsp", "90000005", "02990005"),
 )
-# The operator of the directory: an organization too, for it shows a certificate.
+# The operator of the directory.
 OPERATOR = Member("addressing", "Adressering LDN", "operator", "direct", "90000099", "90990099")
+BROKER = Member("broker", "Broker LDN", "operator", "direct", "90000098", "90990098")
+# Simulated: the party behind Zorgplatform.
+PLATFORM = Member("zorgplatform", "TEST Zorgplatform", "operator", "direct", "90000097", "90990097")
+OPERATORS = (OPERATOR, BROKER, PLATFORM)  # organizations too, for they show certificates

@@ -1,9 +1,11 @@
 """The simulated provider on a real socket, and a client of it, for the tests of signing in."""
 
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -13,13 +15,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from openldn.base.http import HttpClient, Reply, serving
 from openldn.base.runtime import new_uuid
 from openldn.fhir.codec import dump, parse
+from openldn.fhir.identifiers import Ura
 from openldn.testbench.simulators.dezi.api import app
 from openldn.testbench.simulators.dezi.state import Client, State
 from openldn.trust import jose
+from openldn.trust.certificates.issue import Subject, create_authority, issue_server
 from openldn.trust.documents import Documents, hosts
 from openldn.trust.people import oidc
 from openldn.trust.people.levels import Level
 from openldn.trust.people.oidc import RelyingParty, SignedIn, Started
+from openldn.trust.people.vouching import trusting
 from openldn.trust.trail import Trail
 
 BACK = "https://portal.example/sign-in/return"
@@ -82,6 +87,14 @@ class Signing:
         return parse(reply.body)
 
 
+def secured(pki: Path) -> ssl.SSLContext:
+    create_authority(pki)
+    issue_server(pki / "dezi", Subject(Ura.parse("90000099"), "Dezi-simulator"))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(pki / "dezi/server.pem", pki / "dezi/server.key")
+    return context
+
+
 def answer(reply: Reply) -> dict[str, str]:
     assert reply.status == 303, reply.body
     assert reply.headers["location"].startswith(BACK)
@@ -89,16 +102,24 @@ def answer(reply: Reply) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def signing(shape: str = "dezi", patience: float = 0.8) -> AsyncIterator[Signing]:
-    """A provider and its client, for as long as the block lasts."""
+async def signing(
+    shape: str = "dezi", patience: float = 0.8, pki: Path | None = None, ca: Path | None = None
+) -> AsyncIterator[Signing]:
+    """A provider and its client, for as long as the block lasts.
+
+    With `pki` over HTTPS, with a certificate from there; `ca` is another that the client trusts.
+    """
     port, clock, http = free_port(), Time(), HttpClient()
-    origin = f"http://127.0.0.1:{port}"
+    origin, context = f"http://127.0.0.1:{port}", None
+    if pki:
+        origin, context = f"https://127.0.0.1:{port}", secured(pki)
+        http = HttpClient(trusting(ca or pki / "ca.pem"))
     clients = {"portal": Client(OWN, (BACK,)), "another": Client(OTHER, (BACK,))}
     state = State(origin, clients, clock, new_uuid, shape)
     documents = Documents(lambda _: http, hosts([f"127.0.0.1:{port}"]), clock, patience)
     client = oidc.Client(origin, "portal", OWN, BACK)
     party = RelyingParty(client, documents, http, new_uuid)
-    async with serving(app(state), "127.0.0.1", port, None):
+    async with serving(app(state), "127.0.0.1", port, context):
         try:
             yield Signing(state, party, clock, http)
         finally:

@@ -1,18 +1,25 @@
 """Signing in at a provider: OpenID Connect Core 1.0, RFC 7636, RFC 7523, RFC 9207, RFC 9700."""
 
+import asyncio
+import contextlib
 import json
+from collections.abc import Coroutine
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from trust.people.provider import BACK, OTHER, Signing, signing
 from trust.people.register import in_loop
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import parse
 from openldn.trust import jose
-from openldn.trust.people import oidc, provider
+from openldn.trust.certificates.issue import create_authority
+from openldn.trust.people import keysets, oidc, provider
 from openldn.trust.people.levels import Level
 from openldn.trust.people.oidc import RelyingParty
 from openldn.trust.trail import Trail
@@ -337,6 +344,43 @@ async def test_userinfo_in_plain_json_is_taken_too() -> None:
 
         assert reply.headers["content-type"] == "application/json"
         assert parse(reply.body) == found.told
+
+
+def secure_walk(pki: Path, ca: Path | None = None) -> Coroutine[Any, Any, Level]:
+    async def walk() -> Level:
+        async with signing(pki=pki, ca=ca) as made:
+            return (await made.signed_in()).level
+
+    return walk()
+
+
+def test_over_https_only_a_provider_with_a_certificate_we_trust_is_believed(
+    tmp_path: Path,
+) -> None:
+    create_authority(tmp_path / "other")
+
+    assert asyncio.run(secure_walk(tmp_path / "pki")) is Level.HIGH
+    with pytest.raises(LdnError) as caught:
+        asyncio.run(secure_walk(tmp_path / "pki", tmp_path / "other/ca.pem"))
+    assert caught.value.detail == "oidc.metadata"
+
+
+WORDS = st.sampled_from(["EC", "RSA", "OKP", "oct", "P-256", "Ed25519", "sig", "AQAB", "", "x"])
+ODD = st.none() | st.booleans() | st.integers(-9, 9) | WORDS | st.lists(WORDS, max_size=2)
+JWK = st.dictionaries(st.sampled_from("kty kid use alg crv x y n e x5c key_ops d".split()), ODD)
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.lists(JWK, max_size=3), st.dictionaries(st.sampled_from([*METADATA]), ODD))
+def test_whatever_a_provider_publishes_only_our_error_leaves(
+    keys: list[Any], changes: dict[str, Any]
+) -> None:
+    for read, value in (
+        (keysets.read, {"keys": keys}),
+        (provider.read, METADATA | changes),
+    ):
+        with contextlib.suppress(LdnError):
+            read(json.dumps(value).encode())
 
 
 def test_the_half_of_a_hash_is_that_of_the_algorithm() -> None:

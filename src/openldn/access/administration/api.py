@@ -11,7 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from openldn.access.administration.desk import Desk
-from openldn.access.administration.filters import asked, typed
+from openldn.access.administration.filters import NAMES, asked, typed
 from openldn.access.administration.findings import findings, rows, verdict
 from openldn.access.administration.pages import DOOR, Visit, render, words
 from openldn.access.administration.settings import PREFIX
@@ -60,6 +60,7 @@ def routes(desk: Desk) -> list[Route]:
 
 def _endpoint(desk: Desk, page: Page, *, members: bool) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
+        """The page, for who may see it."""
         require_own_host(request, (desk.settings.host, *desk.settings.hosts))
         visit = _visit(desk, request)
         if members and visit.signed is None:
@@ -196,8 +197,9 @@ async def refusals(visit: Visit) -> Response:
         older = urlencode({**fields, "before": listed[-1].get("number", "")})
     newest = urlencode({k: v for k, v in fields.items() if k != "before"})
     known = sorted({str(r.get("code")) for r in (*rows(trust, "refusals"), *listed)})
-    context = {"rows": listed, "fields": fields, "older": older, "newest": newest, "codes": known}
-    return render(visit, "refusals.html", context | _named(trust))
+    context = {"rows": listed, "older": older, "newest": newest, "codes": known}
+    filled = {"fields": dict.fromkeys(NAMES, "") | fields, "filtered": bool(fields)}
+    return render(visit, "refusals.html", context | filled | _named(trust))
 
 
 def _named(trust: dict[str, Any]) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import instant
 
 NAMES = ("peer", "code", "direction", "since", "until", "before")
-PAGE = 50  # refusals on a page
+PAGE = 25  # refusals on a page
 
 
 def typed(pairs: Sequence[tuple[str, str]]) -> dict[str, str]:

@@ -4,9 +4,10 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlencode
 
-ALERT, CAUTION = "alert", "caution"
-_ORDER = {ALERT: 0, CAUTION: 1}
+ALERT, CAUTION, INFO = "alert", "caution", "info"
+_ORDER = {ALERT: 0, CAUTION: 1, INFO: 2}
 US, PEER = "us", "peer"
 URGENT_DAYS, SOON_DAYS = 7, 30
 Row = Mapping[str, Any]
@@ -16,13 +17,14 @@ Row = Mapping[str, Any]
 class Finding:
     """One thing to do something about; its words stand in the catalog under its keys."""
 
-    level: str  # alert: it fails or will within days; caution: it must be looked at
+    level: str  # alert: it fails or will within days; caution: look at it; info: as it should
     what: str  # key of the sentence, with `values` filled in
     turn: str  # us, peer
     step: str  # key of the next step
     page: str  # where to read more
     values: Mapping[str, object] = field(default_factory=dict)
     correlation: str = ""  # of the latest, to give to another party
+    query: str = ""  # narrows that page to this
 
 
 def findings(trust: Row, lately: Sequence[Row]) -> list[Finding]:
@@ -37,12 +39,13 @@ def findings(trust: Row, lately: Sequence[Row]) -> list[Finding]:
     if trust.get("lost"):
         values = {"count": trust["lost"]}
         found.append(Finding(CAUTION, "lost", US, "store", "refusals", values))
-    return sorted(found, key=lambda f: _ORDER[f.level])
+    # what fails already comes before what will
+    return sorted(found, key=lambda f: (_ORDER[f.level], f.what.endswith(".soon")))
 
 
 def verdict(found: Sequence[Finding]) -> str:
-    """The worst level there is: alert, caution, or ok."""
-    return found[0].level if found else "ok"
+    """The worst level there is: alert, caution, or ok; a policy that says no is nothing wrong."""
+    return found[0].level if found and found[0].level != INFO else "ok"
 
 
 def rows(value: Row, name: str) -> list[Row]:
@@ -57,6 +60,7 @@ def _keys(keys: Iterable[Row]) -> Iterable[Finding]:
         values = {"use": key.get("use", ""), "days": abs(int(key.get("days") or 0))}
         if (key.get("revocation") or {}).get("state") == "revoked":
             yield Finding(ALERT, "key.revoked", US, "renew", "keys", values)
+            continue
         state = str(key.get("level"))
         if level := (levels | {"future": CAUTION}).get(state):
             step = "clock" if state == "future" else "file" if state == "unreadable" else "renew"
@@ -114,7 +118,8 @@ def _refusals(lately: Sequence[Row]) -> Iterable[Finding]:
             "rule": row.get("rule", ""),
             "moment": row.get("moment", ""),
         }
-        level = ALERT if turn == US else CAUTION
+        level = INFO if step == "policy" else ALERT if turn == US else CAUTION
         what = f"refused.{'out' if key[0] == 'out' else 'in'}"
         correlation = str(row.get("correlation", ""))
-        yield Finding(level, what, turn, f"advice.{step}", "refusals", values, correlation)
+        query = "?" + urlencode(dict(zip(("direction", "peer", "code"), key, strict=True)))
+        yield Finding(level, what, turn, f"advice.{step}", "refusals", values, correlation, query)

@@ -80,7 +80,7 @@ class Nodes:
     patience: float  # seconds for each next part of an answer
     connect: Connect = connect
     _network: tuple[tuple[int, int], Network] | None = field(default=None, repr=False)
-    _clients: dict[tuple[str, str], HttpClient] = field(default_factory=dict, repr=False)
+    _clients: dict[tuple[str, str, str], HttpClient] = field(default_factory=dict, repr=False)
 
     def network(self) -> Network:
         """The network as the file says now; raises LdnError(transient) while there is none."""
@@ -95,7 +95,7 @@ class Nodes:
 
     def client(self, node: Node) -> HttpClient:
         """The client that speaks to this node and to no other."""
-        key = (node.api, node.certificate)
+        key = (node.api, node.certificate, node.ura)
         if key not in self._clients:
             self._clients[key] = self.connect(self.network(), node)
         return self._clients[key]

@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -102,8 +102,10 @@ def _visit(portal: Portal, request: Request) -> Visit:
 
 def _require_own_host(portal: Portal, request: Request) -> None:
     """Refuses names that are not ours, so that no foreign site can point its name at us."""
-    name = request.url.hostname or ""
-    if name not in {"localhost", "127.0.0.1", "::1", portal.settings.host, *portal.settings.hosts}:
+    name, settings = request.url.hostname or "", portal.settings
+    public = urlsplit(settings.sign_in.public).hostname if settings.sign_in else None
+    known = {"localhost", "127.0.0.1", "::1", settings.host, *settings.hosts, public}
+    if name not in known:
         raise LdnError(Issue.FORBIDDEN, "this name is not ours; the operator must add it to hosts")
 
 

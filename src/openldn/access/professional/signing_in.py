@@ -23,7 +23,7 @@ from openldn.trust.trail import Trail
 UNDERWAY = "openldn-signing-in"  # binds the way back to the browser that left
 # Reason code of a check -> which words tell the person what to do.
 PROBLEMS = {
-    "oidc.granted": "cancelled",
+    "oidc.granted": "away",  # unless the person cancelled
     **dict.fromkeys(("oidc.state", "oidc.timely", "sign-in.browser"), "late"),
     **dict.fromkeys(("oidc.metadata", "oidc.tokens", "oidc.userinfo", "keys.set"), "away"),
     "dezi.status": "away",
@@ -63,11 +63,12 @@ async def returned(visit: Visit) -> Response:
     """Begins a session for who comes back with good proof; an earlier one ends."""
     reception, sessions = _reception(visit), visit.portal.sessions
     browser = visit.request.cookies.get(UNDERWAY, "")
-    nodes = visit.portal.gate.network().nodes
+    nodes, trail = visit.portal.gate.network().nodes, Trail()
     try:
-        admitted = await reception.finish(browser, _answer(visit), nodes, Trail())
+        admitted = await reception.finish(browser, _answer(visit), nodes, trail)
     except LdnError as error:
-        return _failed(visit, error)
+        cancelled = trail.failed is not None and trail.failed.said == "access_denied"
+        return _failed(visit, error, cancelled=cancelled)
     for earlier in (admitted.earlier, visit.session.id if visit.session else ""):
         sessions.end(earlier)
     begun = sessions.begin(admitted.provider, admitted.practitioner, admitted.standing)
@@ -93,7 +94,7 @@ def _answer(visit: Visit) -> Mapping[str, str]:
     return {name: value for name, value in pairs if names.count(name) == 1}
 
 
-def _failed(visit: Visit, error: LdnError) -> Response:
+def _failed(visit: Visit, error: LdnError, *, cancelled: bool = False) -> Response:
     reason, correlation = error.detail.partition(":")[0], visit.request.state.correlation
     emit(
         "denied",
@@ -102,7 +103,7 @@ def _failed(visit: Visit, error: LdnError) -> Response:
         detail=error.detail,
         correlation=correlation,
     )
-    problem = PROBLEMS.get(reason, "refused")
+    problem = "cancelled" if cancelled else PROBLEMS.get(reason, "refused")
     status = 503 if problem == "away" else error.status
     response = _told(visit, {"problem": problem, "correlation": correlation}, status=status)
     response.delete_cookie(UNDERWAY, path=RETURN)

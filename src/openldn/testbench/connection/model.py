@@ -231,6 +231,16 @@ _REASONS = {
     "revocation": Words(
         "het certificaat noemt geen adres hiervoor", "the certificate names no address for this"
     ),
+    "anchors": Words(
+        "deze machine kent geen uitgevers; geef --ca",
+        "this machine knows no authorities; give --ca",
+    ),
+    "browser": Words("geen pagina's voor een browser", "no pages for a browser"),
+    "jwks": Words("de metadata noemt geen jwks_uri", "the metadata names no jwks_uri"),
+    "token-refused": Words(
+        "het token telt ook met het eigen certificaat niet; vraag een nieuw",
+        "the token does not count with its own certificate either; ask a new one",
+    ),
     "late": Words("geen antwoord binnen de tijd", "no answer in time"),
     "broken": Words("de verbinding brak af", "the connection broke off"),
     "http": Words("er kwam geen HTTP-antwoord", "there was no HTTP answer"),

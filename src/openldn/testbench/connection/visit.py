@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any, TypeVar
@@ -30,6 +30,7 @@ from openldn.testbench.connection.prober import Kind, Prober, Seen
 T = TypeVar("T")
 AGENT = f"OpenLDN-connection-check/{version_of('openldn')} (openldn check connection)"
 DEADLINE = 2.5  # seconds for one request
+_PIECE = 64 * 1024  # bytes sent at a time
 LARGEST = 4 * 1024 * 1024  # bytes of an answer
 
 NOBODY, OURS, OTHER, EXPIRED, REVOKED, STRANGER = (
@@ -69,10 +70,13 @@ class Visit:
         return await self.once(f"ask {key}", lambda: self.prober.ask(self.offer(**wishes)))
 
     async def newest(self) -> Flight | None:
-        """The TLS 1.3 handshake, finished as far as we can; None when there is none."""
-        return await self.once(
-            "newest", lambda: _flight(newest(self.prober, self.shown, whole=True))
-        )
+        """The server's flight in TLS 1.3; None when there is none."""
+        return await self.once("newest", lambda: _flight(newest(self.prober)))
+
+    async def finished(self) -> Flight | None:
+        """The TLS 1.3 handshake, finished as far as we can, with the tickets that follow."""
+        make = partial(newest, self.prober, self.shown, whole=True)
+        return await self.once("finished", lambda: _flight(make()))
 
     async def older(self) -> Flight | None:
         """The first flight of TLS 1.2; None when there is none."""
@@ -120,6 +124,36 @@ class Visit:
         """A plain GET, made once."""
         return await self.once(f"get {who} {url}", lambda: self.send(url, who=who))
 
+    async def send_secret(self, url: str, headers: Mapping[str, str], who: str) -> Reply:
+        """A GET with a secret in it: only to a server whose certificate we believe."""
+        await addresses.require(url, self.target.given)
+        client = self._client(f"{who} to a believed server")
+        async with self.prober.pace.turn():
+            named = {"user-agent": AGENT, **headers}
+            return await client.send("GET", url, headers=named, deadline=DEADLINE)
+
+    async def pour(self, url: str, size: int) -> int | None:
+        """The status of a POST with this many bytes; None when the server breaks off.
+
+        An answer that comes before everything was sent counts. Raises TimeoutError, LdnError.
+        """
+        await addresses.require(url, self.target.given)
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port or 443
+        head = (
+            f"POST {parts.path or '/'} HTTP/1.1\r\nhost: {parts.netloc}\r\nuser-agent: {AGENT}\r\n"
+            f"content-type: application/x-www-form-urlencoded\r\ncontent-length: {size}\r\n\r\n"
+        )
+        async with self.prober.pace.turn(), asyncio.timeout(DEADLINE):
+            reader, writer = await asyncio.open_connection(host, port, ssl=self._context(OURS))
+            try:
+                writer.write(head.encode())
+                return await _poured(reader, writer, size)
+            except OSError:
+                return None
+            finally:
+                writer.transport.abort()
+
     async def document(self, url: str) -> dict[str, Any]:
         """The JSON object at an address; raises LdnError when there is none."""
         return json_of(await self.get(url))
@@ -135,16 +169,29 @@ class Visit:
         return self._clients[who]
 
     def _context(self, who: str) -> ssl.SSLContext:
-        """TLS that takes any server: whether to believe it is what C17 and C18 tell."""
+        """TLS that takes any server, unless a secret goes over it.
+
+        Whether to believe the server is what C17 and C18 tell; a secret does not wait for that.
+        """
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-        context.set_ciphers("DEFAULT:@SECLEVEL=0")  # to look at what is weak one must reach it
+        who, believed, _ = who.partition(" to a ")
+        if believed:
+            self._believe(context)
+        else:
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            context.set_ciphers("DEFAULT:@SECLEVEL=0")  # to see what is weak one must reach it
         if who == STRANGER:
             with tempfile.TemporaryDirectory() as folder:
                 _load(context, stranger.write(Path(folder), self.clock()))
         elif pair := getattr(self.target.given, who, None):
             _load(context, pair)
         return context
+
+    def _believe(self, context: ssl.SSLContext) -> None:
+        if self.target.given.ca is None:
+            context.load_default_certs()
+        else:
+            context.load_verify_locations(self.target.given.ca)
 
     async def close(self) -> None:
         """End every connection."""
@@ -157,6 +204,28 @@ class Visit:
                     task.exception()  # everyone who waited for it has been told
         for client in self._clients.values():
             await client.close()
+
+
+async def _poured(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size: int
+) -> int | None:
+    """The status in the first line that comes, be it before everything was sent."""
+    sending = asyncio.create_task(_filled(writer, size))
+    try:
+        words = (await reader.readline()).split()
+    except ValueError:  # a line without end
+        return None
+    finally:
+        sending.cancel()
+        await asyncio.wait({sending})
+    return int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+
+
+async def _filled(writer: asyncio.StreamWriter, size: int) -> None:
+    with suppress(OSError):
+        for _ in range(size // _PIECE):
+            writer.write(b"a" * _PIECE)
+            await writer.drain()
 
 
 async def _flight(work: Awaitable[Flight]) -> Flight | None:

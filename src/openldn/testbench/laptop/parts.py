@@ -1,49 +1,30 @@
-"""The parts of the network as settings files, and the certificates they need."""
+"""The parts of the network as settings files."""
 
 import json
 import sys
 from collections.abc import Callable, Mapping
+from typing import Any
 
-from openldn.base.runtime import Clock
-from openldn.fhir.identifiers import Ura
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from openldn.access.professional.reception import RETURN
+from openldn.testbench.laptop.certify import SAML, leaf
 from openldn.testbench.laptop.ground import write
 from openldn.testbench.laptop.plan import HOST, Plan
-from openldn.testbench.members import OPERATOR, Member
-from openldn.trust.certificates.issue import (
-    Subject,
-    Term,
-    create_authority,
-    issue_server,
-    issue_signing,
-    served_at,
-)
+from openldn.testbench.members import BROKER, OPERATOR, PLATFORM, Member
+from openldn.trust.certificates.party import thumbprint
 
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
-Values = Mapping[str, str | int | bool]
-
-
-def certify(plan: Plan, clock: Clock) -> None:
-    """Make the test authority and each part's certificates, where they are not there yet.
-
-    Certificates tell at which port what they revoke is told: on another port they are made anew.
-    """
-    address = plan.origin("authority")
-    create_authority(plan.pki, clock, address)
-    term, shape, mark = Term(clock), served_at(address), plan.pki / "served-at"
-    here = mark.exists() and mark.read_text(encoding="utf-8") == address
-    for member in (*plan.members, OPERATOR):
-        folder = plan.pki / member.key
-        subject = Subject(Ura.parse(member.ura), member.name, agb=member.agb)
-        if not here or not (folder / "server.pem").exists():
-            issue_server(folder, subject, term, shape)
-        if not here or not (folder / "signing.pem").exists():
-            issue_signing(folder, subject, term, shape)
-    write(mark, address)
+Values = Mapping[str, Any]  # as TOML has them; a mapping inside is a table
+# How others may ask for tokens at a holder: in the dialect of its own infrastructure.
+DIALECTS = {"lsp": ["D2"], "nuts": ["D1", "D3"], "zorgplatform": ["SAML"]}
+CLIENT = "openldn-portal"  # what the portal is called at the sign-in provider
+_HOSTS = ["127.0.0.1", "localhost"]
 
 
 def databases(plan: Plan) -> list[str]:
     """The names of the databases of the network: one of each party, so that none sees another's."""
-    return [database(member) for member in (*plan.members, OPERATOR)]
+    return [database(member) for member in (*plan.members, OPERATOR, BROKER)]
 
 
 def database(member: Member) -> str:
@@ -55,21 +36,34 @@ def configure(plan: Plan, dsn_of: DsnOf) -> dict[str, list[str]]:
     """Write every part's settings file; for each part the command that runs it, in start order."""
     commands = {}
     for name, (role, values) in _settings(plan, dsn_of).items():
-        lines = [
-            f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in values.items()
-        ]
-        text = f"# Settings of the role {role}, written by openldn up\n" + "\n".join(lines) + "\n"
+        text = f"# Settings of the role {role}, written by openldn up\n{toml(values)}"
         write(plan.settings(name), text, 0o600)
         program = [sys.executable, "-m", "openldn", "run", role]
         commands[name] = [*program, "--settings", str(plan.settings(name))]
     return commands
 
 
+def toml(values: Values, table: str = "") -> str:
+    """The values as TOML: plain ones first, then each mapping as a table of its own."""
+    plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
+    text = f"\n[{table}]\n" if table else ""
+    text += "".join(f"{k} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in plain.items())
+    for key, inner in values.items():
+        if isinstance(inner, Mapping):
+            text += toml(inner, f"{table}.{_key(key)}" if table else _key(key))
+    return text
+
+
+def _key(name: str) -> str:
+    return name if name.replace("_", "").isalnum() and name.isascii() else json.dumps(name)
+
+
 def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     """Part -> role and settings, in the order in which they are started."""
     parts: dict[str, tuple[str, Values]] = {
-        "authority": ("authority", _authority(plan)),
+        "authority": ("simulators", _simulators(plan)),
         "addressing": ("addressing", _addressing(plan, dsn_of)),
+        "broker": ("broker", _broker(plan, dsn_of)),
     }
     for member in plan.members:
         parts[member.key] = ("node", _node(plan, member, dsn_of))
@@ -86,8 +80,82 @@ def _identity(plan: Plan, member: Member) -> dict[str, str]:
     }
 
 
-def _authority(plan: Plan) -> Values:
-    return {"host": HOST, "port": plan.authority, "folder": str(plan.pki)}
+def _simulators(plan: Plan) -> Values:
+    """What stands in for others: the authority, Zorgplatform, the sign-in provider."""
+    write(plan.relying_parties, json.dumps([_relying(plan, m) for m in _on(plan, "zorgplatform")]))
+    folder, portal = plan.pki / PLATFORM.key, plan.origin("portal")
+    return {
+        "authority": {"host": HOST, "port": plan.services["authority"], "folder": str(plan.pki)},
+        "zorgplatform": {
+            "host": HOST,
+            "port": plan.services["zorgplatform"],
+            "public": plan.origin("zorgplatform"),
+            **_identity(plan, PLATFORM),
+            "signing_certificate": str(folder / "signing.pem"),
+            "signing_key": str(folder / "signing.key"),
+            "relying_parties": str(plan.relying_parties),
+        },
+        "dezi": {
+            "host": HOST,
+            "port": plan.services["dezi"],
+            "public": plan.origin("dezi"),
+            "client_id": CLIENT,
+            "client_key": str(plan.pki / OPERATOR.key / "signing.pem"),
+            "redirect_uris": [f"{portal}{RETURN}"],
+        },
+    }
+
+
+def _on(plan: Plan, infrastructure: str) -> list[Member]:
+    return [m for m in plan.members if m.infrastructure == infrastructure]
+
+
+def _relying(plan: Plan, member: Member) -> Values:
+    """A member as Zorgplatform knows it."""
+    folder = plan.pki / member.key
+    return {
+        "identifier": identifier(member),
+        "organization": member.ura,
+        "certificates": [str(folder / "signing.pem")],
+        "applies_to": [broker(plan), plan.origin(member.key)],
+        "client": thumbprint(leaf(folder / "server.pem").public_bytes(Encoding.DER)),
+    }
+
+
+def identifier(member: Member) -> str:
+    """How Zorgplatform names a member: an OID of its AGB code."""
+    return f"urn:oid:2.16.840.1.113883.2.4.6.1.{member.agb.lstrip('0')}"
+
+
+def broker(plan: Plan) -> str:
+    """The broker's issuer URL."""
+    return f"{plan.origin('broker')}/oauth2/broker"
+
+
+def _broker(plan: Plan, dsn_of: DsnOf) -> Values:
+    folder = plan.pki / BROKER.key
+    sts = plan.pki / PLATFORM.key / "pinned.pem"
+    return {
+        "ura": BROKER.ura,
+        "host": HOST,
+        "port": plan.services["broker"],
+        "public": plan.origin("broker"),
+        **_identity(plan, BROKER),
+        "signing_keys": [str(folder / "signing.key")],
+        "saml_certificate": str(plan.pki / SAML / "signing.pem"),
+        "saml_key": str(plan.pki / SAML / "signing.key"),
+        "dsn": dsn_of(database(BROKER)),
+        "addressing": f"{plan.origin('addressing')}/fhir/R4",
+        "addressing_ura": OPERATOR.ura,
+        "fetch_hosts": _HOSTS,
+        "insecure_anchors": str(folder / "anchors.pem"),
+        "saml_issuers": {_sts(plan): thumbprint(leaf(sts).public_bytes(Encoding.DER))},
+        "saml_organizations": {identifier(m): m.ura for m in _on(plan, "zorgplatform")},
+    }
+
+
+def _sts(plan: Plan) -> str:
+    return f"{plan.origin('zorgplatform')}/sts"
 
 
 def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:
@@ -117,9 +185,39 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "signing_key": str(folder / "signing.key"),
         "addressing": f"{plan.origin('addressing')}/fhir/R4",
         "addressing_ura": OPERATOR.ura,
+        "issuers": str(plan.pki / "issuing.pem"),
+        "dialects": DIALECTS[member.infrastructure],
+        "fetch_hosts": _HOSTS,
+        "did_origin": plan.origin(member.key).replace(HOST, "localhost"),
+        "broker": broker(plan),
+        "broker_ura": BROKER.ura,
+        "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
         "insecure_presumed_consent": True,
+        **({"sts": _account(plan, member)} if member.infrastructure == "zorgplatform" else {}),
+    }
+
+
+def _account(plan: Plan, member: Member) -> Values:
+    return {
+        "url": _sts(plan),
+        "ura": PLATFORM.ura,
+        "certificate": str(plan.pki / PLATFORM.key / "pinned.pem"),
+        "identifier": identifier(member),
+        "audience": plan.origin("zorgplatform"),
+        "organizations": {identifier(m): m.ura for m in _on(plan, "zorgplatform")},
     }
 
 
 def _portal(plan: Plan) -> Values:
-    return {"host": HOST, "port": plan.portal, "network": str(plan.network_file)}
+    return {
+        "host": HOST,
+        "port": plan.portal,
+        "network": str(plan.network_file),
+        "insecure_simulated_operators": True,
+        "sign_in": {
+            "issuer": plan.origin("dezi"),
+            "client_id": CLIENT,
+            "key_file": str(plan.pki / OPERATOR.key / "signing.key"),
+            "public": plan.origin("portal"),
+        },
+    }

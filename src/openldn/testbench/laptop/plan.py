@@ -8,6 +8,10 @@ from openldn.testbench.members import MEMBERS, Member
 
 PORT_BASE = 8400
 HOST = "127.0.0.1"
+# The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider.
+SERVICES = ("authority", "broker", "zorgplatform", "dezi")
+PLAIN = {"portal", "authority", "dezi"}  # without TLS: people type it, or it is signed itself
+NAMED = {"broker", "zorgplatform", "dezi"}  # by name: a did:web cannot be an IP address
 
 
 @dataclass(frozen=True)
@@ -29,9 +33,9 @@ class Plan:
         return self.base + 1
 
     @property
-    def authority(self) -> int:
-        """The port at which the test authority tells what it revoked, over plain HTTP."""
-        return self.base + 2
+    def services(self) -> dict[str, int]:
+        """The ports of what the nodes lean on, beside the directory."""
+        return {name: self.base + 2 + n for n, name in enumerate(SERVICES)}
 
     def port(self, member: Member) -> int:
         """The port of this member's node."""
@@ -44,14 +48,15 @@ class Plan:
         return {
             "portal": self.portal,
             "addressing": self.addressing,
-            "authority": self.authority,
+            **self.services,
             **nodes,
         }
 
     def origin(self, name: str) -> str:
         """The address of a part, without a path."""
-        scheme = "http" if name in {"portal", "authority"} else "https"
-        return f"{scheme}://{HOST}:{self.ports[name]}"
+        scheme = "http" if name in PLAIN else "https"
+        host = "localhost" if name in NAMED else HOST
+        return f"{scheme}://{host}:{self.ports[name]}"
 
     @property
     def network_file(self) -> Path:
@@ -62,6 +67,11 @@ class Plan:
     def pki(self) -> Path:
         """The folder of the test certificates."""
         return self.folder / "pki"
+
+    @property
+    def relying_parties(self) -> Path:
+        """Who may ask the simulated Zorgplatform for assertions."""
+        return self.folder / "settings" / "relying-parties.json"
 
     def settings(self, name: str) -> Path:
         """The settings file of a part."""
@@ -76,7 +86,10 @@ class Plan:
         return {
             "version": 1,
             "nodes": [self._node(m) for m in self.members],
-            "services": {"addressing": f"{self.origin('addressing')}/fhir/R4"},
+            "services": {
+                "addressing": f"{self.origin('addressing')}/fhir/R4",
+                "broker": f"{self.origin('broker')}/oauth2/broker",
+            },
             "portals": {"home": f"{self.origin('portal')}/"},
             "trust": {
                 "ca": str(self.pki / "ca.pem"),

@@ -20,6 +20,7 @@ from openldn.base.settings import environment
 from openldn.base.sql import create_databases
 from openldn.fhir.codec import parse
 from openldn.testbench.laptop import ground, parts
+from openldn.testbench.laptop.certify import certify
 from openldn.testbench.laptop.loading import client_of, load
 from openldn.testbench.laptop.plan import Plan
 from openldn.testbench.laptop.screen import Screen
@@ -86,7 +87,7 @@ class Network:
     async def _start(self) -> None:
         began = time.monotonic()
         self.screen.line(f"OpenLDN in {self.plan.folder}")
-        parts.certify(self.plan, self.clock)
+        certify(self.plan, self.clock)
         dsn = await self._database()
         await create_databases(dsn, parts.databases(self.plan))
         commands = parts.configure(self.plan, lambda name: _dsn_of(dsn, name))

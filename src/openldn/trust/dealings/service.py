@@ -75,11 +75,13 @@ class Dealings:
         """Return when all that was told is durable; raises LdnError when the store is away."""
         async with self._writing:  # so that what another is writing is waited for
             while batch := [self._refusals.popleft() for _ in range(len(self._refusals))]:
+                stored = False
                 try:
                     await self.store.add(self.holder, batch)
-                except BaseException:
-                    self._put_back(batch)
-                    raise
+                    stored = True
+                finally:
+                    if not stored:
+                        self._put_back(batch)
             while met := list(self._contacts.values()):
                 await self._meet(met)
 

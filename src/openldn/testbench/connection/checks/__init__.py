@@ -4,7 +4,15 @@ from importlib.resources import files
 
 import msgspec
 
-from openldn.testbench.connection.checks import channel
+from openldn.testbench.connection.checks import (
+    certificate,
+    channel,
+    data,
+    infrastructure,
+    mtls,
+    oauth,
+    web,
+)
 from openldn.testbench.connection.model import Check, Words
 
 GROUPS = ("channel", "certificate", "mtls", "web", "oauth", "data", "infrastructure")
@@ -22,11 +30,11 @@ def _table() -> tuple[Check, ...]:
     """Every check: its words from the data, its function from the module of its group."""
     content = (files(__package__) / "words.toml").read_bytes()
     rows = msgspec.toml.decode(content, type=dict[str, _Row])
-    looks = channel.LOOKS
+    modules = (channel, certificate, mtls, web, oauth, data, infrastructure)
+    looks = {id: look for module in modules for id, look in module.LOOKS.items()}
     return tuple(
         Check(id, row.group, row.source, row.title, row.requirement, row.advice, looks[id])
         for id, row in sorted(rows.items())
-        if id in looks
     )
 
 

@@ -47,8 +47,12 @@ def sure(seen: Seen) -> Seen:
 def listed(seen: Mapping[str, Seen]) -> str:
     """What was accepted and what was not, with the answers to what was not."""
     yes = [name for name, answer in seen.items() if answer.agreed]
-    no = [f"{name} ({answer})" for name, answer in seen.items() if not answer.agreed]
-    return f"accepted: {', '.join(yes) or 'none'}; refused: {', '.join(no) or 'none'}"
+    no: dict[str, list[str]] = {}
+    for name, answer in seen.items():
+        if not answer.agreed:
+            no.setdefault(str(answer), []).append(name)
+    told = "; ".join(f"{', '.join(names)} ({answer})" for answer, names in no.items())
+    return f"accepted: {', '.join(yes) or 'none'}; refused: {told or 'none'}"
 
 
 async def newest_version(visit: Visit) -> Result:
@@ -141,7 +145,7 @@ async def hybrid_groups(visit: Visit) -> Result:
 
 async def early_data(visit: Visit) -> Result:
     """C23."""
-    flight = await visit.newest()
+    flight = await visit.finished()
     if flight is None:
         return passed("TLS 1.3 refused; older versions have no early data")
     if flight.early:

@@ -1,0 +1,214 @@
+"""What is no endpoint, or breaks in the middle, always gives a clear outcome, and in time."""
+
+import asyncio
+import time
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from testbench.connection import endpoints as e
+from testbench.connection.bench import Bench, https
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import utc_now
+from openldn.testbench.connection import hello as tls
+from openldn.testbench.connection.examine import examine, report, visiting
+from openldn.testbench.connection.model import Given, Outcome, Report, Target
+from openldn.testbench.connection.numbers import GROUPS, SUITES_1_3
+from openldn.trust.certificates.tls_profiles import tls_profile
+
+Endpoint = AbstractAsyncContextManager[int]
+LIMIT = 5.0  # seconds
+USUAL = (GROUPS["X25519"],)
+
+
+async def refusal(target: Target) -> LdnError:
+    with pytest.raises(LdnError) as caught:
+        await report(target, utc_now)
+    return caught.value
+
+
+def http() -> Endpoint:
+    return e.raw(lambda _: b"HTTP/1.1 400 Bad Request\r\ncontent-length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "word"),
+    [
+        (http, "speaks plain HTTP, not TLS"),
+        (lambda: e.raw(lambda _: b"SSH-2.0-OpenSSH_9.2\r\n"), "does not speak TLS"),
+        (lambda: e.raw(lambda _: bytes(64)), "does not speak TLS"),
+        (lambda: e.streaming(b"\xff" * 4096), "does not speak TLS"),
+        (lambda: e.streaming(b"\x16\x03\x03\xff\xff" * 1000), "does not speak TLS"),
+        (lambda: e.raw(lambda _: tls.record(23, b"x")), "does not speak TLS"),
+        (lambda: e.raw(lambda _: tls.record(22, b"\x02\xff\xff\xff")), "does not speak TLS"),
+        (e.silent, "does not answer TLS"),
+    ],
+    ids=["http", "ssh", "zeros", "garbage", "large records", "data first", "huge hello", "silence"],
+)
+def test_what_is_no_tls_is_told_in_one_line(
+    endpoint: Callable[[], Endpoint], word: str, bench: Bench
+) -> None:
+    async def asked() -> LdnError:
+        async with endpoint() as port:
+            return await refusal(bench.target(port))
+
+    began = time.monotonic()
+    error = asyncio.run(asked())
+
+    assert word in error.message
+    assert "\n" not in error.message
+    assert time.monotonic() - began < LIMIT
+
+
+def test_a_closed_port_is_told(bench: Bench) -> None:
+    error = asyncio.run(refusal(bench.target(e.free_port())))
+
+    assert "is closed" in error.message
+
+
+def test_an_unknown_host_is_told(bench: Bench) -> None:
+    async def asked() -> LdnError:
+        async with e.names({}, signed=False) as port:
+            given = {"host": "absent.ldn.test", "resolver": f"127.0.0.1:{port}"}
+            return await refusal(bench.target(443, **given))
+
+    error = asyncio.run(asked())
+
+    assert error.issue is Issue.NOT_FOUND
+    assert "absent.ldn.test" in error.message
+
+
+def test_a_host_that_is_not_public_is_not_called_without_leave() -> None:
+    target = Target("127.0.0.1", 8443, tls_profile(), Given())
+
+    error = asyncio.run(refusal(target))
+
+    assert error.issue is Issue.FORBIDDEN
+    assert "--private" in error.message
+
+
+@pytest.mark.parametrize(
+    "url", ["http://169.254.169.254/latest", "http://[::1]/", "http://10.0.0.1"]
+)
+def test_an_address_that_a_certificate_names_does_not_lead_into_a_private_network(url: str) -> None:
+    async def asked() -> None:
+        from openldn.testbench.connection import addresses
+
+        await addresses.require(url, Given())
+
+    with pytest.raises(LdnError) as caught:
+        asyncio.run(asked())
+    assert caught.value.issue is Issue.FORBIDDEN
+
+
+async def outcomes(endpoint: Endpoint, bench: Bench) -> Report:
+    async with endpoint as port:
+        return await report(bench.target(port), utc_now)
+
+
+def once_then(first: bytes, later: bytes) -> Endpoint:
+    count = iter(range(1_000_000))
+    return e.raw(lambda _: later if next(count) else first)
+
+
+HELLO = tls.record(
+    22,
+    tls.message(
+        2, b"\x03\x03" + tls.RETRY + b"\0\x13\x02\0\0\x0c\0\x2b\0\x02\x03\x04\0\x33\0\x02\0\x1d"
+    ),
+)
+
+
+@pytest.mark.parametrize(
+    "later",
+    [b"", b"\xff" * 100, tls.record(22, b"\x02\0\0\x01\0"), e.REFUSES, HELLO],
+    ids=["nothing", "garbage", "a broken hello", "an alert", "a retry without end"],
+)
+def test_an_endpoint_that_breaks_after_its_first_answer_is_reported_whole(
+    later: bytes, bench: Bench
+) -> None:
+    began = time.monotonic()
+    found = asyncio.run(outcomes(once_then(HELLO, later), bench))
+
+    assert len(found.rows) == 45
+    assert all(row.result.outcome in set(Outcome) for row in found.rows)
+    assert all(row.result.told("nl") and row.result.told("en") for row in found.rows)
+    assert time.monotonic() - began < 3 * LIMIT
+
+
+def test_an_endpoint_that_goes_away_is_not_taken_for_one_that_refuses(bench: Bench) -> None:
+    async def asked() -> list[Outcome]:
+        async with e.retrying(tuple(SUITES_1_3.values()), USUAL) as port:
+            target = bench.target(port)
+            reached = visiting(target, utc_now)
+            visit = await reached.__aenter__()
+        found = [row.result.outcome async for row in examine(visit, {"C02", "C03", "C07"})]
+        await reached.__aexit__(None, None, None)
+        return found
+
+    assert asyncio.run(asked()) == [Outcome.SKIP] * 3
+
+
+def test_a_whole_check_stays_within_five_seconds(bench: Bench) -> None:
+    async def asked() -> Report:
+        async with https()(bench) as target:
+            return await report(target, utc_now)
+
+    found = asyncio.run(asked())
+
+    assert len(found.rows) == 45
+    assert found.seconds < LIMIT
+    assert found.connections < 80
+
+
+def _read(content: bytes) -> None:
+    tls.server_hello(content)
+
+
+def _fed(content: bytes) -> None:
+    tls.Messages().feed(content)
+
+
+def _extensions(content: bytes) -> None:
+    tls.extensions_of(content)
+
+
+@pytest.mark.parametrize("read", [_read, _fed, _extensions])
+@given(content=st.binary(max_size=300))
+def test_no_bytes_make_the_reader_fail_in_another_way(
+    read: Callable[[bytes], None], content: bytes
+) -> None:
+    try:
+        read(content)
+    except tls.NotTlsError:
+        pass
+
+
+def test_the_pace_keeps_connections_apart_and_few(bench: Bench) -> None:
+    async def asked() -> tuple[int, int]:
+        most = now = 0
+        going = asyncio.Event()
+
+        async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            nonlocal most, now
+            now += 1
+            most = max(most, now)
+            await reader.read(4096)
+            going.set()
+            writer.write(e.REFUSES)
+            await writer.drain()
+            now -= 1
+            writer.close()
+
+        server = await asyncio.start_server(talk, "127.0.0.1", 0)
+        async with server:
+            found = await report(bench.target(server.sockets[0].getsockname()[1]), utc_now)
+        return most, found.connections
+
+    most, made = asyncio.run(asked())
+
+    assert most <= 8
+    assert made < 80
