@@ -333,6 +333,30 @@ def test_signing_out_ends_the_session(person: Person) -> None:
     assert not person.inside
 
 
+def test_people_on_their_way_are_bounded_and_who_is_late_is_forgotten(
+    person: Person, town: World
+) -> None:
+    reception = town.portal.reception
+    assert reception is not None
+    back = person.way_back()
+    town.clock.ahead = timedelta(seconds=601)
+    before = reception.waiting
+
+    person.open("/sign-in")
+
+    assert reception.waiting == 1 <= before
+    assert person.open(back).status_code == 401
+
+
+def test_the_announced_statement_must_be_the_one_that_comes(person: Person, dezi: State) -> None:
+    dezi.set_fault("other_statement", 0)
+
+    refused = person.open(person.way_back())
+
+    assert refused.status_code == 401
+    assert not person.inside
+
+
 GOOD = {
     "issuer": "https://login.example",
     "client_id": "portal",

@@ -7,18 +7,22 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec
-from trust.people.provider import signing
+from trust.people.provider import BACK, OWN, Signing, signing
 from trust.people.register import in_loop
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import check
 from openldn.fhir.codec import parse
+from openldn.fhir.identifiers import Ura
 from openldn.testbench.members import MEMBERS
 from openldn.testbench.simulators.dezi.api import simulator
 from openldn.testbench.simulators.dezi.settings import DeziSettings, public_key
 from openldn.testbench.simulators.dezi.state import FAULTS
 from openldn.trust import jose
+from openldn.trust.certificates.issue import Subject, create_authority, issue_server
+from openldn.trust.people.oidc import ASSERTION_TYPE
+from openldn.trust.trail import Trail
 
 PEM, PKCS8 = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
 SPKI, OPEN = serialization.PublicFormat.SubjectPublicKeyInfo, serialization.NoEncryption()
@@ -174,3 +178,89 @@ def test_its_settings_make_a_provider_of_the_test_members(tmp_path: Path) -> Non
     assert state.statement_lifetime == timedelta(hours=8)
     with pytest.raises(LdnError):
         simulator(check(given | {"shape": "round"}, DeziSettings, "test"), utc_now, new_uuid)
+
+
+def assertion(made: Signing, header: dict[str, Any] | None = None, **other: Any) -> str:
+    moment = int(made.clock().timestamp())
+    plain = {"iss": "portal", "sub": "portal", "aud": made.state.origin, "jti": new_uuid()}
+    claims = {**plain, "iat": moment, "exp": moment + 60, **other}
+    return jose.sign(claims, OWN, "ES256", header)
+
+
+REFUSALS: tuple[tuple[dict[str, Any], dict[str, str], str], ...] = (
+    ({}, {"client_assertion_type": "urn:x"}, "invalid_client"),
+    ({}, {"client_assertion": "x.y.z"}, "invalid_client"),
+    ({"sub": "unknown", "iss": "unknown"}, {}, "invalid_client"),
+    ({"iss": "another"}, {}, "invalid_client"),
+    ({"aud": "https://another.example"}, {}, "invalid_client"),
+    ({"exp": 1}, {}, "invalid_client"),
+    ({"exp": 2**40}, {}, "invalid_client"),
+    ({"exp": "soon"}, {}, "invalid_client"),
+    ({"jti": ""}, {}, "invalid_client"),
+    ({}, {"client_id": "another"}, "invalid_client"),
+    ({}, {"grant_type": "password"}, "unsupported_grant_type"),
+    ({}, {"code": "unknown"}, "invalid_grant"),
+    ({}, {"code": ""}, "invalid_grant"),
+    ({}, {"redirect_uri": f"{BACK}/"}, "invalid_grant"),
+    ({}, {"code_verifier": ""}, "invalid_grant"),
+)
+
+
+@in_loop
+async def test_the_token_endpoint_gives_nothing_for_a_form_with_one_thing_wrong() -> None:
+    async with signing() as made:
+        for claims, fields, error in REFUSALS:
+            started = await made.begin()
+            form = {
+                "grant_type": "authorization_code",
+                "code": (await made.walk(started.url))["code"],
+                "redirect_uri": BACK,
+                "code_verifier": started.verifier,
+                "client_assertion_type": ASSERTION_TYPE,
+                "client_assertion": assertion(made, **claims),
+            }
+
+            reply = await made.post("/token", **form | fields)
+
+            assert parse(reply.body)["error"] == error, (claims, fields)
+            assert reply.status == (401 if error == "invalid_client" else 400)
+        assert made.state.tokens == {}
+
+
+@in_loop
+async def test_a_code_older_than_a_minute_gives_nothing_and_old_assertions_are_forgotten() -> None:
+    async with signing() as made:
+        await made.signed_in()
+        started = await made.begin()
+        back = await made.walk(started.url)
+        made.clock.later(61)
+        with pytest.raises(LdnError):
+            await made.party.finish(started, back, Trail())
+        assert made.state.events[-1]["reason"] == "code too old"
+
+        made.clock.later(601)
+        await made.signed_in()
+
+        assert len(made.state.assertions) == 1
+
+
+@in_loop
+async def test_all_that_happened_can_be_read_and_its_health_too() -> None:
+    async with signing() as made:
+        await made.signed_in()
+        told = parse((await made.get(f"{made.state.origin}/control/events")).body)
+        shown = parse((await made.get(f"{made.state.origin}/control/state")).body)
+
+        assert [e["event"] for e in told["events"]][-1] == "userinfo"
+        assert shown["tokens"] == 1
+        assert parse((await made.get(f"{made.state.origin}/health")).body) == {"status": "ready"}
+
+
+def test_the_key_of_the_client_may_stand_in_a_certificate(tmp_path: Path) -> None:
+    create_authority(tmp_path)
+    issue_server(tmp_path / "a", Subject(Ura.parse("90000099"), "Dezi-simulator"))
+    raw = serialization.load_pem_private_key((tmp_path / "a/server.key").read_bytes(), None)
+
+    found = public_key(tmp_path / "a/server.pem")
+
+    assert jose.jwk_thumbprint(found) == jose.jwk_thumbprint(jose.key_of(raw))  # type: ignore[arg-type]

@@ -44,6 +44,7 @@ class Register:
     )
     down: bool = False
     asked: list[str] = field(default_factory=list)
+    open: asyncio.Event = field(default_factory=asyncio.Event)  # keys wait while it is not set
     client: HttpClient = field(default_factory=HttpClient)
     documents: Documents = field(init=False)
     opened: list[Vouchers] = field(default_factory=list)  # closed with the register
@@ -101,9 +102,11 @@ class Register:
 async def register(patience: float = 0.8) -> AsyncIterator[Register]:
     """The register, serving for as long as the block lasts."""
     made = Register()
+    made.open.set()
 
     async def keys(request: Request) -> Response:
         made.asked.append("keys")
+        await made.open.wait()
         listed = [jose.public_jwk(jose.key_of(KEYS[k])) | {"kid": k} for k in made.published]
         return Response(json.dumps({"keys": listed}), 500 if made.down else 200)
 
@@ -119,6 +122,7 @@ async def register(patience: float = 0.8) -> AsyncIterator[Register]:
         try:
             yield made
         finally:
+            made.open.set()
             for asked in made.opened:
                 await asked.close()
             await made.documents.close()

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import json
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -232,6 +233,21 @@ async def test_unknown_key_names_do_not_make_us_ask_without_end() -> None:
             assert await refused(text, dezi.expected()) == "keys.kid"
 
         assert dezi.asked.count("keys") == asked
+
+
+@in_loop
+async def test_a_key_set_that_is_slow_to_come_keeps_nobody_waiting() -> None:
+    async with register(patience=0.1) as dezi:
+        await verify(dezi.statement(), dezi.expected(), Trail())
+        dezi.later(6)
+        dezi.open.clear()
+        began = time.monotonic()
+
+        found = await refused(dezi.statement("second"), dezi.expected())
+
+        assert found == "keys.set"
+        assert time.monotonic() - began < 1
+        dezi.open.set()
 
 
 @in_loop

@@ -58,6 +58,11 @@ class Reception:
     lowest: Level
     _waiting: OrderedDict[str, _Waiting] = field(default_factory=OrderedDict, repr=False)
 
+    @property
+    def waiting(self) -> int:
+        """How many people are on their way."""
+        return len(self._waiting)
+
     async def begin(self, browser: str, language: str, earlier: str = "") -> str:
         """The address to send this browser to; raises LdnError when the provider is away."""
         started = await self.party.begin(language, self.lowest, Trail())

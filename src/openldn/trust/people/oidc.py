@@ -80,6 +80,17 @@ class SignedIn:
     told: Mapping[str, Any] = field(repr=False)  # claims of userinfo
 
 
+@dataclass(frozen=True)
+class _Call:
+    """One call to the provider, and the check that it serves."""
+
+    rule: Rule
+    method: str
+    url: str
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(default=None, repr=False)
+
+
 @dataclass
 class RelyingParty:
     """We, who have people sign in at one provider."""
@@ -148,8 +159,8 @@ class RelyingParty:
             "client_assertion": self._assertion(there),
         }
         kind = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-        body = urlencode(form).encode()
-        value = await self._object("POST", there.token, kind, (body, TOKENS), trail)
+        call = _Call(TOKENS, "POST", there.token, kind, urlencode(form).encode())
+        value = _read(await self._sent(call, trail), TOKENS, trail)
         texts = {k: v for k, v in value.items() if isinstance(v, str)}
         bearer = texts.get("token_type", "").casefold() == "bearer"
         trail.require(bearer and {"access_token", "id_token"} <= set(texts), TOKENS)
@@ -204,7 +215,8 @@ class RelyingParty:
             "authorization": f"Bearer {access}",
             "accept": "application/jwt, application/json",
         }
-        reply = await self._sent("GET", there.userinfo, headers, (None, USERINFO), trail)
+        call = _Call(USERINFO, "GET", there.userinfo, headers)
+        reply = await self._sent(call, trail)
         kind = reply.headers.get("content-type", "").partition(";")[0].strip().casefold()
         if kind != "application/jwt":
             return _read(reply, USERINFO, trail)
@@ -214,29 +226,13 @@ class RelyingParty:
         trail.require(ends is None or now < _moment(ends) + self.client.skew, TIMES)
         return token.claims
 
-    async def _object(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        sent: tuple[bytes | None, Rule],
-        trail: Trail,
-    ) -> dict[str, Any]:
-        return _read(await self._sent(method, url, headers, sent, trail), sent[1], trail)
-
-    async def _sent(
-        self,
-        method: str,
-        url: str,
-        headers: Mapping[str, str],
-        sent: tuple[bytes | None, Rule],
-        trail: Trail,
-    ) -> Reply:
-        body, rule = sent
-        trail.require(self.documents.allowed(url), rule, "host")
-        call = self.http.send(method, url, headers=headers, body=body, deadline=_DEADLINE)
-        reply = await keysets.fetched(call, rule, trail)
-        trail.require(reply.status == 200, rule, f"status {reply.status}")
+    async def _sent(self, call: _Call, trail: Trail) -> Reply:
+        trail.require(self.documents.allowed(call.url), call.rule, "host")
+        sending = self.http.send(
+            call.method, call.url, headers=call.headers, body=call.body, deadline=_DEADLINE
+        )
+        reply = await keysets.fetched(sending, call.rule, trail)
+        trail.require(reply.status == 200, call.rule, f"status {reply.status}")
         return reply
 
 

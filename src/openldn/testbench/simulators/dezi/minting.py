@@ -66,6 +66,7 @@ def userinfo(state: State, client: str, key: str) -> Claims:
     if state.shape == "max":
         return told | _older(node, person, _level(state).uri)
     id_, text = statement(state, node, person)
+    id_ = state.new_id() if state.fault("other_statement") else id_
     return told | {"verklaring_id": id_, "verklaring": text}
 
 

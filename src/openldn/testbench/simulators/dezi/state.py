@@ -38,6 +38,7 @@ FAULTS = {
     "statement_revoked": "the statement is revoked from the start",
     "statement_other_keys": "the statement points to keys elsewhere",
     "statement_other_organization": "the statement is for an organization that is not here",
+    "other_statement": "userinfo announces another statement than it gives",
     "low": "the person signed in at a low level of assurance",
     "slow": "each answer to a party waits for `seconds`",
     "broken": "each answer to a party is status 500",
