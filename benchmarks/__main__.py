@@ -12,7 +12,10 @@ from importlib import import_module
 from rich.console import Console
 from rich.table import Table
 
-SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "tokens")
+SUBJECTS = (
+    *("laptop", "pull", "store", "codec"),
+    *("trust_certificates", "trust_credentials", "tokens"),
+)
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 
 

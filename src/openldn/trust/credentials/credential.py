@@ -4,7 +4,7 @@ Source: Nuts RFC023 §5; trust and broker §3.1 (the order of the checks).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -17,16 +17,17 @@ from openldn.trust.credentials.did import Did, parse, refuse
 from openldn.trust.credentials.did_x509 import ASSERTION, fingerprint
 from openldn.trust.credentials.model import Credential
 from openldn.trust.credentials.resolver import Methods, Resolver
-from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, types
+from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, plain, types
 from openldn.trust.evidence import Evidence, Kind, Status
 from openldn.trust.peers import Profile
-from openldn.trust.trail import Rule, Trail
+from openldn.trust.trail import Check, Rule, Trail
 
 TYPE = Rule("vc.type", "R49", "the kind of credential is known, or asked for by name")
 CONTEXT = Rule("vc.context", "VC-DM 1.1 §4.1", "the contexts of this kind of credential are there")
 ISSUER = Rule("vc.issuer", "A11", "the issuer's DID is of a method for this kind of credential")
 ISSUING = Rule("x509.issuing", "R62", "the DID names an issuing authority that we accept")
 TRUSTED = Rule("vc.trusted", "trust and broker §3.2", "we believe this issuer of this kind")
+DELEGATED = Rule("vc.delegated", "R51", "it delegates for the organization that was proven")
 EXPIRES = Rule("vc.exp", "R59", "a credential of a certificate has an end")
 BEGINS = Rule("vc.nbf", "VC-DM 1.1 §6.3.1", "a credential has a beginning")
 WITHIN = Rule("vc.period", "R59, A12", "its period lies within that of the certificate")
@@ -34,6 +35,7 @@ NOW = Rule("vc.now", "RFC 7519 §4.1", "it is valid now, give or take the skew")
 CLAIMS = Rule("vc.claims", "trust and broker §3", "what this kind must say, it says")
 STATUS = Rule("status.known", "R71", "whether it is revoked can be known")
 
+_MOST_SEEN = 1_000  # credentials whose signature is not looked at again
 _WITHOUT_END = timedelta(days=1)  # how long we rely on what has no end of its own
 
 
@@ -80,8 +82,20 @@ class Asked:
     profile: Profile
     types: frozenset[str] = frozenset()  # kinds that the definition asks for by name
     holder: str = ""  # DID of who presents it; empty: nobody yet (a wallet loads it)
-    delegators: frozenset[str] = frozenset()  # DIDs that a delegation may come from
+    delegators: frozenset[str] = frozenset()  # DIDs and URAs that a delegation may be of
     status_may_be_unknown: bool = False
+
+
+@dataclass(frozen=True)
+class _Signed:
+    """A credential that its issuer signed."""
+
+    draft: Draft
+    kind: CredentialType
+    issuer: Did
+    methods: Methods
+    algorithm: str
+    checks: tuple[Check, ...] = ()  # that were made of it
 
 
 @dataclass(frozen=True)
@@ -92,25 +106,21 @@ class Credentials:
     belief: Believing
     trust: Trust
     statuses: Statuses | None = None  # None: a credential with a status cannot be believed
+    _seen: dict[tuple[object, ...], "_Signed"] = field(default_factory=dict, repr=False)
 
     async def verify(self, text: str, asked: Asked, trail: Trail) -> Credential:
         """The credential in a JWT, believed; raises LdnError(the trail's issue).
 
         That its subject is who presents it is for the presentation to check.
         """
-        token = jose.read(text, trail)
-        draft = read_credential(token, trail)
-        kind = kind_of(draft.types, asked.types, trail)
-        trail.require(kind.encoding == "jwt", TYPE)
-        trail.require(set(kind.contexts) <= set(draft.contexts), CONTEXT)
-        issuer = parse(draft.issuer, trail)
-        trail.require(issuer.method in kind.issuers, ISSUER, issuer.method)
-        methods = await self.resolver.methods(issuer, token.header, trail)
-        key = methods.key(token.header_text("kid"), (ASSERTION,), trail)
-        jose.verify(token, key, _algorithms(kind, asked.profile), trail)
+        signed = await self._signed(text, asked, trail)
+        draft, kind, issuer, methods = signed.draft, signed.kind, signed.issuer, signed.methods
         certificate = await self._certificate(methods, asked, trail)
         self._require_issuer(draft, kind, asked, trail)
         said = _content(draft, kind, issuer, methods, trail)
+        if kind.issuer_is == "delegator" and asked.holder:
+            known = {plain(text) for text in asked.delegators}
+            trail.require({plain(u) for u in said.get("ura", ())} <= known, DELEGATED)
         _require_period(draft, methods, asked, trail)
         statuses = await self._statuses(draft, issuer, asked, trail)
         expires = draft.ends or asked.now + _WITHOUT_END
@@ -128,9 +138,43 @@ class Credentials:
             content=draft.content,
             evidence=(*own, *certificate),
             claims=said,
-            algorithm=token.header_text("alg"),
+            algorithm=signed.algorithm,
             raw=text,
         )
+
+    async def _signed(self, text: str, asked: Asked, trail: Trail) -> "_Signed":
+        """The credential, signed by its issuer; of a certificate this is looked at once.
+
+        What a chain in the header signed stays so; whether the chain is believed is asked anew.
+        """
+        key = (text, asked.types, asked.profile.alg_in.credential)
+        kept = self._seen.get(key)
+        if kept is not None:
+            trail.checks += kept.checks
+            return kept
+        own = Trail(issue=trail.issue)
+        try:
+            found = await self._read(text, asked, own)
+        finally:
+            trail.checks += own.checks
+        if found.methods.chain is not None:
+            while len(self._seen) >= _MOST_SEEN:
+                del self._seen[next(iter(self._seen))]
+            self._seen[key] = replace(found, checks=tuple(own.checks))
+        return found
+
+    async def _read(self, text: str, asked: Asked, trail: Trail) -> "_Signed":
+        token = jose.read(text, trail)
+        draft = read_credential(token, trail)
+        kind = kind_of(draft.types, asked.types, trail)
+        trail.require(kind.encoding == "jwt", TYPE)
+        trail.require(set(kind.contexts) <= set(draft.contexts), CONTEXT)
+        issuer = parse(draft.issuer, trail)
+        trail.require(issuer.method in kind.issuers, ISSUER, issuer.method)
+        methods = await self.resolver.methods(issuer, token.header, trail)
+        key = methods.key(token.header_text("kid"), (ASSERTION,), trail)
+        jose.verify(token, key, _algorithms(kind, asked.profile), trail)
+        return _Signed(draft, kind, issuer, methods, token.header_text("alg"))
 
     async def _certificate(
         self, methods: Methods, asked: Asked, trail: Trail

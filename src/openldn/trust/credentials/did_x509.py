@@ -4,7 +4,6 @@ Whether the chain is believed is not decided here: strangers may send any chain,
 us fetch what they like. Source: did:x509; Nuts RFC023 §3; trust and broker §1.
 """
 
-import hashlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,6 +13,7 @@ from urllib.parse import quote
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
@@ -40,6 +40,7 @@ _SUBJECT = {
     "STREET": NameOID.STREET_ADDRESS,
     "serialNumber": NameOID.SERIAL_NUMBER,
 }
+_HASHES = {"sha256": hashes.SHA256(), "sha384": hashes.SHA384(), "sha512": hashes.SHA512()}
 _UNREADABLE = (
     ValueError,
     TypeError,
@@ -97,8 +98,7 @@ def pinned(did: Did, chain: Chain, trail: Trail) -> x509.Certificate:
 
 def fingerprint(certificate: x509.Certificate, algorithm: str = "sha256") -> str:
     """The base64url hash of a certificate, as a did:x509 has it."""
-    der = certificate.public_bytes(Encoding.DER)
-    return jose.encoded(hashlib.new(algorithm, der).digest())
+    return jose.encoded(certificate.fingerprint(_HASHES[algorithm]))
 
 
 def name_of(chain: Sequence[x509.Certificate], says: Iterable[tuple[str, str, str]]) -> str:
