@@ -68,6 +68,7 @@ def _context(protocol: int, identity: Identity) -> Shown:
     context = Shown(protocol)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_NO_COMPRESSION
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN  # an anchor need not be a root
     try:
         context.load_cert_chain(identity.certificate, identity.key)
         context.load_verify_locations(identity.ca)
@@ -361,7 +362,6 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> Se
         lifespan="on",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,
-        h11_max_incomplete_event_size=64 * 1024,
     )
     config.load()
     config.ssl = context

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -418,7 +419,6 @@ def test_without_documents_only_a_peer_that_asks_no_revocation_is_believed(tmp_p
         evidence = await believed(belief, served, NONE)
         await refused(belief, served, KNOWN)
 
-        assert evidence.status is None
         assert await belief.still(evidence)
         assert await belief.refresh() == 0
 
@@ -452,3 +452,18 @@ def test_a_list_that_does_not_come_is_told_in_the_log_once_until_it_comes_again(
 
     assert "issuing.crl: document: status" in first
     assert "issuing.crl: CRL: ValueError" in second
+
+
+def test_evidence_that_does_not_tell_how_it_was_believed_is_looked_up(tmp_path: Path) -> None:
+    async def scenario(served: Served) -> None:
+        belief = served.belief()
+        evidence = replace(await believed(belief, served, NONE), status=None)
+        assert await belief.still(evidence)
+
+        served.revoke()
+        served.clock.advance(31)
+        await belief.refresh()
+
+        assert not await belief.still(evidence)
+
+    run(tmp_path, scenario)

@@ -11,6 +11,7 @@ from trust.parties import HOSPITAL, World
 
 from openldn.base.errors import Issue, LdnError
 from openldn.trust import jose
+from openldn.trust.certificates.chain import ordered_chain
 from openldn.trust.certificates.issue import Shape, Subject, Term, issue_signing
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.trail import Trail
@@ -134,3 +135,14 @@ def test_a_bare_key_signs_without_a_chain(world: World) -> None:
 def test_a_key_never_shows_in_its_repr(world: World) -> None:
     folder = world.folder / str(HOSPITAL)
     assert repr(Signing.load(folder / "signing.key", folder / "signing.pem")) == "Signing()"
+
+
+def test_a_chain_is_completed_up_to_its_root_where_a_credential_asks_it(world: World) -> None:
+    folder = world.folder / str(HOSPITAL)
+    signing = Signing.load(folder / "signing.key", folder / "signing.pem")
+
+    whole = signing.up_to_root(world.anchors.certificates)
+
+    assert list(ordered_chain(whole.x5c, Trail())) == list(whole.chain)
+    assert whole.chain[2] == world.anchors.certificates[0]
+    assert whole.up_to_root(world.anchors.certificates).chain == whole.chain

@@ -213,3 +213,14 @@ def test_files_without_a_certificate_in_them_are_told_from_the_start(world: Worl
         server_context(identity)
 
     assert "certificate files cannot be used" in caught.value.message
+
+
+def test_an_issuing_authority_alone_suffices_as_anchor_for_tls(world: World) -> None:
+    anchor = world.folder / "issuing.pem"
+    server, caller = (world.identity(ura, anchor) for ura in (HOSPITAL, PRACTICE))
+
+    async def scenario() -> int:
+        async with serving(APPLICATION, "127.0.0.1", 0, server_context(server)) as port:
+            return await ask(port, caller, [])
+
+    assert asyncio.run(scenario()) == 200

@@ -37,7 +37,7 @@ POLICIES = {CRL_HARD: ("crl",), CRL_OR_OCSP: ("crl", "ocsp")}
 KNOWN = Rule("certificate.status", "RFC 5280 §6.3", "its issuer tells, recently, what is revoked")
 REVOKED = Rule("certificate.revoked", "RFC 5280 §6.3.3", "its issuer has not revoked it")
 
-PATIENCE = 0.85  # seconds a request waits for all it must learn of one chain
+PATIENCE = 0.7  # seconds a request waits for all it must learn of one chain
 REMEMBERED = 300.0  # seconds the path of a chain is not built again
 _MOST = 10_000  # chains remembered
 DEFAULT = Freshness()
@@ -104,10 +104,11 @@ class Belief:
     async def still(self, evidence: Evidence) -> bool:
         """Whether what was believed still counts; False once it is revoked or has ended.
 
+        It is asked as it was when believed; evidence that does not tell counts as `crl-hard`.
         Raises LdnError(incomplete), naming the authority and the address, when it cannot be
         known within the bounds.
         """
-        policy = evidence.status.purpose if evidence.status else NONE
+        policy = evidence.status.purpose if evidence.status else CRL_HARD
         trail = Trail()
         try:
             chain = [load(der) for der in evidence.chain]
@@ -175,7 +176,7 @@ class Belief:
         ders = tuple(c.public_bytes(Encoding.DER) for c in path)
         issuer = path[0].issuer.rfc4514_string()
         first = self._sources((path[0], path[1]), policy)
-        status = None if policy == NONE else Status(first[0].url if first else "", purpose=policy)
+        status = Status(first[0].url if first else "", purpose=policy)  # `still` asks the same
         evidence = Evidence(Kind.CERTIFICATE, thumbprint(ders[0]), issuer, ends, status, ders)
         return _Verdict(path, evidence, now, min(ends, now + timedelta(seconds=REMEMBERED)))
 

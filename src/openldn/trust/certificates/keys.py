@@ -1,8 +1,8 @@
 """Keys we sign with, and their certificates: from PEM files, PKCS#12, or a PKCS#11 token."""
 
 import base64
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +68,10 @@ class Signing:
     def ders(self) -> tuple[bytes, ...]:
         """The chain as DER, leaf first."""
         return tuple(c.public_bytes(Encoding.DER) for c in self.chain)
+
+    def up_to_root(self, authorities: Iterable[x509.Certificate]) -> "Signing":
+        """The same, with the authorities above its chain added; did:x509 wants the root too."""
+        return replace(self, chain=_upward(list(self.chain), list(authorities)))
 
     def sign(
         self,

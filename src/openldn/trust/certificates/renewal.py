@@ -7,6 +7,7 @@ does not fit or does not count yet is left alone, and the old one stays in use.
 import asyncio
 import os
 import ssl
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -186,9 +187,15 @@ def _kept(path: Path, error: Exception) -> None:
 
 @contextmanager
 def _as_file(content: bytes) -> Iterator[str]:
-    """A name under which OpenSSL can read this content, which stands in memory only."""
+    """A name under which OpenSSL can read this content, which stands in memory where it can."""
+    if not hasattr(os, "memfd_create"):  # only Linux has it
+        with tempfile.NamedTemporaryFile() as file:
+            file.write(content)
+            file.flush()
+            yield file.name
+        return
     handle = os.memfd_create("pem")
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-        file.flush()
+    with os.fdopen(handle, "wb") as memory:
+        memory.write(content)
+        memory.flush()
         yield f"/proc/self/fd/{handle}"

@@ -81,10 +81,10 @@ class Crl:
         """
         try:
             require_sound_crl(pair, self.listed.public_bytes(Encoding.DER), moment)
-        except Unfit as error:
-            self.fault = str(error)
+            _ = self.serials
+        except (Unfit, *_PARSING) as error:
+            self.fault = str(error) or type(error).__name__
             return
-        _ = self.serials
         self.fault, self.before = "", None
 
 
