@@ -15,6 +15,10 @@ from rich.table import Table
 SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "tokens")
 SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "trust_credentials")
 SUBJECTS = ("laptop", "pull", "store", "codec", "connection")
+SUBJECTS = (
+    *("laptop", "pull", "store", "codec"),
+    *("trust_certificates", "trust_credentials", "tokens"),
+)
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 
 

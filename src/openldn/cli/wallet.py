@@ -119,6 +119,8 @@ def _object(reply: Reply) -> dict[str, Any]:
 
 
 def _show(credentials: list[dict[str, Any]]) -> None:
+    if not credentials:
+        return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in ("kind", "from", "until", "issuer", "id"):
         table.add_column(column, overflow="fold", no_wrap=column in {"kind", "from", "until"})

@@ -303,3 +303,38 @@ class TestBrokenExamples:
         text = HOSPITAL.x509()
         subject = {"id": HOSPITAL.holder.did, "subject": {"O": "Amsterdam"}}
         assert refused(changed(text, vc={"credentialSubject": subject})) == "vc.policy"
+
+
+def test_a_did_without_a_number_of_an_organization_proves_no_organization() -> None:
+    header, claims = opened(HOSPITAL.provider())
+    did = str(claims["iss"]).partition("::san:")[0] + "::subject:O:Ziekenhuis%20Oost"
+    whole = header | {"kid": f"{did}#0"}
+    text = jose.sign(claims | {"iss": did}, HOSPITAL.signing.key, "ES256", whole)
+
+    assert refused(text) == "vc.ura"
+
+
+def test_what_was_looked_at_once_is_still_refused_when_it_has_ended() -> None:
+    text = HOSPITAL.x509(life=timedelta(hours=1))
+    verifier, trail = UZI.verifier(), Trail()
+
+    asyncio.run(verifier.credentials.verify(text, UZI.asked(), Trail()))
+    asyncio.run(verifier.credentials.verify(text, UZI.asked(), trail))
+    late = UZI.asked(now=UZI.clock() + timedelta(hours=2))
+    with pytest.raises(LdnError) as caught:
+        asyncio.run(verifier.credentials.verify(text, late, Trail()))
+
+    assert caught.value.detail == "vc.now"
+    assert "jwt.signature" in {c.rule.code for c in trail}
+    # another profile looks again: it may not allow the algorithm
+    other = UZI.asked(profile=profile("lsp-nuts"))
+    with pytest.raises(LdnError) as caught:
+        asyncio.run(verifier.credentials.verify(text, other, Trail()))
+    assert caught.value.detail == "jwt.alg"
+
+
+def test_a_credential_with_a_status_is_not_believed_where_status_cannot_be_known() -> None:
+    text = changed(HOSPITAL.x509(), vc={"credentialStatus": {"type": "StatusList2021Entry"}})
+
+    assert refused(text) == "status.known"
+    assert verified(text, status_may_be_unknown=True)

@@ -26,6 +26,7 @@ from openldn.fhir.codec import dump
 from openldn.trust import jose
 from openldn.trust.credentials.issue import present
 from openldn.trust.credentials.model import Definition, Presented
+from openldn.trust.credentials.submission import read_submission
 from openldn.trust.peers import profile
 from openldn.trust.trail import Trail
 
@@ -265,7 +266,7 @@ def test_r51_a_delegation_of_another_or_about_another_is_refused() -> None:
     for shown, code in (
         (practice.says(KIND, DELEGATION, VENDOR.holder.did), "vc.trusted"),
         (VENDOR.says(KIND, DELEGATION), "vc.trusted"),
-        (HOSPITAL.says(KIND, other_ura, VENDOR.holder.did), "vp.definition"),
+        (HOSPITAL.says(KIND, other_ura, VENDOR.holder.did), "vc.delegated"),
         (HOSPITAL.says(KIND, {}, VENDOR.holder.did), "vc.claims"),
     ):
         assert refused(VENDOR.present(credentials=[shown]), SECOND, shared=shared) == code
@@ -387,3 +388,22 @@ def _only_ours(work: Callable[[], object]) -> None:
         work()
     except LdnError as error:
         assert error.detail
+
+
+@given(
+    st.text(max_size=60)
+    | st.recursive(
+        st.none() | st.integers() | st.text(max_size=12),
+        lambda inner: (
+            st.lists(inner, max_size=3)
+            | st.dictionaries(
+                st.sampled_from(["id", "definition_id", "descriptor_map", "path", "path_nested"]),
+                inner,
+                max_size=4,
+            )
+        ),
+        max_leaves=8,
+    ).map(json.dumps)
+)
+def test_no_submission_breaks_the_reader(text: str) -> None:
+    _only_ours(lambda: read_submission(text, definition(), 1, Trail()))

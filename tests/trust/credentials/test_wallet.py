@@ -321,3 +321,35 @@ def test_no_origin_breaks_the_name_of_a_node(text: str) -> None:
         did_web(text)
     except LdnError as error:
         assert error.detail.startswith("did.")
+
+
+def test_a_place_where_no_key_can_be_kept_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    with pytest.raises(LdnError) as caught:
+        holder_key(tmp_path / "file" / "did.key", did_web("https://node.example"))
+    assert "did.key" in caught.value.message
+
+
+def test_a_statement_of_dezi_goes_along_when_it_is_asked(databases: Databases) -> None:
+    async def work(world: World) -> None:
+        await world.wallet.renew(world.party.signing)
+        said = {
+            "@context": ["https://www.w3.org/ns/credentials/v2"],
+            "type": ["VerifiableCredential", "DeziUserCredential"],
+            "issuer": "https://dezi.example",
+            "validFrom": "2026-06-01T00:00:00Z",
+            "validUntil": "2026-06-02T00:00:00Z",
+            "credentialSubject": {"id": world.wallet.key.did},
+        }
+        wanted = defined(asking(OWN[0]), asking("DeziUserCredential"))
+
+        vp = await world.wallet.present(wanted, AUDIENCE, 5, Along((said,)))
+
+        assert opened(vp)[1]["vp"]["verifiableCredential"][1] == said
+        ended = {**said, "validUntil": "2026-05-01T00:00:00Z"}
+        with pytest.raises(LdnError) as caught:
+            await world.wallet.present(wanted, AUDIENCE, 5, Along((ended,)))
+        assert "DeziUserCredential" in caught.value.message
+
+    with_world(databases, work)

@@ -293,6 +293,7 @@ def test_the_ministrys_form_is_bound_to_the_certificate(databases: Databases, wo
         ({"exp": 4_000_000_000}, "invalid_client", "assertion.lifetime"),
         ({"scope": "other"}, "invalid_client", "client.scope"),
         ({"target_audience": OTHER}, "invalid_target", "client.audience"),
+        ({"target_audience": [ISSUER]}, "invalid_target", "client.audience"),
     ],
 )
 def test_a_ministry_assertion_that_does_not_fit_is_refused(
@@ -512,3 +513,15 @@ def test_a_token_for_a_notification_lives_as_long_as_its_scope_allows(
     minute = {SCOPE: timedelta(seconds=60)}
 
     assert run(databases, world, case, ports=knowing(world, gateway), shorter=minute) == 60
+
+
+@pytest.mark.parametrize("name", ["authorization_base", "client_id", "scope"])
+@pytest.mark.parametrize("value", ["a\x00b", "a\nb", "x" * 513])
+def test_a_value_that_cannot_be_kept_is_refused(
+    databases: Databases, world: World, gateway: Gateway, name: str, value: str
+) -> None:
+    form = gateway.form(**{name: value})
+
+    [error] = refusals(databases, world, form, ports=knowing(world, gateway))
+
+    assert (error.word, error.detail) == ("invalid_request", "form: value")

@@ -17,7 +17,7 @@ from openldn.trust.credentials.did import Did, parse, refuse
 from openldn.trust.credentials.did_x509 import ASSERTION, fingerprint
 from openldn.trust.credentials.model import Credential
 from openldn.trust.credentials.resolver import Methods, Resolver
-from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, types
+from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, plain, types
 from openldn.trust.evidence import Evidence, Kind, Status
 from openldn.trust.peers import Profile
 from openldn.trust.trail import Check, Rule, Trail
@@ -27,6 +27,7 @@ CONTEXT = Rule("vc.context", "VC-DM 1.1 §4.1", "the contexts of this kind of cr
 ISSUER = Rule("vc.issuer", "A11", "the issuer's DID is of a method for this kind of credential")
 ISSUING = Rule("x509.issuing", "R62", "the DID names an issuing authority that we accept")
 TRUSTED = Rule("vc.trusted", "trust and broker §3.2", "we believe this issuer of this kind")
+DELEGATED = Rule("vc.delegated", "R51", "it delegates for the organization that was proven")
 EXPIRES = Rule("vc.exp", "R59", "a credential of a certificate has an end")
 BEGINS = Rule("vc.nbf", "VC-DM 1.1 §6.3.1", "a credential has a beginning")
 WITHIN = Rule("vc.period", "R59, A12", "its period lies within that of the certificate")
@@ -81,7 +82,7 @@ class Asked:
     profile: Profile
     types: frozenset[str] = frozenset()  # kinds that the definition asks for by name
     holder: str = ""  # DID of who presents it; empty: nobody yet (a wallet loads it)
-    delegators: frozenset[str] = frozenset()  # DIDs that a delegation may come from
+    delegators: frozenset[str] = frozenset()  # DIDs and URAs that a delegation may be of
     status_may_be_unknown: bool = False
 
 
@@ -117,6 +118,9 @@ class Credentials:
         certificate = await self._certificate(methods, asked, trail)
         self._require_issuer(draft, kind, asked, trail)
         said = _content(draft, kind, issuer, methods, trail)
+        if kind.issuer_is == "delegator" and asked.holder:
+            known = {plain(text) for text in asked.delegators}
+            trail.require({plain(u) for u in said.get("ura", ())} <= known, DELEGATED)
         _require_period(draft, methods, asked, trail)
         statuses = await self._statuses(draft, issuer, asked, trail)
         expires = draft.ends or asked.now + _WITHOUT_END

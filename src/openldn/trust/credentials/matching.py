@@ -17,6 +17,7 @@ from openldn.trust.credentials.model import (
 )
 from openldn.trust.credentials.paths import texts
 from openldn.trust.credentials.patterns import captured
+from openldn.trust.credentials.types import plain
 from openldn.trust.evidence import Value
 
 ALL = -1  # as many as there are
@@ -96,15 +97,9 @@ def _value(text: str, credential: Credential) -> Value:
 def _agree(values: Captured, others: Captured) -> bool:
     """Whether what stands under the same field.id is the same (R51)."""
     return all(
-        {_plain(v) for v in values[name]} == {_plain(v) for v in others[name]}
+        {plain(v.value) for v in values[name]} == {plain(v.value) for v in others[name]}
         for name in values.keys() & others.keys()
     )
-
-
-def _plain(value: Value) -> str:
-    """The text for comparing: a URA has eight digits, but test data leave out zeros."""
-    text = value.value
-    return text.zfill(8) if text.isascii() and text.isdigit() else text
 
 
 def _fulfilled(definition: Definition, met: set[str]) -> bool:

@@ -13,6 +13,8 @@ VP_BEARER = "vp_token-bearer"
 CLIENT_CREDENTIALS = "client_credentials"
 EXCHANGE = "urn:ietf:params:oauth:grant-type:token-exchange"
 CLIENT_ASSERTION_TYPE = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+_NAMES = ("authorization_base", "client_id", "scope", "audience", "resource", "target_audience")
+_LONGEST = 512  # characters of what is kept or compared
 CLIENT = frozenset({"client_assertion", "client_assertion_type"})
 
 Form = Mapping[str, str]
@@ -137,6 +139,8 @@ def check(form: Form, dialect: Dialect) -> None:
         raise invalid_request("form: missing", f"missing: {', '.join(sorted(missing))}")
     if wrong := dialect.forbidden & set(form):
         raise invalid_request("form: forbidden", f"leave out: {', '.join(sorted(wrong))}")
+    if any(len(form.get(n, "")) > _LONGEST or not form.get(n, "").isprintable() for n in _NAMES):
+        raise invalid_request("form: value", "a value is too long or cannot be printed")
     given = form.get("client_assertion_type")
     if ("client_assertion" in form or given) and given != CLIENT_ASSERTION_TYPE:
         text = f"client_assertion_type must be {CLIENT_ASSERTION_TYPE}"

@@ -85,7 +85,7 @@ def proof_of(word: Word, client: Word, desk: Desk, trail: Trail, purpose: str = 
         person=assertions.person_of(word, trail),
         patient=assertions.patient_of(word, trail),
         purpose=assertions.purpose_of(word, trail, purpose),
-        authorization_base=base if isinstance(base, str) else "",
+        authorization_base=base[:512] if isinstance(base, str) else "",
         claims={word.subject: claims_of(word, organization, name)},
     )
 
@@ -115,7 +115,7 @@ async def certified_assertion(desk: Desk, trail: Trail) -> Proof:
     fits = isinstance(named, str) and hmac.compare_digest(named.encode(), shown.encode())
     trail.require(fits, CONFIRMED)
     for target in (desk.form.get("target_audience"), word.claims.get("target_audience")):
-        if target is not None and target not in desk.public:
+        if target is not None and (not isinstance(target, str) or target not in desk.public):
             raise invalid_target(TARGET.code)
     trail.note(TARGET)
     told = word.claims.get("scope")
