@@ -67,7 +67,7 @@ class Keeping:
             told = getattr(request.state, "refused", None)
             if isinstance(told, LdnError):
                 self._refused(request, told, dialect)
-            elif response.status_code == 200 and request.method == "POST" and dialect == "token":
+            elif response.status_code == 200 and request.url.path.endswith("/token"):
                 self._met(peer_of(request), Direction.IN)
             return response
 

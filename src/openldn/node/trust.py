@@ -247,8 +247,7 @@ def wanted_of(pairs: Sequence[tuple[str, str]]) -> Wanted:
     given = dict(pairs)
     if len(given) != len(pairs):
         raise LdnError(Issue.INVALID, "a parameter comes twice; give each once")
-    if unknown := set(given) - set(_READERS):
-        del unknown  # what was sent is not repeated
+    if not set(given) <= set(_READERS):
         text = f"an unknown parameter; there are: {', '.join(_READERS)}"
         raise LdnError(Issue.INVALID, text)
     values: dict[str, Any] = {n: _READERS[n](n, v) for n, v in given.items() if v}

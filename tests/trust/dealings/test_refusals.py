@@ -5,6 +5,7 @@ Verifies issue text "the last refusals with their reasons".
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from conftest import Databases
@@ -163,6 +164,22 @@ def test_one_question_that_is_refused_many_times_is_one_refusal(databases: Datab
             return len(await dealings.store.refusals(HOSPITAL, Wanted()))
 
     assert asyncio.run(run()) == 2
+
+
+def test_who_always_sends_the_same_identifier_is_told_again_after_a_minute(
+    databases: Databases,
+) -> None:
+    async def run() -> int:
+        async with databases.pool() as pool:
+            dealings = Dealings(HOSPITAL, DealingsStore(pool))
+            await dealings.store.prepare()
+            for seconds in (0, 59, 61, 300):
+                moment = NOON + timedelta(seconds=seconds)
+                dealings.record(replace(refusal(1), moment=moment))
+            await dealings.written()
+            return len(await dealings.store.refusals(HOSPITAL, Wanted()))
+
+    assert asyncio.run(run()) == 3
 
 
 def test_an_older_contact_never_replaces_a_newer_one(databases: Databases) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
@@ -14,6 +15,7 @@ from openldn.trust.dealings.store import DealingsStore
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0  # seconds between attempts while the store is away
 _LAST_ATTEMPT = 2.0  # seconds to write what is left when the node stops
 _RECENT = 1_000  # refusals we recognize as told before
+_SAME = timedelta(minutes=1)  # a caller that never changes its correlation id is told again
 _MOST_PEERS = 10_000  # contacts waiting to be written
 
 Told = tuple[str, Direction, str, str]  # correlation, direction, peer, code
@@ -23,7 +25,7 @@ Told = tuple[str, Direction, str, str]  # correlation, direction, peer, code
 class Dealings:
     """The dealings of one organization; `run` writes for as long as the node lives.
 
-    One question makes many requests: what was told of a correlation id is not told again.
+    One question makes many requests: the same of one correlation id is told once a minute.
     While the store is away the latest wait in memory, and `lost` counts what had no room.
     """
 
@@ -32,16 +34,17 @@ class Dealings:
     lost: int = 0
     _refusals: deque[Refusal] = field(default_factory=deque, repr=False)
     _contacts: dict[tuple[str, Direction], Contact] = field(default_factory=dict, repr=False)
-    _recent: OrderedDict[Told, None] = field(default_factory=OrderedDict, repr=False)
+    _recent: OrderedDict[Told, datetime] = field(default_factory=OrderedDict, repr=False)
     _some: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
     _writing: asyncio.Lock = field(default_factory=asyncio.Lock, repr=False)
 
     def record(self, refusal: Refusal) -> None:
         """Take note; never waits, never raises."""
         told = (refusal.correlation, refusal.direction, refusal.peer, refusal.code)
-        if told in self._recent:
+        before = self._recent.get(told)
+        if before is not None and refusal.moment - before < _SAME:
             return
-        self._recent[told] = None
+        self._recent[told] = refusal.moment
         if len(self._recent) > _RECENT:
             self._recent.popitem(last=False)
         self._refusals.append(refusal)
