@@ -203,7 +203,9 @@ def _text(name: str, typed: Typed) -> str:
 
 
 def _url(name: str, typed: Typed) -> str:
-    text: str = typed[name].rstrip("/")
+    text: str = typed[name]
+    if name != "issuer":  # an issuer is compared letter by letter
+        text = text.rstrip("/")
     if text and not text.startswith("https://"):
         raise LdnError(Issue.INVALID, f"--{_option(name)}: give an address that begins https://")
     return text

@@ -61,6 +61,19 @@ def taking(suite: int, bench: Bench) -> e.Endpoint:
     return e.agreeing(suite)
 
 
+def by_rsa(highest: str) -> Open:
+    """A server that is visited with an RSA certificate, over P-384 alone."""
+
+    @asynccontextmanager
+    async def opened(bench: Bench) -> AsyncIterator[Target]:
+        client = bench.pki.leaf(f"rsa-{highest}", Wish(key=rsa_key(2048)))
+        how = bench.tls(highest=highest, curve="secp384r1")
+        async with e.served(how) as port:
+            yield bench.target(port, client=client)
+
+    return opened
+
+
 CHANNEL = [
     good("C01", "offers TLS 1.3", https()),
     bad("C01", "offers TLS 1.2 alone", https(lambda b: b.tls(highest="TLSv1_2"))),
@@ -96,12 +109,14 @@ CHANNEL = [
     good("C09", "offers X25519MLKEM768", at(lambda _: e.retrying(NEW, (MLKEM,)))),
     bad("C09", "offers no ML-KEM", at(lambda _: e.retrying(NEW, USUAL))),
     good("C23", "gives tickets without early data", https(new_only)),
+    good("C23", "asks for a share of P-384 first", by_rsa("TLSv1_3")),
     bad(
         "C23",
         "gives tickets for early data",
         at(lambda b: e.openssl(b.server, "-early_data", "-tls1_3", "-max_early_data", "16384")),
     ),
     good("C24", "refuses renegotiation", https(lambda b: b.tls(highest="TLSv1_2"))),
+    good("C24", "refuses renegotiation to an RSA client", by_rsa("TLSv1_2")),
     bad(
         "C24",
         "takes renegotiation by the client",

@@ -74,6 +74,7 @@ class Tls:
     allow: int = 0  # options to set
     forbid: int = 0
     crl: Path | None = None
+    curve: str = ""  # the only group
 
     def context(self) -> ssl.SSLContext:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -85,6 +86,8 @@ class Tls:
             context.set_ciphers(self.ciphers)
         context.options = ssl.Options((context.options | self.allow) & ~self.forbid)
         context.load_cert_chain(self.show.certificate, self.show.key)
+        if self.curve:
+            context.set_ecdh_curve(self.curve)
         if self.trust is not None:
             context.load_verify_locations(self.trust)
             context.verify_mode = ssl.CERT_REQUIRED if self.demand else ssl.CERT_OPTIONAL

@@ -71,7 +71,7 @@ class OddPki:
             .sign(self.root_key, hashes.SHA256())
         )
 
-    def leaf(self, stem: str, wish: Wish = Wish(), *, alone: bool = False) -> Pair:
+    def leaf(self, stem: str, wish: Wish = Wish(), *, alone: bool = False, file: str = "") -> Pair:
         """Chain and key as files; `alone` leaves the issuing authority out."""
         key = wish.key or ec.generate_private_key(ec.SECP256R1())
         number = f"2.16.528.1.1007.99.2110-1-9{wish.ura}-S-{wish.ura}-00.000-00000000".encode()
@@ -96,7 +96,7 @@ class OddPki:
             made = made.add_extension(x509.AuthorityInformationAccess([access]), False)
         certificate = made.sign(self.key, hashes.SHA256())
         chain = pem(certificate) + (b"" if alone else pem(self.issuing))
-        return write(self.folder / stem, chain, key)
+        return write(self.folder / (file or stem), chain, key)
 
     def crl(self, *revoked: Pair, ends: datetime = NOW + DAY, by: Any = None) -> bytes:
         """A CRL of the issuing authority (DER)."""

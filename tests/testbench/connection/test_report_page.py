@@ -37,8 +37,9 @@ def page(browser: Browser) -> Iterator[Page]:
     page.close()
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("nl", "light"), ("en", "dark")])
-@pytest.mark.parametrize("width", [320, 1280])
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"), [("nl", "light", 320), ("en", "dark", 1280)]
+)
 def test_the_page_has_no_barrier_and_does_not_scroll_sideways(
     found: Report, page: Page, language: str, scheme: str, width: int
 ) -> None:

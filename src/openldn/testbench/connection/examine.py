@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
+from dataclasses import replace
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, instant
@@ -21,7 +22,9 @@ from openldn.testbench.connection.model import (
 from openldn.testbench.connection.prober import Prober
 from openldn.testbench.connection.visit import Visit, classified
 
-PATIENCE = 4.5  # seconds that one check may take in all
+PATIENCE = 3.8  # seconds that one check may take in all
+WHOLE = 5.0  # seconds that all checks may take
+_LONGEST = 1000  # characters of evidence
 ALONE = {"C43"}  # measured when nothing else is asked
 RENEGOTIATION = Words(
     "met deze partij is één heronderhandeling van TLS 1.2 afgesproken (C24)",
@@ -50,8 +53,9 @@ async def visiting(target: Target, clock: Clock) -> AsyncIterator[Visit]:
 
 async def examine(visit: Visit, only: Collection[str] = ()) -> AsyncIterator[Checked]:
     """Each check as it comes out, not in order; `only` these ids when some are given."""
-    chosen = chosen_checks(only)
-    tasks = [asyncio.create_task(_made(c, visit)) for c in chosen if c.id not in ALONE]
+    chosen, clock = chosen_checks(only), asyncio.get_running_loop().time
+    ends = clock() + WHOLE
+    tasks = [asyncio.create_task(_made(c, visit, PATIENCE)) for c in chosen if c.id not in ALONE]
     try:
         for next_done in asyncio.as_completed(tasks):
             yield await next_done
@@ -60,7 +64,7 @@ async def examine(visit: Visit, only: Collection[str] = ()) -> AsyncIterator[Che
             task.cancel()
     for check in chosen:
         if check.id in ALONE:
-            yield await _made(check, visit)
+            yield await _made(check, visit, max(1.0, ends - clock()))
 
 
 def chosen_checks(only: Collection[str]) -> list[Check]:
@@ -72,14 +76,21 @@ def chosen_checks(only: Collection[str]) -> list[Check]:
     return [c for c in CHECKS if not only or c.id in only]
 
 
-async def _made(check: Check, visit: Visit) -> Checked:
-    return Checked(check, check.weighed(await _looked(check, visit), visit.target.profile))
+async def _made(check: Check, visit: Visit, patience: float) -> Checked:
+    result = _readable(await _looked(check, visit, patience))
+    return Checked(check, check.weighed(result, visit.target.profile))
 
 
-async def _looked(check: Check, visit: Visit) -> Result:
+def _readable(result: Result) -> Result:
+    """What an endpoint says may not steer a terminal, nor fill a screen."""
+    text = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in result.evidence)
+    return replace(result, evidence=text[:_LONGEST])
+
+
+async def _looked(check: Check, visit: Visit, patience: float) -> Result:
     """The result; what kept us from looking makes it a skip that says so."""
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(patience):
             return await check.look(visit)
     except TimeoutError:
         return skipped("late")

@@ -16,7 +16,6 @@ from openldn.testbench.connection.hello import (
     CHANGE,
     EARLY,
     HANDSHAKE,
-    RENEGOTIATION,
     STATUS,
     Messages,
     NotTlsError,
@@ -68,11 +67,6 @@ class Flight:
     tickets: int = 0
     renegotiated: bool | None = None  # it took a renegotiation; None: not asked
     refusal: str = ""  # how it broke off after its first flight
-
-    @property
-    def secure_renegotiation(self) -> bool:
-        """It takes part in RFC 5746."""
-        return RENEGOTIATION in self.hello.extensions
 
 
 async def newest(prober: Prober, shown: Shown | None = None, *, whole: bool = False) -> Flight:

@@ -6,7 +6,7 @@ from typing import Any
 
 from openldn.base.errors import Issue, LdnError
 from openldn.testbench.connection.handshake import Flight, RefusedError, older
-from openldn.testbench.connection.hello import NotTlsError
+from openldn.testbench.connection.hello import RENEGOTIATION, NotTlsError
 from openldn.testbench.connection.model import Result, failed, judged, passed, skipped, warned
 from openldn.testbench.connection.numbers import (
     BROKEN,
@@ -76,7 +76,8 @@ async def old_versions(visit: Visit) -> Result:
 async def extra_version(visit: Visit) -> Result:
     """C03."""
     seen = sure(await visit.old_version())
-    return judged(not seen.agreed, f"TLS 1.2 → {seen}")
+    taken = seen.hello is not None and seen.hello.version == TLS12
+    return judged(not taken, f"TLS 1.2 → {seen}")
 
 
 async def _suite(visit: Visit, name: str) -> Result:
@@ -145,9 +146,12 @@ async def hybrid_groups(visit: Visit) -> Result:
 
 async def early_data(visit: Visit) -> Result:
     """C23."""
+    seen = sure(await visit.ask("1.3"))
+    if not seen.agreed:
+        return passed("TLS 1.3 refused; older versions have no early data")
     flight = await visit.finished()
     if flight is None:
-        return passed("TLS 1.3 refused; older versions have no early data")
+        return skipped("broken", f"TLS 1.3 → {seen}; the handshake does not come to its end")
     if flight.early:
         return failed(f"a ticket allows {flight.early} bytes of early data")
     if flight.refusal and visit.shown is None:
@@ -157,11 +161,14 @@ async def early_data(visit: Visit) -> Result:
 
 async def renegotiation(visit: Visit) -> Result:
     """C24."""
+    seen = sure(await visit.old_version())
+    if not seen.agreed or seen.hello is None:
+        return passed(ONLY_NEW)
+    if RENEGOTIATION not in seen.hello.extensions:
+        return failed("ServerHello without renegotiation_info (RFC 5746)")
     flight = await visit.older()
     if flight is None:
-        return passed(ONLY_NEW)
-    if not flight.secure_renegotiation:
-        return failed("ServerHello without renegotiation_info (RFC 5746)")
+        return skipped("broken", "renegotiation_info: yes; no handshake with AEAD suites")
     if flight.requested and visit.shown is None:
         return skipped("client", "renegotiation_info: yes")
     again = await _again(visit)
@@ -182,13 +189,14 @@ async def _again(visit: Visit) -> Flight | str:
 
 async def compression(visit: Visit) -> Result:
     """C25."""
-    seen = await visit.ask(
+    ask = visit.ask(
         "compression",
         version=TLS12,
         suites=(*_suites(), *LEGACY),
         signatures=LEGACY_SIGNATURES,
         compression=b"\x01\0",
     )
+    seen = sure(await ask)
     if seen.kind is not Kind.HELLO or seen.hello is None:
         return passed(f"{ONLY_NEW} ({seen})")
     chosen = seen.hello.compression

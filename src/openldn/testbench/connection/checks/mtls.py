@@ -5,7 +5,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 
 from openldn.base.errors import Issue, LdnError
 from openldn.testbench.connection.model import Result, failed, judged, skipped, warned
-from openldn.testbench.connection.visit import EXPIRED, NOBODY, REVOKED, STRANGER, Visit
+from openldn.testbench.connection.visit import EXPIRED, NOBODY, OURS, REVOKED, STRANGER, Visit
 from openldn.trust.certificates import Anchors
 
 PRIVATE_SERVICES = "Staat der Nederlanden Private Services CA - G1"
@@ -22,9 +22,14 @@ async def requested(visit: Visit) -> Result:
 
 
 async def _refused(visit: Visit, who: str) -> tuple[bool, str]:
-    """Whether a request with this certificate gets nothing, and what was seen."""
+    """Whether a request with this certificate gets nothing, and what was seen.
+
+    Raises LdnError when our own certificate gets no answer either: that proves nothing.
+    """
     given = visit.target.given
     url = f"{given.fhir}/Patient?_count=1" if given.fhir else f"{visit.target.origin}/"
+    if visit.has(OURS):
+        await visit.get(url)
     try:
         reply = await visit.get(url, who=who)
     except LdnError as error:

@@ -56,6 +56,8 @@ async def plain(visit: Visit) -> Result:
     except LdnError as error:
         if error.issue is Issue.TIMEOUT or error.detail == "ClientConnectorError":
             return passed(f"port {port}: closed")
+        if error.detail == "ClientConnectorDNSError":
+            raise
         return warned(f"port {port}: open, but answers no HTTP ({error.detail})")
     aim = reply.headers.get("location", "")
     redirect = reply.status in {301, 302, 303, 307, 308} and aim.startswith("https://")
