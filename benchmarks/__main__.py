@@ -12,12 +12,9 @@ from importlib import import_module
 from rich.console import Console
 from rich.table import Table
 
-SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "tokens")
-SUBJECTS = ("laptop", "pull", "store", "codec", "trust_certificates", "trust_credentials")
-SUBJECTS = ("laptop", "pull", "store", "codec", "connection")
 SUBJECTS = (
     *("laptop", "pull", "store", "codec"),
-    *("trust_certificates", "trust_credentials", "tokens"),
+    *("trust_certificates", "trust_credentials", "tokens", "connection"),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 

@@ -154,6 +154,23 @@ async def test_the_last_good_copy_serves_until_its_bound_and_not_beyond() -> Non
 
 
 @in_loop
+async def test_a_party_that_fails_is_not_asked_with_every_request() -> None:
+    async with place() as (there, documents):
+        url = f"{there.origin}/document"
+        await documents.get(url, TERMS)
+        there.status = 500
+        there.later(61)
+        for _ in range(50):
+            await documents.get(url, TERMS)
+            await asyncio.sleep(0)
+        assert there.asked <= 2
+        there.later(6)
+        await documents.get(url, TERMS)
+        await issue_of(documents.refresh(url, TERMS))
+        assert there.asked == 3
+
+
+@in_loop
 async def test_a_copy_never_serves_beyond_its_own_end() -> None:
     async with place() as (there, documents):
         ends = there.now + timedelta(seconds=30)

@@ -20,6 +20,7 @@ from openldn.base.runtime import Clock
 
 T = TypeVar("T")
 Read = Callable[[bytes, T | None], T]  # body, what the last good copy gave -> what it gives now
+AGAIN = 5.0  # seconds between two fetches of what fails while its copy still serves
 PATIENCE = 0.8  # seconds a request waits for a document; the fetch goes on behind it
 DEADLINE = 10.0  # seconds for the fetch itself
 LARGEST = 16 * 1024 * 1024  # bytes of one document; a national CRL is a few megabytes
@@ -41,6 +42,7 @@ class _Kept:
     value: Any
     fetched: datetime
     ends: datetime | None
+    tried: datetime
 
 
 @dataclass
@@ -65,9 +67,10 @@ class Documents:
         kept = self._kept.get(ask.key(url))
         if kept is not None and self._age(kept) < terms.fresh and not self._ended(kept):
             return kept.value  # type: ignore[no-any-return]
-        task = self._shared(url, terms, ask)
         if kept is not None and self._serves(kept, terms):
+            self._renew(kept, url, terms, ask)
             return kept.value  # type: ignore[no-any-return]
+        task = self._shared(url, terms, ask)
         try:
             async with asyncio.timeout(self.patience):
                 return await asyncio.shield(task)
@@ -94,6 +97,12 @@ class Documents:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError, LdnError):
                 await task
+
+    def _renew(self, kept: _Kept, url: str, terms: Terms[Any], ask: "Ask") -> None:
+        """Fetch behind the copy that serves, but not with every request to a party that fails."""
+        if (self.clock() - kept.tried).total_seconds() >= AGAIN:
+            kept.tried = self.clock()
+            self._shared(url, terms, ask)
 
     def _serves(self, kept: _Kept, terms: Terms[Any]) -> bool:
         return self._age(kept) < terms.stale and not self._ended(kept)
@@ -125,7 +134,7 @@ class Documents:
             raise LdnError(Issue.TOO_LONG, "the document is too large", status=502)
         before = self._kept.get(ask.key(url))
         value = terms.read(reply.body, before.value if before else None)
-        found = _Kept(value, moment, terms.ends(value))
+        found = _Kept(value, moment, terms.ends(value), moment)
         if self._ended(found):
             text = f"{_host(url)} gives a document that has ended; its operator's turn"
             raise LdnError(Issue.INCOMPLETE, text, detail="document: ended")

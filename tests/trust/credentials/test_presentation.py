@@ -24,6 +24,7 @@ from trust.credentials.kit import (
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import dump
 from openldn.trust import jose
+from openldn.trust.credentials.definitions import shipped_policies
 from openldn.trust.credentials.issue import present
 from openldn.trust.credentials.model import Definition, Presented
 from openldn.trust.credentials.submission import read_submission
@@ -272,6 +273,19 @@ def test_r51_a_delegation_of_another_or_about_another_is_refused() -> None:
         assert refused(VENDOR.present(credentials=[shown]), SECOND, shared=shared) == code
     alone = HOSPITAL.says(KIND, DELEGATION, VENDOR.holder.did)
     assert refused(VENDOR.present(credentials=[alone]), SECOND) == "vc.trusted"
+
+
+def test_r51_the_shipped_policy_ties_the_vendor_to_the_organization() -> None:
+    policy = shipped_policies()["bgz"]
+    assert policy.service_provider is not None
+    first = verified(HOSPITAL.present(), policy.organization)
+    given = HOSPITAL.says(KIND, DELEGATION, VENDOR.holder.did)
+
+    found = verified(
+        VENDOR.present(credentials=[given]), policy.service_provider, shared=first.captured
+    )
+
+    assert [v.value for v in found.captured["service_provider_id"]] == [VENDOR.holder.did]
 
 
 def submission(**other: Any) -> str:

@@ -15,7 +15,7 @@ from openldn.trust.credentials.checks import CHECKS, Facts
 from openldn.trust.credentials.content import Draft, read_credential
 from openldn.trust.credentials.did import Did, parse, refuse
 from openldn.trust.credentials.did_x509 import ASSERTION, fingerprint
-from openldn.trust.credentials.model import Credential
+from openldn.trust.credentials.model import WITHOUT_END, Credential
 from openldn.trust.credentials.resolver import Methods, Resolver
 from openldn.trust.credentials.types import UNKNOWN, CredentialType, claims_of, plain, types
 from openldn.trust.evidence import Evidence, Kind, Status
@@ -36,7 +36,6 @@ CLAIMS = Rule("vc.claims", "trust and broker §3", "what this kind must say, it 
 STATUS = Rule("status.known", "R71", "whether it is revoked can be known")
 
 _MOST_SEEN = 1_000  # credentials whose signature is not looked at again
-_WITHOUT_END = timedelta(days=1)  # how long we rely on what has no end of its own
 
 
 class Believing(Protocol):
@@ -123,7 +122,7 @@ class Credentials:
             trail.require({plain(u) for u in said.get("ura", ())} <= known, DELEGATED)
         _require_period(draft, methods, asked, trail)
         statuses = await self._statuses(draft, issuer, asked, trail)
-        expires = draft.ends or asked.now + _WITHOUT_END
+        expires = draft.ends or asked.now + WITHOUT_END
         name = draft.id or jose.encoded(text.rpartition(".")[2].encode())[:43]
         own = [
             Evidence(Kind.CREDENTIAL, name, issuer.text, expires, s) for s in statuses or (None,)

@@ -5,9 +5,10 @@ Source: DIF Presentation Exchange 2 §5, §6; R49, R51; trust and broker §5.3, 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from openldn.trust.credentials.model import (
+    WITHOUT_END,
     Captured,
     Credential,
     Definition,
@@ -21,7 +22,6 @@ from openldn.trust.credentials.types import plain
 from openldn.trust.evidence import Value
 
 ALL = -1  # as many as there are
-_WITHOUT_END = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def _fitting(each: Field, credential: Credential) -> tuple[str, ...]:
 
 
 def _value(text: str, credential: Credential) -> Value:
-    ends: datetime = credential.expires or credential.issued + _WITHOUT_END
+    ends: datetime = credential.expires or credential.issued + WITHOUT_END
     return Value(text, credential.issuer, credential.issued, ends)
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from openldn.trust.evidence import Evidence, Value
 from openldn.trust.peers import Profile
 from openldn.trust.trail import Trail
 
+WITHOUT_END = timedelta(days=1)  # how long we rely on a credential that has no end of its own
 Captured = Mapping[str, tuple[Value, ...]]  # field.id of a presentation definition -> values
 
 

@@ -12,9 +12,10 @@ from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.credentials.content import BASE, VC1
-from openldn.trust.credentials.issue import Issuer
+from openldn.trust.credentials.issue import Issuer, status_entry
 from openldn.trust.credentials.status import FAMILIES, LEAST, packed
 from openldn.trust.credentials.store import CredentialStore
+from openldn.trust.evidence import Status
 
 SIZE = LEAST * 8  # bits of one page
 LIFE = timedelta(hours=1)  # how long a list that we give serves at most
@@ -39,14 +40,7 @@ class PublishedLists:
     async def entry(self, credential: str) -> dict[str, Any]:
         """The credentialStatus of a credential with this id, at a place of its own."""
         page, index = _where(await self.store.allocate(self.holder, credential))
-        url = f"{self.base}/{page}"
-        return {
-            "id": f"{url}#{index}",
-            "type": self.kind,
-            "statusPurpose": "revocation",
-            "statusListIndex": str(index),
-            "statusListCredential": url,
-        }
+        return status_entry(Status(f"{self.base}/{page}", index), self.kind)
 
     async def revoke(self, credential: str) -> None:
         """Revoke a credential for good; raises LdnError(not-found) for one we did not issue."""
