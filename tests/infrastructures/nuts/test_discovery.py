@@ -20,7 +20,7 @@ from openldn.base.sql import Pool, open_pool
 from openldn.fhir.http import application
 from openldn.infrastructures.nuts.discovery.api import routes
 from openldn.infrastructures.nuts.discovery.client import DiscoveryClient
-from openldn.infrastructures.nuts.discovery.model import RETRACTED, Service
+from openldn.infrastructures.nuts.discovery.model import RETRACTED, Discovery
 from openldn.infrastructures.nuts.discovery.service import DiscoveryServer
 from openldn.infrastructures.nuts.discovery.store import CLIENT, SERVER, DiscoveryStore
 from openldn.infrastructures.nuts.discovery.verify import Verifying
@@ -66,7 +66,7 @@ class World:
 async def world(dsn: str) -> AsyncIterator[World]:
     authority = Uzi()
     pool = await open_pool(dsn)
-    service = Service("care", "", definition(), LONGEST)
+    service = Discovery("care", "", definition(), LONGEST)
     verify = Verifying(authority.verifier(), "care", LONGEST, NUTS, authority.clock)
     server = DiscoveryServer(
         service, DiscoveryStore(pool, SERVER), verify, authority.clock, new_uuid

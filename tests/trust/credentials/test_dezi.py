@@ -102,7 +102,9 @@ def test_a_person_comes_with_the_organization(kind: str) -> None:
     assert (evidence.kind, evidence.id) == ("statement", "statement-1")
     assert evidence.status is not None
     assert evidence.status.url == "https://dezi.example/status/1"
-    assert [v.value for v in found.captured["organization_ura"]] == ["90000382"]
+    said = {name: values[0].value for name, values in found.captured.items()}
+    assert said["organization_ura"] == "90000382"
+    assert (said["dezi_nummer"], said["rol_code"]) == ("900000009", "01.015")
 
 
 def test_the_values_may_stand_within_the_statement() -> None:

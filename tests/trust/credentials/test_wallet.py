@@ -218,6 +218,9 @@ def test_the_person_who_asks_goes_along(databases: Databases) -> None:
 
         found = await world.uzi.verifier().verify(vp, definition(), world.uzi.expected(), Trail())
         assert found.credentials[1].claims["employee"] == ("900012345",)
+        said = {name: values[0].value for name, values in found.captured.items()}
+        assert said["employee_identifier"] == "900012345"
+        assert said["employee_roleName"] == "01.015"
 
     with_world(databases, work)
 

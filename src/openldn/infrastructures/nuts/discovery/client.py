@@ -12,7 +12,7 @@ from openldn.base.runtime import Clock
 from openldn.infrastructures.nuts.discovery.model import (
     Listing,
     Registration,
-    Service,
+    Discovery,
     Verify,
     registration,
     wildcard,
@@ -34,7 +34,7 @@ class _Answer(msgspec.Struct, frozen=True):
 class DiscoveryClient:
     """Our copy of one list."""
 
-    service: Service
+    service: Discovery
     store: DiscoveryStore
     http: HttpClient
     verify: Verify

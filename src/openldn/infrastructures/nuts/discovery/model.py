@@ -21,7 +21,7 @@ Verify = Callable[[str, Definition | None, Trail], Awaitable[Presented]]  # None
 
 
 @dataclass(frozen=True)
-class Service:
+class Discovery:
     """One discovery service, as its definition file has it."""
 
     id: str
@@ -53,7 +53,7 @@ class Listing:
 
 
 async def registration(
-    presentation: str, service: Service, verify: Verify, trail: Trail
+    presentation: str, service: Discovery, verify: Verify, trail: Trail
 ) -> Registration:
     """What this presentation registers or retracts, once every check of the service holds.
 

@@ -8,7 +8,7 @@ from openldn.infrastructures.nuts.discovery.model import (
     RETRACTION,
     Listing,
     Registration,
-    Service,
+    Discovery,
     Verify,
     registration,
 )
@@ -20,7 +20,7 @@ from openldn.trust.trail import Trail
 class DiscoveryServer:
     """One discovery service that we operate."""
 
-    service: Service
+    service: Discovery
     store: DiscoveryStore
     verify: Verify
     clock: Clock
