@@ -26,6 +26,7 @@ from openldn.testbench.connection.model import (
     Report,
     Target,
 )
+from openldn.testbench.connection.visit import shown
 from openldn.trust.certificates.tls_profiles import DEFAULT, tls_profile
 from openldn.trust.peers import profile as peer_profile
 
@@ -180,7 +181,10 @@ def _pair(who: str, typed: Typed) -> Pair | None:
     key = _there(f"{who}_key", typed[f"{who}_key"])
     if (certificate is None) != (key is None):
         raise LdnError(Issue.INVALID, f"--{who}-cert and --{who}-key belong together; give both")
-    return Pair(certificate, key) if certificate and key else None
+    if certificate is None or key is None:
+        return None
+    shown(pair := Pair(certificate, key))  # it says now what is wrong with them
+    return pair
 
 
 def _there(name: str, path: Path | None) -> Path | None:

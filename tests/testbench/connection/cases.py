@@ -1,6 +1,7 @@
 """For every check endpoints that are as they should be, and endpoints that are not."""
 
 import asyncio
+import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from starlette.requests import Request
 from testbench.connection import endpoints as e
 from testbench.connection.bench import Bench, Open, at, https
@@ -287,8 +289,6 @@ def revoking(*, checks: bool) -> Open:
 
 
 def _pem(kind: str, der: bytes) -> bytes:
-    import base64
-
     text = base64.encodebytes(der).decode()
     return f"-----BEGIN {kind}-----\n{text}-----END {kind}-----\n".encode()
 
@@ -623,9 +623,7 @@ def binding(*, bound: bool) -> Open:
 
     @asynccontextmanager
     async def opened(bench: Bench) -> AsyncIterator[Target]:
-        import cryptography.hazmat.primitives.serialization as s
-
-        mine = thumbprint(leaf_of(bench.client).public_bytes(s.Encoding.DER))
+        mine = thumbprint(leaf_of(bench.client).public_bytes(Encoding.DER))
 
         async def patient(request: Request) -> Page:
             shown = thumbprint(peer_certificate(request.scope) or b"")

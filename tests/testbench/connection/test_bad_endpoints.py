@@ -14,6 +14,7 @@ from testbench.connection.cases import never
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import utc_now
+from openldn.testbench.connection import addresses
 from openldn.testbench.connection import hello as tls
 from openldn.testbench.connection.examine import examine, report, visiting
 from openldn.testbench.connection.model import Given, Outcome, Report, Target
@@ -96,8 +97,6 @@ def test_a_host_that_is_not_public_is_not_called_without_leave() -> None:
 )
 def test_an_address_that_a_certificate_names_does_not_lead_into_a_private_network(url: str) -> None:
     async def asked() -> None:
-        from openldn.testbench.connection import addresses
-
         await addresses.require(url, Given())
 
     with pytest.raises(LdnError) as caught:
