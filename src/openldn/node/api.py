@@ -44,12 +44,14 @@ def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:
         streamed = STREAM in request.headers.get("accept", "")
         if not streamed:
             negotiate(request)
+        body = await read_json(request)
         question = asker.question(
             request.path_params["code"],
-            await read_json(request),
+            body,
             request.state.correlation,
             trace_of(request),
         )
+        await asker.vouched(question, body.get("statement"))
         plan = await pull.plan(question)
         if streamed:
             return StreamingResponse(_lines(asker, pull, plan), media_type=STREAM)

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,9 @@ from openldn.node.sources import said
 from openldn.patterns.exchange import Exchange, Pattern
 from openldn.patterns.pull import Answer, Plan, Pull, Question, asked, in_order
 from openldn.trust.parties import Person, Requester
+from openldn.trust.trail import Trail
 
+Vouch = Callable[[str, Person, str, Trail], Awaitable[object]]
 _UZI = re.compile(r"[0-9]{1,12}")
 _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _LONGEST_NAME = 200
@@ -33,6 +35,7 @@ class Practitioner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     uzi: str
     role: str
     name: str = ""
+    loa: str = ""  # told by the application; what counts stands in the statement
 
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -43,6 +46,7 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     purpose: str
     practitioner: Practitioner
     release: str = ""
+    statement: str = ""  # of Dezi about the practitioner, as it was given
 
 
 @dataclass(frozen=True)
@@ -54,6 +58,14 @@ class Asker:
     directory: Directory
     new_id: NewId
     clock: Clock
+    vouch: Vouch | None = None  # None: the organization takes the application's word
+
+    async def vouched(self, question: Question, statement: object) -> None:
+        """Look at the statement about who asks; raises LdnError(forbidden) when it does not do."""
+        person = question.requester.person
+        if self.vouch is not None and person is not None:
+            text, purpose = str(statement or ""), question.requester.purpose
+            await self.vouch(text, person, purpose, Trail(issue=Issue.FORBIDDEN))
 
     def question(self, code: str, body: dict[str, Any], correlation: str, trace: str) -> Question:
         """The question in this body; raises LdnError: not-found (exchange, release), invalid."""

@@ -43,6 +43,7 @@ from openldn.trust.credentials.wallet import NodeWallet
 from openldn.trust.dealings.service import Dealings
 from openldn.trust.dealings.store import DealingsStore
 from openldn.trust.peers import profile
+from openldn.trust.people.vouching import Vouchers, vouchers
 from openldn.trust.tokens.api import routes as token_routes
 from openldn.trust.tokens.service import AuthorizationServer
 from openldn.trust.tokens.signer import Signer
@@ -77,6 +78,7 @@ class Kept:
     tokens: TokenStore
     dealings: Dealings
     credentials: CredentialStore
+    people: Vouchers | None
 
 
 @asynccontextmanager
@@ -104,7 +106,10 @@ async def open_node(
             TokenStore(pool),
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
+            vouchers(settings.people, settings.holder, clock) if settings.people else None,
         )
+        if kept.people is not None:
+            stack.push_async_callback(kept.people.close)
         for part in (records, audit, kept.tokens, kept.dealings.store, kept.credentials):
             await part.prepare()
         parts = _parts(settings, clients, records, kept)
@@ -170,7 +175,8 @@ def _parts(
     means = _means(settings, clients, records, kept, believed)
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
     pull = Pull(directory, means.roads(), note, clock, settings.patience)
-    asker = Asker(settings.holder, settings.name, directory, new_id, clock)
+    vouch = kept.people.vouch if kept.people else None
+    asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
         *(settings, records, kept.audit, directory, server, holder, asker, pull, kept.dealings),
         *(believed, means),

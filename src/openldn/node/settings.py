@@ -8,6 +8,7 @@ from openldn.base.http import Identity
 from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
+from openldn.trust.people.vouching import PeopleSettings
 
 STATION = "station"  # a source that is the node's own data station
 
@@ -67,6 +68,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     broker_saml_certificate: Path | None = None  # signs the broker's SAML; for Zorgplatform
     sts: Sts | None = None  # the token service of Zorgplatform; None: no SAML of our own
     insecure_unchecked_revocation: bool = False  # stand-in: certificates count without a list
+    people: PeopleSettings | None = None  # whose statements about people count; None: nobody's
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property

@@ -197,6 +197,12 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "broker_ura": BROKER.ura,
         "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
         "insecure_presumed_consent": True,
+        "people": {
+            "issuers": [plan.origin("dezi")],
+            "key_sets": [f"{plan.origin('dezi')}/dezi/jwks.json"],
+            "status_hosts": [plan.origin("dezi").partition("://")[2]],
+            "required": False,  # the command line asks for people without one
+        },
         **({"sts": _account(plan, member)} if member.infrastructure == "zorgplatform" else {}),
     }
 
