@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from cryptography import x509
@@ -30,6 +31,8 @@ from openldn.trust.credentials.status import StatusLists
 from openldn.trust.documents import Documents, Terms, hosts
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.peers import profile
+from openldn.trust.people.statement import still
+from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
 from openldn.trust.tokens.ports import Peer, Ports
 from openldn.trust.trail import Trail
@@ -78,7 +81,9 @@ class Believing:
         return True if look is None else await look(evidence)
 
 
-def believing(settings: NodeSettings, clients: Clients, clock: Clock) -> Believing:
+def believing(
+    settings: NodeSettings, clients: Clients, people: Vouchers | None, clock: Clock
+) -> Believing:
     """The belief of this node; raises LdnError(exception) for unusable files."""
     documents = _documents(settings, clients, clock)
     anchors = Anchors.load(settings.ca)
@@ -95,11 +100,13 @@ def believing(settings: NodeSettings, clients: Clients, clock: Clock) -> Believi
     ports = Ports(
         believes=judge,
         registered=Registered(settings.broker, documents) if settings.broker else None,
-        presentations=Verifier(credentials),
+        presentations=Verifier(credentials, people.statement if people else None),
         policies=shipped_policies(),
         issuers=(*issuers, *anchors.certificates),
     )
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
+    if people:
+        looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
     return Believing(documents, belief, statuses, credentials, ports, looks)
 
 

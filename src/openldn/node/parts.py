@@ -146,7 +146,7 @@ def _parts(
     evidence = Gathered(kept.audit)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
-    believed = believing(settings, clients, clock)
+    believed = believing(settings, clients, kept.people, clock)
     scopes = frozenset(e.scope(Pattern.PULL) for e in EXCHANGES.values())
     server = AuthorizationServer(
         holder=settings.holder,

@@ -10,9 +10,9 @@ from openldn.base.http import HttpClient, Reply
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.infrastructures.nuts.discovery.model import (
+    Discovery,
     Listing,
     Registration,
-    Discovery,
     Verify,
     registration,
     wildcard,

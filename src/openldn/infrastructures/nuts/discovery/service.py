@@ -6,9 +6,9 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.infrastructures.nuts.discovery.model import (
     RETRACTION,
+    Discovery,
     Listing,
     Registration,
-    Discovery,
     Verify,
     registration,
 )
