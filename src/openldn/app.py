@@ -10,7 +10,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from openldn.access.administration import api as administration
+from openldn.access.administration.desk import open_desk
+from openldn.access.administration.settings import PREFIX, AdministrationSettings
 from openldn.access.professional import api as professional
 from openldn.access.professional.portal import portal as professional_portal
 from openldn.access.professional.settings import PortalSettings
@@ -92,8 +96,31 @@ async def node(settings: NodeSettings) -> AsyncIterator[Served]:
 @asynccontextmanager
 async def portal(settings: PortalSettings) -> AsyncIterator[Served]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
-    app = professional.app(professional_portal(settings, utc_now, new_uuid))
-    yield Served(app, settings.host, settings.port)
+    care = professional.app(professional_portal(settings, utc_now, new_uuid))
+    if not settings.insecure_simulated_operators:
+        yield Served(care, settings.host, settings.port)
+        return
+    beside = AdministrationSettings(
+        network=settings.network,
+        host=settings.host,
+        hosts=settings.hosts,
+        idle_minutes=settings.idle_minutes,
+        session_hours=settings.session_hours,
+        insecure_simulated_operators=True,
+    )
+    async with open_desk(beside, utc_now, new_uuid) as desk:
+        yield Served(_below(care, PREFIX, administration.app(desk)), settings.host, settings.port)
+
+
+def _below(main: ASGIApp, prefix: str, other: ASGIApp) -> ASGIApp:
+    """Two applications as one: everything below the prefix goes to the other."""
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        below = path == prefix or path.startswith(f"{prefix}/")
+        await (other if below else main)(scope, receive, send)
+
+    return chosen
 
 
 ROLES = {

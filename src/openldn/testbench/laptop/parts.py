@@ -108,4 +108,9 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
 
 
 def _portal(plan: Plan) -> Values:
-    return {"host": HOST, "port": plan.portal, "network": str(plan.network_file)}
+    return {
+        "host": HOST,
+        "port": plan.portal,
+        "network": str(plan.network_file),
+        "insecure_simulated_operators": True,
+    }
