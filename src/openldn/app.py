@@ -10,7 +10,11 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
+from openldn.access.administration import api as administration
+from openldn.access.administration.desk import open_desk
+from openldn.access.administration.settings import PREFIX, AdministrationSettings
 from openldn.access.professional import api as professional
 from openldn.access.professional.portal import portal as professional_portal
 from openldn.access.professional.settings import PortalSettings
@@ -35,6 +39,7 @@ from openldn.testbench.simulators.zorgplatform.platform import Platform
 from openldn.trust.broker.opened import open_broker
 from openldn.trust.broker.settings import BrokerSettings
 from openldn.trust.certificates import api as authority_api
+from openldn.trust.certificates.tls_profiles import restrict, tls_profile
 
 
 @dataclass(frozen=True)
@@ -86,17 +91,16 @@ class SimulatorsSettings(Settings, frozen=True):
     dezi: DeziSettings
 
 
-class FrontSettings(PortalSettings, frozen=True):
-    """Settings of the role `portal`: for professionals, and for operators of nodes."""
-
-    insecure_simulated_operators: bool = False  # stand-in: whoever comes may look at any node
-
-
 async def _health(request: Request) -> Response:
     return respond_json({"status": "ready"})
 
 
 HEALTH = Route("/health", _health)
+
+
+def secured(identity: Identity) -> ssl.SSLContext:
+    """TLS for a server of ours, as the profile of today asks."""
+    return restrict(server_context(identity), tls_profile())
 
 
 @asynccontextmanager
@@ -132,7 +136,7 @@ async def broker(settings: BrokerSettings) -> AsyncIterator[tuple[Served, ...]]:
     try:
         async with open_broker(settings, audiences, utc_now, new_uuid) as running:
             app = application([HEALTH, *running.routes], role="broker", new_id=new_uuid)
-            context = server_context(settings.identity)
+            context = secured(settings.identity)
             yield (Served(app, settings.host, settings.port, context),)
     finally:
         await clients.close()
@@ -149,7 +153,7 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served
         routes = [HEALTH, *addressing_api.routes(records, utc_now, public, "/fhir/R4")]
         app = application(routes, role="addressing", new_id=new_uuid)
         identity = Identity(settings.certificate, settings.key_file, settings.ca)
-        yield (Served(app, settings.host, settings.port, server_context(identity)),)
+        yield (Served(app, settings.host, settings.port, secured(identity)),)
     finally:
         await pool.close()
 
@@ -159,14 +163,38 @@ async def node(settings: NodeSettings) -> AsyncIterator[tuple[Served, ...]]:
     """One organization's node."""
     async with open_node(settings, utc_now, new_uuid) as parts:
         app = application([HEALTH, *node_routes(parts)], role="node", new_id=new_uuid)
-        yield (Served(app, settings.host, settings.port, server_context(settings.identity)),)
+        yield (Served(app, settings.host, settings.port, secured(settings.identity)),)
 
 
 @asynccontextmanager
-async def portal(settings: FrontSettings) -> AsyncIterator[tuple[Served, ...]]:
+async def portal(settings: PortalSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The portal of professionals; plain HTTP, to stand behind the provider's own front."""
-    app = professional.app(professional_portal(settings, utc_now, new_uuid))
-    yield (Served(app, settings.host, settings.port),)
+    care = professional.app(professional_portal(settings, utc_now, new_uuid))
+    if not settings.insecure_simulated_operators:
+        yield (Served(care, settings.host, settings.port),)
+        return
+    beside = AdministrationSettings(
+        network=settings.network,
+        host=settings.host,
+        hosts=settings.hosts,
+        idle_minutes=settings.idle_minutes,
+        session_hours=settings.session_hours,
+        insecure_simulated_operators=True,
+    )
+    async with open_desk(beside, utc_now, new_uuid) as desk:
+        both = _below(care, PREFIX, administration.app(desk))
+        yield (Served(both, settings.host, settings.port),)
+
+
+def _below(main: ASGIApp, prefix: str, other: ASGIApp) -> ASGIApp:
+    """Two applications as one: everything below the prefix goes to the other."""
+
+    async def chosen(scope: Scope, receive: Receive, send: Send) -> None:
+        path = scope.get("path", "")
+        below = path == prefix or path.startswith(f"{prefix}/")
+        await (other if below else main)(scope, receive, send)
+
+    return chosen
 
 
 ROLES = {
@@ -174,6 +202,6 @@ ROLES = {
     "addressing": Role(AddressingSettings, addressing),
     "authority": Role(AuthoritySettings, authority),
     "broker": Role(BrokerSettings, broker),
-    "portal": Role(FrontSettings, portal),
+    "portal": Role(PortalSettings, portal),
     "simulators": Role(SimulatorsSettings, simulators),
 }

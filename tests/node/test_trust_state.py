@@ -296,14 +296,14 @@ def test_a_renewed_or_broken_file_shows_at_once(
         settings = network.settings(
             "hospital", "postgresql://", signing_certificate=folder / "signing.pem"
         )
-        seen = [keys_of(settings, utc_now())[1].level]
+        seen = [keys_of(settings, None, utc_now())[1].level]
         ura, name = NAMES["hospital"]
         issue_signing(folder, Subject(ura, name), Term(utc_now, days=5))
-        seen.append(keys_of(settings, utc_now())[1].level)
+        seen.append(keys_of(settings, None, utc_now())[1].level)
         (folder / "signing.pem").write_text("not a certificate")
-        seen.append(keys_of(settings, utc_now())[1].level)
+        seen.append(keys_of(settings, None, utc_now())[1].level)
         (folder / "signing.pem").unlink()
-        return [*seen, keys_of(settings, utc_now())[1].level]
+        return [*seen, keys_of(settings, None, utc_now())[1].level]
 
     async def whole() -> list[str]:
         async with small_network(databases, pki) as network:

@@ -252,5 +252,5 @@ def test_signing_files_that_do_not_belong_together_are_told(world: World) -> Non
 def test_a_signer_does_not_show_its_key(world: World) -> None:
     signer = world.signer(PRACTICE)
 
-    assert repr(signer).startswith("Signer(party=CertificateParty(")
-    assert repr(signer).endswith("algorithm='ES256')")
+    assert repr(signer) == "Signer()"
+    assert signer.algorithm == "ES256"

@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.runtime import instant
 from openldn.node.settings import NodeSettings
 from openldn.trust.certificates import thumbprint
+from openldn.trust.certificates.keys import Signing
 
 SOON = timedelta(days=30)  # from here on the certificate must be renewed
 URGENT = timedelta(days=7)  # from here on it is the first thing to do
@@ -111,15 +112,26 @@ def algorithm_of(certificate: x509.Certificate) -> str:
             return "other"
 
 
-def keys_of(settings: NodeSettings, now: datetime) -> Sequence[KeyShown]:
-    """The keys that the settings name, as the files are now; what cannot be read is told so."""
-    files = (("tls", settings.certificate), ("signing", settings.signing_certificate))
-    shown = [_file(path, use, now) for use, path in files]
-    return [*shown, _secret(settings.sealing_key)]
+def keys_of(settings: NodeSettings, signing: Signing | None, now: datetime) -> Sequence[KeyShown]:
+    """The keys of a node: TLS as the file is, signing as it is used; what is unreadable says so."""
+    tls = _file(settings.certificate, "tls", now)
+    if signing is None or not signing.chain:
+        told = _file(settings.signing_certificate, "signing", now)
+    else:
+        store = _store(str(settings.signing_key))
+        told = certificate_shown(signing.chain[0], now, use="signing", store=store)
+    wallet = _secret(settings.holder_key, "wallet", "EC secp256r1")
+    return [tls, told, wallet, _secret(settings.sealing_key, "audit", "HMAC-SHA-256")]
+
+
+def _store(key: str) -> str:
+    if key.startswith("pkcs11:"):
+        return "pkcs11"
+    return "pkcs12" if Path(key).suffix.lower() in _PKCS12 else "file"
 
 
 def _file(path: Path, use: str, now: datetime) -> KeyShown:
-    store = "pkcs12" if path.suffix.lower() in _PKCS12 else "file"
+    store = _store(str(path))
     try:
         certificate = x509.load_pem_x509_certificates(path.read_bytes())[0]
     except (OSError, ValueError):
@@ -127,7 +139,7 @@ def _file(path: Path, use: str, now: datetime) -> KeyShown:
     return certificate_shown(certificate, now, use=use, store=store)
 
 
-def _secret(path: Path) -> KeyShown:
-    """The key of the audit log: it has no end, and nothing of it is told but that it is there."""
+def _secret(path: Path, use: str, algorithm: str) -> KeyShown:
+    """A key without an end: nothing of it is told but that it is there."""
     level = "ok" if path.is_file() else "unreadable"
-    return KeyShown("audit", "secret", "file", level, algorithm="HMAC-SHA-256")
+    return KeyShown(use, "secret", "file", level, algorithm=algorithm)

@@ -30,19 +30,21 @@ from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
 from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
-from openldn.node.roads import Means, own_key, signing_of
+from openldn.node.roads import Means, WholeChain, own_key
 from openldn.node.serve import Holder, serve_routes
 from openldn.node.settings import STATION, NodeSettings
+from openldn.node.shown import DocumentsShown, OwnRevocation, WalletShown
 from openldn.node.sources import RemoteSource, Source, StationSource
 from openldn.node.trust import TrustState, trust_routes
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.pull import Pull
+from openldn.trust.certificates.renewal import TlsFiles, watch_forever
 from openldn.trust.credentials.api import did_routes, wallet_routes
 from openldn.trust.credentials.store import CredentialStore
 from openldn.trust.credentials.wallet import NodeWallet
 from openldn.trust.dealings.service import Dealings
 from openldn.trust.dealings.store import DealingsStore
-from openldn.trust.peers import profile
+from openldn.trust.peers import of_infrastructure, profile
 from openldn.trust.people.vouching import Vouchers, vouchers
 from openldn.trust.tokens.api import routes as token_routes
 from openldn.trust.tokens.service import AuthorizationServer
@@ -51,6 +53,7 @@ from openldn.trust.tokens.store import TokenStore
 from openldn.trust.tokens.watch import Watch
 
 DATABASE_CONNECTIONS = 12
+LOOK = 5.0  # seconds between two looks at whether certificate files were renewed
 
 
 @dataclass(frozen=True)
@@ -123,16 +126,15 @@ async def open_node(
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
     """What goes on beside the answering, for as long as the node runs."""
-    settings, believed = parts.settings, parts.believed
+    settings, believed, clock = parts.settings, parts.believed, parts.asker.clock
     holders = [settings.holder]
-    watch = Watch(
-        kept.tokens, holders, believed.still, parts.asker.clock, settings.revocation_every
-    )
+    watch = Watch(kept.tokens, holders, believed.still, clock, settings.revocation_every)
     return [
         keep_publishing(parts.directory, settings),
         watch.run(),
         believed.belief.refresh_forever(),
         keep_renewed(parts.means.wallet, parts.means.signing),
+        watch_forever([TlsFiles(settings.identity, clock), parts.means.signing.files], LOOK),
     ]
 
 
@@ -194,11 +196,25 @@ def trust_state(parts: NodeParts) -> TrustState:
         ura=settings.holder,
         name=settings.name,
         infrastructure=settings.infrastructure,
-        keys=lambda: keys_of(settings, clock()),
+        keys=lambda: keys_of(settings, parts.means.signing(), clock()),
         directory=parts.directory,
         dealings=parts.dealings,
         clock=clock,
+        credentials=WalletShown(parts.means.wallet, clock),
+        documents=DocumentsShown(parts.believed.documents),
+        revocations=_own_revocation(parts),
+        profile=lambda road: of_infrastructure(road).name,
     )
+
+
+def _own_revocation(parts: NodeParts) -> OwnRevocation | None:
+    """Nothing is told of revocation where a setting says that nobody asks."""
+    settings = parts.settings
+    if settings.insecure_unchecked_revocation:
+        return None
+    files = (settings.certificate, settings.signing_certificate)
+    belief, clock = parts.believed.belief, parts.records.clock
+    return OwnRevocation(belief, files, parts.believed.ports.issuers, clock)
 
 
 def _means(
@@ -209,8 +225,9 @@ def _means(
         *(settings.holder, own_key(settings), kept.credentials, believed.credentials),
         *(profile("nuts-6"), clock, new_id),
     )
-    signer = Signer.load(settings.signing_certificate, settings.signing_key)
-    return Means(settings, clients, signer, signing_of(settings), wallet, clock, new_id)
+    signing = WholeChain.of(settings, clock)
+    Signer.check(signing)
+    return Means(settings, clients, signing, wallet, clock, new_id)
 
 
 def _source(
@@ -240,13 +257,16 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     async def guard(request: Request, interaction: Interaction) -> None:
         own(request)
 
+    async def own_only(request: Request) -> None:
+        own(request)
+
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
     return [
-        *keeping.around(token_routes(parts.server), "token"),
+        *keeping.around(token_routes(parts.server, guard=own_only), "token"),
         *keeping.around(serve_routes(parts.holder), "fhir"),
         *did_routes([parts.means.wallet.key]),
-        *wallet_routes(parts.means.wallet, lambda: parts.means.signing, own),
+        *wallet_routes(parts.means.wallet, parts.means.signing, own),
         *trust_routes(trust_state(parts)),
         *ask_routes(parts.asker, parts.pull),
         *audit_routes(parts.audit),

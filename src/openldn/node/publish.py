@@ -1,7 +1,7 @@
 """Telling the directory who we are and where we answer, as soon as it can be told."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from openldn.base.errors import LdnError
@@ -57,12 +57,12 @@ async def keep_publishing(directory: Publishing, settings: NodeSettings) -> None
         return
 
 
-async def keep_renewed(wallet: NodeWallet, signing: Signing) -> None:
+async def keep_renewed(wallet: NodeWallet, signing: Callable[[], Signing]) -> None:
     """Keep a credential of our own certificate in the wallet, renewed in time, until cancelled."""
     pause = FIRST_PAUSE
     while True:
         try:
-            await wallet.renew(signing)
+            await wallet.renew(signing())
         except LdnError as error:
             emit("waiting", part="wallet", issue=str(error.issue), detail=error.detail)
             await asyncio.sleep(pause)

@@ -1,10 +1,12 @@
 """How this node proves itself on each road: in its own dialect, or through the broker."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import partial
 from typing import Any
+
+from cryptography import x509
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
@@ -26,6 +28,7 @@ from openldn.trust.broker.client import (
 from openldn.trust.broker.service import JWT, SAML, VP
 from openldn.trust.certificates import Anchors
 from openldn.trust.certificates.keys import Signing
+from openldn.trust.certificates.renewal import SigningFiles
 from openldn.trust.credentials.definitions import shipped_policies
 from openldn.trust.credentials.issue import HolderKey
 from openldn.trust.credentials.keeping import did_web, holder_key
@@ -46,18 +49,47 @@ _SHOWN = 30  # seconds that a presentation to the broker lives
 Headers = Callable[[Call], Mapping[str, str]]
 
 
+@dataclass
+class WholeChain:
+    """The signing key with its chain up to the root, which a did:x509 needs; it may be renewed."""
+
+    files: SigningFiles
+    authorities: Sequence[x509.Certificate]
+    _made: tuple[Signing, Signing] | None = field(default=None, repr=False)  # of which, what
+
+    @classmethod
+    def of(cls, settings: NodeSettings, clock: Clock) -> "WholeChain":
+        """That of this node; raises LdnError(exception) for unusable files."""
+        files = SigningFiles(
+            settings.signing_key, settings.signing_certificate, clock, settings.secret_file
+        )
+        above = (settings.ca, *([settings.issuers] if settings.issuers else []))
+        return cls(files, [c for path in above for c in Anchors.load(path).certificates])
+
+    def __call__(self) -> Signing:
+        """What we sign with now."""
+        current = self.files.current
+        if self._made is None or self._made[0] is not current:
+            self._made = current, current.up_to_root(self.authorities)
+        return self._made[1]
+
+
 @dataclass(frozen=True)
 class Means:
     """What a node can prove itself with."""
 
     settings: NodeSettings
     clients: Clients
-    signer: Signer
-    signing: Signing  # the same key, for SAML
+    signing: WholeChain
     wallet: NodeWallet
     clock: Clock
     new_id: NewId
     _services: dict[str, StsClient] = field(default_factory=dict, repr=False)
+
+    @property
+    def signer(self) -> Signer:
+        """Our signed word, in plain assertions."""
+        return Signer(self.signing)
 
     def roads(self) -> Mapping[str, Infrastructure]:
         """An adapter for each road."""
@@ -135,7 +167,7 @@ class Means:
             raise Unable("zorgplatform").error
         if applies_to not in self._services:
             http = self.clients.other(agreed.url, agreed.ura)
-            account = _account(agreed, self.settings, self.signing, applies_to)
+            account = _account(agreed, self.settings, self.signing(), applies_to)
             self._services[applies_to] = StsClient(account, http, self.clock, self.new_id)
         return self._services[applies_to]
 
@@ -180,15 +212,6 @@ def own_key(settings: NodeSettings) -> HolderKey:
         key = holder_key(settings.holder_key, did_web("https://localhost")).key
         return HolderKey(f"did:jwk:{jose.encoded(dump(jose.public_jwk(key)))}", "0", key)
     return holder_key(settings.holder_key, did)
-
-
-def signing_of(settings: NodeSettings) -> Signing:
-    """The signing key with its whole chain, up to the root: a did:x509 needs it."""
-    found = Signing.load(settings.signing_key, settings.signing_certificate)
-    above = [c for c in Anchors.load(settings.ca).certificates if c not in found.chain]
-    last = found.chain[-1]
-    roots = [c for c in above if c.subject == last.issuer and last.subject != last.issuer]
-    return Signing(found.key, (*found.chain, *roots[:1]))
 
 
 def _account(agreed: Sts, settings: NodeSettings, signing: Signing, applies_to: str) -> Account:

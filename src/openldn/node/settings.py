@@ -35,7 +35,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     key_file: Path
     ca: Path  # the authorities this node believes
     signing_certificate: Path  # signs the assertions that tokens are asked with
-    signing_key: Path
+    signing_key: Path  # PEM, or PKCS#12 (.p12, .pfx)
+    secret_file: Path | None = None  # password of the signing key
     dsn: str  # PostgreSQL database of this node alone
     addressing: str  # FHIR base of the directory
     public: str  # origin other parties reach this node at, "https://node.example:8443"

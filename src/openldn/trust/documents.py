@@ -86,6 +86,13 @@ class Documents:
         """Drop the copy of one document, or of all."""
         self._kept.pop(url, None) if url else self._kept.clear()
 
+    def kept(self) -> list[tuple[str, float, str]]:
+        """Each copy: where it is from, its age in seconds, and whether it serves or has ended."""
+        return [
+            (key.partition("#")[0], self._age(k), "ended" if self._ended(k) else "serving")
+            for key, k in self._kept.items()
+        ]
+
     def age(self, url: str) -> float | None:
         """Seconds since the copy of this document was fetched; None without one."""
         kept = self._kept.get(url)

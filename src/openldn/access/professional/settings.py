@@ -35,3 +35,5 @@ class PortalSettings(Settings, frozen=True):
     session_hours: float = 8.0  # at the latest, a session ends
     patience: float = 30.0  # seconds we wait for the next part of an answer
     sign_in: SignIn | None = None  # None: people are chosen from a list, a stand-in for tests
+    insecure_simulated_operators: bool = False  # stand-in until operators sign in: administration
+    # under /beheer/, where whoever comes chooses a node; without it there is no administration

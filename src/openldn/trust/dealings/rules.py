@@ -13,8 +13,51 @@ from openldn.trust.trail import Rule
 
 # Modules with rules. A test compares this list with the source.
 MODULES = (
+    "openldn.trust.aorta.metadata",
+    "openldn.trust.aorta.stelseltoken",
+    "openldn.trust.broker.convert",
+    "openldn.trust.broker.readers",
+    "openldn.trust.broker.saml",
+    "openldn.trust.broker.service",
+    "openldn.trust.brokered",
+    "openldn.trust.certificates.belief",
+    "openldn.trust.certificates.chain",
+    "openldn.trust.credentials.checks",
+    "openldn.trust.credentials.content",
+    "openldn.trust.credentials.credential",
+    "openldn.trust.credentials.dezi",
+    "openldn.trust.credentials.did",
+    "openldn.trust.credentials.did_x509",
+    "openldn.trust.credentials.presentation",
+    "openldn.trust.credentials.resolver",
+    "openldn.trust.credentials.status",
+    "openldn.trust.credentials.submission",
     "openldn.trust.dealings.rules",
+    "openldn.trust.explain.service",
+    "openldn.trust.explain.verify",
     "openldn.trust.jose",
+    "openldn.trust.people.keysets",
+    "openldn.trust.people.levels",
+    "openldn.trust.people.oidc",
+    "openldn.trust.people.provider",
+    "openldn.trust.people.statement",
+    "openldn.trust.people.status",
+    "openldn.trust.people.vouching",
+    "openldn.trust.saml.claims",
+    "openldn.trust.saml.confirmation",
+    "openldn.trust.saml.encryption",
+    "openldn.trust.saml.read",
+    "openldn.trust.saml.signature",
+    "openldn.trust.saml.soap",
+    "openldn.trust.saml.sts_service",
+    "openldn.trust.saml.trust",
+    "openldn.trust.saml.xml",
+    "openldn.trust.tokens.assertions",
+    "openldn.trust.tokens.belief",
+    "openldn.trust.tokens.dpop",
+    "openldn.trust.tokens.presented",
+    "openldn.trust.tokens.readers",
+    "openldn.trust.tokens.service",
 )
 
 _OAUTH = "RFC 6749 §5.2"
@@ -109,5 +152,8 @@ def _constants(values: Iterable[object]) -> Iterable[Rule]:
 
 def rule_of(error: LdnError, more: Mapping[str, Rule] | None = None) -> Rule:
     """The rule that did not hold; one of the last resort when the error names none we know."""
-    known = SAID.get(error.detail) or rules().get(error.detail) or (more or {}).get(error.detail)
-    return known or _OTHER.get(error.issue, OTHER)
+    code = error.detail.partition(": ")[0]  # what follows tells an operator more
+    for found in (SAID, rules(), more or {}):
+        if known := found.get(error.detail) or found.get(code):
+            return known
+    return _OTHER.get(error.issue, OTHER)

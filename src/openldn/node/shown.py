@@ -1,0 +1,99 @@
+"""What the wallet, the documents and the lists of a node look like to its operator."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from openldn.base.errors import LdnError
+from openldn.base.runtime import Clock
+from openldn.node.keys import KeyShown, Revocation
+from openldn.node.trust import CredentialShown, DocumentShown
+from openldn.trust.certificates.belief import REVOKED, Belief
+from openldn.trust.credentials.wallet import NodeWallet
+from openldn.trust.documents import Documents
+from openldn.trust.trail import Trail
+
+# How an address ends or what is in it -> what it gives; the first that fits.
+_KINDS = (
+    (".crl", "crl"),
+    ("/ocsp", "ocsp"),
+    ("did.json", "did"),
+    ("jwks", "key-set"),
+    ("/status", "status-list"),
+)
+
+
+@dataclass(frozen=True)
+class WalletShown:
+    """The credentials in the wallet; implements `Credentials`."""
+
+    wallet: NodeWallet
+    clock: Clock
+
+    async def shown(self) -> Sequence[CredentialShown]:
+        """Every credential; one that has ended says so."""
+        now = self.clock()
+        return [
+            CredentialShown(
+                *(h.kind, h.issuer, h.subject, h.issued, h.expires),
+                "ended" if h.expires is not None and h.expires <= now else "good",
+            )
+            for h in await self.wallet.held()
+        ]
+
+
+@dataclass(frozen=True)
+class DocumentsShown:
+    """The documents of others that are kept; implements `Fetched`."""
+
+    documents: Documents
+
+    def shown(self) -> Sequence[DocumentShown]:
+        """Every copy, by host."""
+        found = [
+            DocumentShown(_kind(url), urlsplit(url).netloc, age, state)
+            for url, age, state in self.documents.kept()
+        ]
+        return sorted(found, key=lambda d: (d.host, d.what))
+
+
+@dataclass(frozen=True)
+class OwnRevocation:
+    """Whether our own certificates were revoked; implements `Revocations`."""
+
+    belief: Belief
+    files: tuple[Path, ...]  # our certificates, leaf first
+    issuers: tuple[x509.Certificate, ...]
+    clock: Clock
+
+    async def of(self, key: KeyShown) -> Revocation:
+        """What the lists say of the certificate with this thumbprint."""
+        chain = self._chain(key)
+        if not chain:
+            return Revocation()
+        trail = Trail()
+        try:
+            await self.belief.believe(chain, trail)
+        except LdnError:
+            revoked = trail.failed is not None and trail.failed.rule is REVOKED
+            return Revocation("crl", self.clock(), "revoked" if revoked else "unknown")
+        return Revocation("crl", self.clock(), "good")
+
+    def _chain(self, key: KeyShown) -> tuple[x509.Certificate, ...]:
+        for path in self.files:
+            try:
+                found = x509.load_pem_x509_certificates(path.read_bytes())
+            except (OSError, ValueError):
+                continue
+            if found[0].subject.rfc4514_string()[:200] == key.subject and key.begins == (
+                found[0].not_valid_before_utc
+            ):
+                return (*found, *(c for c in self.issuers if c not in found))
+        return ()
+
+
+def _kind(url: str) -> str:
+    return next((kind for part, kind in _KINDS if part in url), "metadata")
