@@ -44,7 +44,7 @@ class Anchors:
         """The anchors in a PEM file; raises LdnError(exception) when it cannot be used."""
         try:
             found = tuple(x509.load_pem_x509_certificates(path.read_bytes()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, x509.InvalidVersion) as error:
             text = f"the file with trusted authorities cannot be used: {path}; check trust.ca"
             raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
         return cls(found, issuing_only)
