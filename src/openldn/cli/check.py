@@ -18,14 +18,8 @@ from openldn.base.runtime import utc_now
 from openldn.testbench.connection import addresses, record, render
 from openldn.testbench.connection.examine import chosen_checks
 from openldn.testbench.connection.examine import report as checked
-from openldn.testbench.connection.model import (
-    LANGUAGES,
-    Given,
-    Outcome,
-    Pair,
-    Report,
-    Target,
-)
+from openldn.testbench.connection.model import LANGUAGES, Outcome, Report
+from openldn.testbench.connection.target import Given, Pair, Target
 from openldn.testbench.connection.visit import shown
 from openldn.trust.certificates.tls_profiles import DEFAULT, tls_profile
 from openldn.trust.peers import profile as peer_profile
