@@ -67,7 +67,7 @@ def audit(  # noqa: PLR0913  (each is an option of the command)
     if format is Form.JSON:
         print(dump(bundle("collection", events)).decode())
         return
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, emoji=False)
     console.print(_table(events), f"\n{len(events)} events; see also --format json", sep="")
 
 

@@ -45,7 +45,7 @@ def _files(folder: Path) -> dict[Path, tuple[str, type[Settings]]]:
 
 
 async def _told(patient: Patient) -> int:
-    console, wrong = Console(soft_wrap=True, highlight=False), 0
+    console, wrong = Console(soft_wrap=True, highlight=False, emoji=False), 0
     async for found in examine(patient):
         mark = "[green]ok[/]   " if found.good else "[red]wrong[/]"
         console.print(f"{mark} {found.subject:<34} ", end="")

@@ -201,7 +201,7 @@ def _network(folder: Path) -> Network:
 
 
 def _show(found: Explanation, language: str) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
     words = LABELS[language]
     about = Table(show_header=False, box=None)
     about.add_row(words["what"], SORTS[language][found.sort])

@@ -128,4 +128,4 @@ def _show(credentials: list[dict[str, Any]]) -> None:
         days = (str(each["issued"])[:10], str(each["expires"] or "")[:10])
         issuer = str(each["issuer"]).partition("::")[0]
         table.add_row(*map(escape, (str(each["type"]), *days, issuer, str(each["id"]))))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, emoji=False).print(table)

@@ -42,4 +42,4 @@ class Screen:
 
 def screen() -> Screen:
     """The screen on standard output; where that is a file, wide enough for every address."""
-    return Screen(Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120))
+    return Screen(Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120, emoji=False))
