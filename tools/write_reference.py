@@ -14,7 +14,7 @@ import typer
 from peers_page import text as peers_page
 from typer.main import get_command
 
-from openldn.app import ROLES
+from openldn.app import ROLES, role_of
 from openldn.base.errors import STATUS, Issue
 from openldn.base.log import CATALOGUE
 from openldn.cli import COMMANDS, build
@@ -100,11 +100,12 @@ def _settings() -> Iterator[str]:
         "known is an error. `OPENLDN_` and the key in capitals, in the environment, replaces a\n"
         "key of the file: `OPENLDN_DSN` for `dsn`."
     )
-    for name, role in ROLES.items():
+    for name in ROLES:
+        settings = role_of(name).settings
         yield f"\n## {name}\n"
         yield "| key | default | what |\n|---|---|---|"
-        notes = _notes(role.settings)
-        for field in msgspec.structs.fields(role.settings):
+        notes = _notes(settings)
+        for field in msgspec.structs.fields(settings):
             default = "required" if field.required else f"`{field.default!r}`"
             yield f"| `{field.name}` | {default} | {notes.get(field.name, '')} |"
 
