@@ -1,6 +1,6 @@
 """A BgZ is asked over the running network; what is not right is refused and told.
 
-What is done with a token in hand is done at the clinic: those of the LSP can be asked as we do here.
+What is done with a token in hand is done at the clinic: those of the LSP can be asked as here.
 """
 
 import asyncio
