@@ -41,13 +41,12 @@ from openldn.testbench.connection.hello import (
     server_hello,
     vector,
 )
-from openldn.testbench.connection.model import Given
-from openldn.testbench.connection.model import Target as ConnectionTarget
+from openldn.testbench.connection.target import Given
+from openldn.testbench.connection.target import Target as ConnectionTarget
 from openldn.testbench.connection.visit import Visit
 from openldn.trust import jose
 from openldn.trust.aorta.headers import AortaId, AortaVersion
 from openldn.trust.aorta.versions import Range
-from openldn.trust.broker.forms import read_form
 from openldn.trust.certificates.issue import Authority, signed_list
 from openldn.trust.certificates.revocation import Freshness, read_answer, read_crl
 from openldn.trust.certificates.tls_profiles import tls_profile
@@ -69,6 +68,7 @@ from openldn.trust.tokens.dialects import (
     check,
     recognized,
 )
+from openldn.trust.tokens.forms import read_form
 from openldn.trust.trail import Trail
 
 _BASIC = bytes.fromhex("06092b0601050507300101")  # OID: id-pkix-ocsp-basic

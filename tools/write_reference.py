@@ -14,7 +14,7 @@ import typer
 from peers_page import text as peers_page
 from typer.main import get_command
 
-from openldn.app import ROLES
+from openldn.app import ROLES, role_of
 from openldn.base.errors import STATUS, Issue
 from openldn.base.log import CATALOGUE
 from openldn.base.settings import Settings
@@ -110,10 +110,11 @@ def _settings() -> Iterator[str]:
         "key that the file has: `OPENLDN_DSN` for `dsn`, `OPENLDN_PEOPLE_REQUIRED` for `required`\n"
         "in the table `[people]`. Paths are those of files; a secret is never a value."
     )
-    for name, role in ROLES.items():
+    for name in ROLES:
+        settings = role_of(name).settings
         yield f"\n## {name}\n"
-        yield from _table(role.settings)
-        for field in msgspec.structs.fields(role.settings):
+        yield from _table(settings)
+        for field in msgspec.structs.fields(settings):
             if (inner := _inner(field.type)) is not None:
                 yield f"\n### {name}: `[{field.name}]`\n"
                 yield f"{inspect.cleandoc(inner.__doc__ or '').splitlines()[0]}\n"

@@ -21,9 +21,10 @@ from openldn.testbench.connection import hello as tls
 from openldn.testbench.connection.checks import CHECKS
 from openldn.testbench.connection.examine import _looked, examine, report, visiting
 from openldn.testbench.connection.handshake import Flight
-from openldn.testbench.connection.model import Given, Outcome, Report, Target
+from openldn.testbench.connection.model import Outcome, Report
 from openldn.testbench.connection.numbers import GROUPS, SUITES_1_3
 from openldn.testbench.connection.prober import Prober
+from openldn.testbench.connection.target import Given, Target
 from openldn.testbench.connection.visit import Visit
 from openldn.trust.certificates.tls_profiles import tls_profile
 
