@@ -212,9 +212,9 @@ def _own_revocation(parts: NodeParts) -> OwnRevocation | None:
     settings = parts.settings
     if settings.insecure_unchecked_revocation:
         return None
-    files = (settings.certificate, settings.signing_certificate)
-    belief, clock = parts.believed.belief, parts.records.clock
-    return OwnRevocation(belief, files, parts.believed.ports.issuers, clock)
+    believed, clock = parts.believed, parts.records.clock
+    certificate, signing = settings.certificate, parts.means.signing
+    return OwnRevocation(believed.belief, certificate, signing, believed.ports.issuers, clock)
 
 
 def _means(

@@ -172,7 +172,7 @@ def test_a_certificate_becomes_an_assertion_that_an_authorization_server_takes(
             assert granted["scope"] == "bgz"
             with pytest.raises(LdnError) as error:
                 await server.grant(form | fresh, there.certificate(PRACTICE))
-            assert error.value.detail == "assertion: used before"
+            assert error.value.detail == "assertion.once"
 
     at(case)
 

@@ -47,8 +47,8 @@ _SIGNED = ("client_assertion", "assertion")
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
 REFUSAL = 0.025  # seconds every refusal takes at least, so that time tells nothing
 
-USED = Rule("assertion: used before", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
-KNOWN = Rule("not known", "LDN", "the organization takes part now")
+USED = Rule("assertion.once", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
+KNOWN = Rule("client.known", "LDN", "the organization takes part now")
 LASTING = Rule("grant.evidence", "trust and broker §5.5", "what it rests on has not expired")
 NARROW = Rule("grant.scope", "RFC 8693 §1.1", "no scope beyond what was proven")
 
