@@ -570,3 +570,30 @@ def test_a_failure_repeats_nothing_of_what_was_sent(databases: Databases, world:
     assert "999911120" not in told
     assert "Jansen" not in told
     assert form["assertion"] not in told
+
+
+@pytest.mark.parametrize("written", ["BGZ", "Bgz", "b-g-z", "bgz bgz", "BGZ bgz"])
+def test_r75_a_scope_counts_whatever_its_case_and_dashes(
+    databases: Databases, world: World, written: str
+) -> None:
+    async def case(world: World, at: AuthorizationServer) -> str:
+        form = world.form() | {"scope": written}
+        answer = await at.grant(form, world.certificate(PRACTICE))
+        grant = await at.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
+        assert grant.requester.scopes == {SCOPE}
+        return str(answer["scope"])
+
+    assert run(databases, world, case) == SCOPE
+
+
+@pytest.mark.parametrize("beside", ["all", "system", "test_open", "bgz*", "bgz:", "*"])
+def test_r74_one_unknown_scope_among_known_ones_opens_nothing(
+    databases: Databases, world: World, beside: str
+) -> None:
+    async def case(world: World, at: AuthorizationServer) -> LdnError:
+        with pytest.raises(LdnError) as caught:
+            form = world.form() | {"scope": f"{SCOPE} {beside}"}
+            await at.grant(form, world.certificate(PRACTICE))
+        return caught.value
+
+    assert run(databases, world, case).detail == "scope: not offered"

@@ -11,6 +11,7 @@ from openldn.base.errors import Issue
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.certificates import CertificateParty, require_party, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Claims, Proof, Value
 from openldn.trust.tokens import assertions
 from openldn.trust.tokens.assertions import Word
@@ -119,7 +120,8 @@ async def certified_assertion(desk: Desk, trail: Trail) -> Proof:
             raise invalid_target(TARGET.code)
     trail.note(TARGET)
     told = word.claims.get("scope")
-    trail.require(told is None or desk.scopes <= set(str(told).split()), CLAIMED)
+    claimed = spelled(str(told).split(), desk.scopes)
+    trail.require(told is None or desk.scopes <= claimed, CLAIMED)
     check_client_id(desk, trail, word.subject)
     proof = proof_of(word, word, desk, trail)
     return replace(proof, dialect="D5", organization_name=party.name)

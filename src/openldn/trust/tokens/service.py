@@ -16,6 +16,7 @@ from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.brokered import completed
 from openldn.trust.certificates import Anchors, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Proof
 from openldn.trust.jose import Jws
 from openldn.trust.parties import Requester
@@ -149,6 +150,8 @@ class AuthorizationServer:
         proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
         proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
+        if proof.scopes is not None:
+            proof = replace(proof, scopes=spelled(proof.scopes, self.scopes))
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:
             desk = replace(desk, scopes=proof.scopes if elsewhere else proof.scopes & self.scopes)
@@ -177,7 +180,7 @@ class AuthorizationServer:
             found = request.tokens.get(parameter)
             if isinstance(found, Jws):
                 tokens[parameter] = found
-        scopes = frozenset(request.form.get("scope", "").split())
+        scopes = spelled(request.form.get("scope", "").split(), self.scopes)
         return Desk(
             *(request.form, tokens, request.certificate, scopes, self.issuer),
             *(self.public | {self.issuer}, now, self.profile(request.dialect)),
