@@ -120,7 +120,7 @@ def _segments(token: Jws) -> jws.CompactSignature:
     header, payload, signature = token.text.encode("ascii").split(b".")
     _REGISTRY.validate_signature_size(signature)
     found = jws.CompactSignature(token.header, b"")
-    found.segments.update(header=header, payload=payload, signature=signature)
+    found.segments.update({"header": header, "payload": payload, "signature": signature})
     return found
 
 
