@@ -47,7 +47,9 @@ TURNS = 3
 FIRST = 600  # requests before anything counts: they tell how many a turn needs
 TWO, ONE = "D3, two presentations, two processes", "D3, two presentations, one process"
 OURS = "D2, registered client, DPoP, no client certificate"
-BASELINE = "oidc-provider, private_key_jwt + DPoP"
+CERTIFIED = "D2, two plain JWTs, by certificate"
+MEMORY = "oidc-provider, private_key_jwt + DPoP, kept in memory"
+KEPT = "oidc-provider, private_key_jwt + DPoP, kept in PostgreSQL"
 AT_ONCE = 12  # requests under way
 PATIENCE = 60.0  # seconds a server may take to start
 CHECKS = 20_000  # of one token
@@ -99,10 +101,23 @@ def _measured(folder: Path, subjects: list[Subject], seconds: float) -> list[Row
                 count = int(rates[subject.name] * length) + FIRST // 10
                 _turn(folder, subject, count, loads[subject.name])
     rows = [row for subject in subjects for row in _rows(subject, loads[subject.name])]
-    if BASELINE in loads:
-        ours, theirs = loads[OURS].rate, loads[BASELINE].rate
-        rows.append(_row("D2 to oidc-provider, both one process", ours, "/s", theirs, "≥ 1.5×"))
-    return rows
+    return rows + list(_ratios({name: load.rate for name, load in loads.items()}))
+
+
+def _ratios(rates: dict[str, float]) -> Iterator[Row]:
+    """Our JWT dialect to the baseline, each in one process."""
+    if KEPT not in rates:
+        return
+    ours, short = rates[CERTIFIED], "by certificate"
+    like = rates[OURS], "DPoP"
+    for (rate, how), theirs, target in (
+        ((ours, short), KEPT, "≥ 1.5×"),
+        (like, KEPT, ""),
+        ((ours, short), MEMORY, ""),
+        (like, MEMORY, ""),
+    ):
+        where = theirs.rpartition(" ")[2]
+        yield _row(f"D2 {how} to oidc-provider, {where}", rate, "/s", rates[theirs], target)
 
 
 def _length(subject: Subject, seconds: float, turn: int) -> float:
@@ -155,7 +170,9 @@ def _servers(folder: Path, dsn: str) -> Iterator[list[Subject]]:
             _two(folder, ONE, *single, ""),
             *_dialects(folder, *single),
         ]
-        subjects += stack.enter_context(_baseline(folder))
+        if (place := _installed(folder)) is not None:
+            for name, kept in ((MEMORY, ""), (KEPT, dsn)):
+                subjects.append(stack.enter_context(_baseline(folder, place, name, kept)))
         yield subjects
 
 
@@ -174,7 +191,7 @@ def _dialects(folder: Path, port: int, pids: Sequence[int]) -> list[Subject]:
     asker, at = Asker(folder, f"https://127.0.0.1:{port}{path}"), (port, f"{path}/token")
     return [
         Subject("D1, one presentation", *at, lambda: (asker.one(), {}), pids),
-        Subject("D2, two plain JWTs, by certificate", *at, lambda: (asker.plain(), {}), pids),
+        Subject(CERTIFIED, *at, lambda: (asker.plain(), {}), pids),
         Subject("D7, certificate alone", *at, lambda: (asker.alone(), {}), pids),
         Subject(OURS, *at, asker.registered, pids, certified=False),
     ]
@@ -192,23 +209,27 @@ def _ours(folder: Path, dsn: str, processes: int) -> Iterator[tuple[int, list[in
         yield port, pids
 
 
-@contextmanager
-def _baseline(folder: Path) -> Iterator[list[Subject]]:
-    npm, node, place = shutil.which("npm"), shutil.which("node"), folder / "oidc"
+def _installed(folder: Path) -> Path | None:
+    """Where oidc-provider stands; None where npm cannot install it."""
+    npm, place = shutil.which("npm"), folder / "oidc"
     shutil.copytree(HERE / "oidc_provider", place)
     install = [str(npm), "install", "--no-audit", "--no-fund", "--silent"]
-    if not npm or not node or subprocess.run(install, cwd=place, check=False).returncode:
-        print("oidc-provider cannot be installed here: no baseline", file=sys.stderr)
-        yield []
-        return
+    if npm and not subprocess.run(install, cwd=place, check=False).returncode:
+        return place
+    print("oidc-provider cannot be installed here: no baseline", file=sys.stderr)
+    return None
+
+
+@contextmanager
+def _baseline(folder: Path, place: Path, name: str, dsn: str) -> Iterator[Subject]:
     port, key = _free_port(), jose.key_of(ec.generate_private_key(ec.SECP256R1()))
     own = folder / "holder"
     jwk = dump(jose.public_jwk(key) | {"alg": "ES256", "use": "sig"}).decode()
     files = [str(own / "server.key"), str(own / "server.pem")]
-    command = [node, "server.mjs", str(port), *files, jwk]
-    with _process(command, place, folder / "oidc.log", port) as pid:
+    command = ["node", "server.mjs", str(port), *files, jwk, *([dsn] if dsn else [])]
+    with _process(command, place, folder / f"oidc-{port}.log", port) as pid:
         ask = _private_key_jwt(f"https://127.0.0.1:{port}", key)
-        yield [Subject(BASELINE, port, "/token", ask, [pid], certified=False)]
+        yield Subject(name, port, "/token", ask, [pid], certified=False)
 
 
 def _private_key_jwt(issuer: str, key: jose.Key) -> Ask:
