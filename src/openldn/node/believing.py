@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from openldn.base.http import HttpClient
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
-from openldn.fhir.codec import parse
-from openldn.fhir.codec.model import Limits
 from openldn.fhir.identifiers import Ura
 from openldn.node.assertions import SamlGrants
 from openldn.node.clients import Clients
@@ -31,6 +29,7 @@ from openldn.trust.credentials.status import StatusLists
 from openldn.trust.documents import Documents, Terms, hosts
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.peers import profile
+from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
@@ -39,7 +38,6 @@ from openldn.trust.trail import Trail
 
 _BROKERED = "BrokeredOrganizationCredential"
 _FRESH, _STALE = 300.0, 4 * 3600.0  # seconds a key set is used unasked, and at most
-_LIMITS = Limits(size=64 * 1024, depth=6, nodes=500, values=4_000, digits=20)
 _FAR = datetime.max.replace(tzinfo=UTC)  # a registration has no end of its own
 _LOOKS = Freshness(fresh=15.0)  # so that each look at living tokens sees a list of its own
 
@@ -150,9 +148,7 @@ def _peer(broker: str, kid: str, key: jose.Key) -> Peer:
 
 
 def _keys(body: bytes, before: Mapping[str, jose.Key] | None) -> Mapping[str, jose.Key]:
-    found = parse(body, _LIMITS)
-    keys = found.get("keys", ()) if isinstance(found, dict) else ()
-    return {str(k.get("kid")): jose.key_of_jwk(k) for k in keys if isinstance(k, dict)}
+    return keysets.read(body).keys
 
 
 def _documents(settings: NodeSettings, clients: Clients, clock: Clock) -> Documents:

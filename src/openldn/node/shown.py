@@ -54,7 +54,7 @@ class DocumentsShown:
     def shown(self) -> Sequence[DocumentShown]:
         """Every copy, by host."""
         found = [
-            DocumentShown(_kind(url), urlsplit(url).netloc, age, state)
+            DocumentShown(_kind(url), _where(url), age, state)
             for url, age, state in self.documents.kept()
         ]
         return sorted(found, key=lambda d: (d.host, d.what))
@@ -93,6 +93,12 @@ class OwnRevocation:
             ):
                 return (*found, *(c for c in self.issuers if c not in found))
         return ()
+
+
+def _where(url: str) -> str:
+    """Host and path, without a query: two lists of one host are two documents."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}"[:120]
 
 
 def _kind(url: str) -> str:

@@ -24,6 +24,7 @@ AGAIN = 5.0  # seconds between two fetches of what fails while its copy still se
 PATIENCE = 0.8  # seconds a request waits for a document; the fetch goes on behind it
 DEADLINE = 10.0  # seconds for the fetch itself
 LARGEST = 16 * 1024 * 1024  # bytes of one document; a national CRL is a few megabytes
+LATE = 60.0  # seconds a copy may be due before we call it late
 _MOST = 5_000  # documents kept
 
 
@@ -43,6 +44,7 @@ class _Kept:
     fetched: datetime
     ends: datetime | None
     tried: datetime
+    fresh: float  # seconds it is given without looking again
 
 
 @dataclass
@@ -87,11 +89,19 @@ class Documents:
         self._kept.pop(url, None) if url else self._kept.clear()
 
     def kept(self) -> list[tuple[str, float, str]]:
-        """Each copy: where it is from, its age in seconds, and whether it serves or has ended."""
+        """Each copy: where it is from, its age in seconds, and how it stands.
+
+        It is `fresh`; or `serving`, when a new one should have come; or it has `ended`.
+        """
         return [
-            (key.partition("#")[0], self._age(k), "ended" if self._ended(k) else "serving")
-            for key, k in self._kept.items()
+            (key.partition("#")[0], self._age(k), self._state(k)) for key, k in self._kept.items()
         ]
+
+    def _state(self, kept: _Kept) -> str:
+        if self._ended(kept):
+            return "ended"
+        # it is renewed behind a request or by the clock: a moment late is no fault
+        return "fresh" if self._age(kept) < kept.fresh + LATE else "serving"
 
     def age(self, url: str) -> float | None:
         """Seconds since the copy of this document was fetched; None without one."""
@@ -141,7 +151,7 @@ class Documents:
             raise LdnError(Issue.TOO_LONG, "the document is too large", status=502)
         before = self._kept.get(ask.key(url))
         value = terms.read(reply.body, before.value if before else None)
-        found = _Kept(value, moment, terms.ends(value), moment)
+        found = _Kept(value, moment, terms.ends(value), moment, terms.fresh)
         if self._ended(found):
             text = f"{_host(url)} gives a document that has ended; its operator's turn"
             raise LdnError(Issue.INCOMPLETE, text, detail="document: ended")

@@ -17,8 +17,9 @@ from openldn.base.runtime import utc_now
 from openldn.testbench.connection import addresses
 from openldn.testbench.connection import hello as tls
 from openldn.testbench.connection.examine import examine, report, visiting
-from openldn.testbench.connection.model import Given, Outcome, Report, Target
+from openldn.testbench.connection.model import Outcome, Report
 from openldn.testbench.connection.numbers import GROUPS, SUITES_1_3
+from openldn.testbench.connection.target import Given, Target
 from openldn.trust.certificates.tls_profiles import tls_profile
 
 Endpoint = AbstractAsyncContextManager[int]

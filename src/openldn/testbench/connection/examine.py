@@ -10,16 +10,9 @@ from openldn.base.runtime import Clock, instant
 from openldn.testbench.connection import addresses
 from openldn.testbench.connection.checks import CHECKS
 from openldn.testbench.connection.hello import NotTlsError
-from openldn.testbench.connection.model import (
-    Check,
-    Checked,
-    Report,
-    Result,
-    Target,
-    Words,
-    skipped,
-)
+from openldn.testbench.connection.model import Check, Checked, Report, Result, Words, skipped
 from openldn.testbench.connection.prober import Prober
+from openldn.testbench.connection.target import Target
 from openldn.testbench.connection.visit import Visit, classified
 
 PATIENCE = 3.8  # seconds that one check may take in all

@@ -23,9 +23,9 @@ from openldn.testbench.connection import addresses, stranger
 from openldn.testbench.connection.handshake import Flight, RefusedError, newest, older
 from openldn.testbench.connection.hello import NotTlsError, Offer
 from openldn.testbench.connection.keys import Shown
-from openldn.testbench.connection.model import Pair, Target
 from openldn.testbench.connection.numbers import LEGACY, LEGACY_SIGNATURES, SUITES_1_2, TLS12
 from openldn.testbench.connection.prober import Kind, Prober, Seen
+from openldn.testbench.connection.target import Pair, Target
 
 T = TypeVar("T")
 AGENT = f"OpenLDN-connection-check/{version_of('openldn')} (openldn check connection)"

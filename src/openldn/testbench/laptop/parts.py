@@ -40,6 +40,9 @@ def configure(plan: Plan, dsn_of: DsnOf) -> dict[str, list[str]]:
         write(plan.settings(name), text, 0o600)
         program = [sys.executable, "-m", "openldn", "run", role]
         commands[name] = [*program, "--settings", str(plan.settings(name))]
+    for path in plan.settings("*").parent.glob("*.toml"):
+        if path.stem not in commands:  # of an earlier version
+            path.unlink()
     return commands
 
 
@@ -61,7 +64,7 @@ def _key(name: str) -> str:
 def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     """Part -> role and settings, in the order in which they are started."""
     parts: dict[str, tuple[str, Values]] = {
-        "authority": ("simulators", _simulators(plan)),
+        "simulators": ("simulators", _simulators(plan)),
         "addressing": ("addressing", _addressing(plan, dsn_of)),
         "broker": ("broker", _broker(plan, dsn_of)),
     }

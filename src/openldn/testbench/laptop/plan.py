@@ -11,6 +11,7 @@ HOST = "127.0.0.1"
 # The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider.
 SERVICES = ("authority", "broker", "zorgplatform", "dezi")
 PLAIN = {"portal", "authority", "dezi"}  # without TLS: people type it, or it is signed itself
+DOORS = {"simulators": "authority"}  # where a part of several answers first
 NAMED = {"broker", "zorgplatform", "dezi"}  # by name: a did:web cannot be an IP address
 
 
@@ -54,6 +55,7 @@ class Plan:
 
     def origin(self, name: str) -> str:
         """The address of a part, without a path."""
+        name = DOORS.get(name, name)
         scheme = "http" if name in PLAIN else "https"
         host = "localhost" if name in NAMED else HOST
         return f"{scheme}://{host}:{self.ports[name]}"
@@ -90,7 +92,10 @@ class Plan:
                 "addressing": f"{self.origin('addressing')}/fhir/R4",
                 "broker": f"{self.origin('broker')}/oauth2/broker",
             },
-            "portals": {"home": f"{self.origin('portal')}/"},
+            "portals": {
+                "home": f"{self.origin('portal')}/",
+                "administration": f"{self.origin('portal')}/beheer/",
+            },
             "trust": {
                 "ca": str(self.pki / "ca.pem"),
                 "revocation": f"{self.origin('authority')}/crl/issuing.crl",
