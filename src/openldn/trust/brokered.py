@@ -8,6 +8,7 @@ import hmac
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any, TypeGuard
 
 from openldn.base.errors import LdnError
@@ -108,15 +109,17 @@ def _said(token: Jws | None) -> Mapping[str, Any]:
         return token.claims
     held = vp.get("verifiableCredential")
     for text in held if isinstance(held, list) else [held]:
-        subject = _subject(text)
+        subject = _subject(text) if isinstance(text, str) else {}
         if "act" in subject:
             return subject
     return {}
 
 
-def _subject(text: object) -> Mapping[str, Any]:
+@lru_cache(maxsize=256)
+def _subject(text: str) -> Mapping[str, Any]:
+    """What a credential as JWT is about; it was believed, so the same one comes again."""
     try:
-        token = jose.read(text, Trail()) if isinstance(text, str) else None
+        token = jose.read(text, Trail())
     except LdnError:
         token = None
     vc = token.claims.get("vc") if token and "x5c" not in token.header else None

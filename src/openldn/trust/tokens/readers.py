@@ -4,6 +4,7 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -165,9 +166,16 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
 
 def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     """The certificate of the connection and the authorities above it that we hold."""
-    chain = [x509.load_der_x509_certificate(desk.certificate)]
+    return _chain(desk.certificate, desk.ports.issuers)
+
+
+@lru_cache(maxsize=1024)
+def _chain(
+    certificate: bytes, issuers: tuple[x509.Certificate, ...]
+) -> tuple[x509.Certificate, ...]:
+    chain = [x509.load_der_x509_certificate(certificate)]
     while len(chain) < 4:
-        above = next((c for c in desk.ports.issuers if c.subject == chain[-1].issuer), None)
+        above = next((c for c in issuers if c.subject == chain[-1].issuer), None)
         if above is None or above in chain:
             break
         chain.append(above)
