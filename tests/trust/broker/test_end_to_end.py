@@ -97,12 +97,12 @@ def test_an_lsp_party_reaches_a_nuts_holder(at: Callable[[Case], None]) -> None:
         assert captured["organization_ura"] == [str(PRACTICE)]
         assert captured["organization_name"] == ["Huisartsenpraktijk West"]
         assert captured["purpose"] == ["TREAT"]
-        token = read(answer["access_token"], Trail())
-        found = completed(_proof(shown), token, there.certificate(PRACTICE), Trail())
+        said = shown.credentials[0].content["credentialSubject"]
+        found = completed(_proof(shown), said, there.certificate(PRACTICE), Trail())
         assert found.act == (f"{there.url}/oauth2/broker",)
         assert found.scopes == frozenset({"bgz"})
         with pytest.raises(LdnError) as error:
-            completed(_proof(shown), token, there.certificate(PHARMACY), Trail())
+            completed(_proof(shown), said, there.certificate(PHARMACY), Trail())
         assert error.value.detail == "brokered.cnf"
 
     at(case)

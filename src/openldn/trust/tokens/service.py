@@ -13,8 +13,7 @@ import msgspec
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
-from openldn.trust import jose
-from openldn.trust.brokered import completed
+from openldn.trust import brokered, jose
 from openldn.trust.certificates import Anchors, thumbprint
 from openldn.trust.evidence import Proof
 from openldn.trust.jose import Jws
@@ -146,7 +145,7 @@ class AuthorizationServer:
         used = await self._once(request, desk)
         key = await self._key(request, now)
         proof = await READERS[request.dialect.name](desk, trail)
-        proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
+        await self._not_withdrawn(proof, trail)
         proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
         elsewhere = self._elsewhere(request.form)
@@ -170,6 +169,15 @@ class AuthorizationServer:
         shown = await desk.believes.believe(tls_chain(desk), trail, desk.profile.revocation)
         evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
         return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
+
+    async def _not_withdrawn(self, proof: Proof, trail: Trail) -> None:
+        """What a broker minted is looked up in its list before the first token is given."""
+        still = self.ports.still
+        if still is None or not proof.act:
+            return
+        listed = [e for e in proof.evidence if e.status is not None and e.status.index >= 0]
+        for evidence in listed:
+            trail.require(await still(evidence), brokered.STILL)
 
     def _desk(self, request: "_Request", now: datetime) -> Desk:
         tokens: dict[str, Jws] = {}
