@@ -266,3 +266,28 @@ def test_no_definition_breaks_the_reader(value: object) -> None:
             load_definition(shape)
         except LdnError as error:
             assert error.issue is Issue.INVALID
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "$..[?search(@.name, '^(a+)+$x')]",
+        "$..[?match(@.name,'(a|aa)+b')]",
+        "$..[?@.name =~ /(a+)+b/]",
+        "$.a[? count (@..*) > 1]",
+        "$..a[?$..b]",
+        "$.a[?@.x[?@.y[?@.z]]]",
+        "$..*..*..*",
+        "$.a | $..b",
+    ],
+)
+def test_no_path_of_another_party_keeps_us_busy(path: str) -> None:
+    """A holder tells what it wants presented: who asks looks in its wallet by those paths."""
+    began = time.perf_counter()
+
+    assert "JSONPath" in wrong(field(path=[path]))
+    assert time.perf_counter() - began < 0.1
+
+
+def test_a_path_may_choose_by_an_equal_value() -> None:
+    load_definition(field(path=["$.identifier[?(@.system=='http://fhir.nl/fhir/ura')].value"]))
