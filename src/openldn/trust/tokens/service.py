@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +20,7 @@ from openldn.trust.jose import Jws
 from openldn.trust.parties import Requester
 from openldn.trust.peers import Profile, profile
 from openldn.trust.tokens import dpop
+from openldn.trust.tokens.assertions import moment
 from openldn.trust.tokens.belief import Anchored
 from openldn.trust.tokens.desk import Desk
 from openldn.trust.tokens.dialects import EXCHANGE, Dialect, Form, check, offered, recognized
@@ -41,6 +42,8 @@ from openldn.trust.tokens.store import TokenStore
 from openldn.trust.trail import Rule, Trail
 
 _LONGEST_TOKEN = timedelta(minutes=15)
+_WIDEST_SKEW = 60.0  # seconds, of any profile
+_LONGEST_SHOWN = 3600.0 + _WIDEST_SKEW  # seconds that any profile lets an assertion live
 _SWEEP = timedelta(minutes=1)
 _SIGNED = ("client_assertion", "assertion")
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
@@ -196,7 +199,7 @@ class AuthorizationServer:
         """Mark jti and nonce used before anything is judged; refuse what was used before."""
         values = {p: _used(token) for p, token in desk.tokens.items()}
         every = frozenset().union(*values.values())
-        fresh = await self._mark(every, desk) if every else every
+        fresh = await self._mark(every, desk, _last(desk.tokens.values())) if every else every
         for parameter in request.dialect.signed:
             if isinstance(failure := request.tokens.get(parameter), LdnError):
                 raise failure
@@ -213,11 +216,16 @@ class AuthorizationServer:
         if late and await self._mark(late, desk) != late:
             raise _trail("assertion").refusal(USED)
 
-    async def _mark(self, values: frozenset[str], desk: Desk) -> frozenset[str]:
+    async def _mark(self, values: frozenset[str], desk: Desk, ends: float = 0.0) -> frozenset[str]:
+        """Mark these used until nobody can show them any more; `ends`: by their own word."""
         lives = desk.profile.lifetimes
         longest = max(lives.assertion, lives.presentation, lives.saml)
         kept = desk.now + timedelta(seconds=longest + 2 * desk.profile.skew)
-        return await self.store.use(self.holder, values, kept)
+        # a registered peer brings a profile of its own, within what any profile may allow
+        shown = min(ends - desk.now.timestamp(), _LONGEST_SHOWN) + 2 * _WIDEST_SKEW
+        return await self.store.use(
+            self.holder, values, max(kept, desk.now + timedelta(seconds=max(shown, 0.0)))
+        )
 
     async def _key(self, request: "_Request", now: datetime) -> str:
         """The key the token will be bound to, by the DPoP proof; empty without one."""
@@ -334,6 +342,11 @@ def _read(form: Form) -> dict[str, Jws | LdnError]:
             except LdnError as error:
                 found[parameter] = error
     return found
+
+
+def _last(tokens: Iterable[Jws]) -> float:
+    """When the last of them ends by its own word, not believed yet."""
+    return max((moment(t.claims.get("exp")) or 0.0 for t in tokens), default=0.0)
 
 
 def _trail(parameter: str) -> Trail:
