@@ -11,6 +11,7 @@ from cryptography import x509
 from openldn.base.errors import Issue
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
+from openldn.trust.brokered import completed
 from openldn.trust.certificates import CertificateParty, require_party, thumbprint
 from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Claims, Proof, Value
@@ -44,7 +45,8 @@ async def plain(desk: Desk, trail: Trail) -> Proof:
     one = word.issuer == client.issuer if client.anyone else False
     trail.require(one or word.organizations <= client.organizations, SAME)
     check_client_id(desk, trail, client.subject)
-    return proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    proof = proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    return completed(proof, assertions.brokered(word), desk.certificate, trail)
 
 
 async def client_word(desk: Desk, trail: Trail) -> Word:
@@ -198,6 +200,7 @@ async def swap_of(desk: Desk, trail: Trail) -> Swap:
     form = desk.form
     if "client_assertion" in form:
         client = await client_word(desk, trail)
+        trail.require(bool(client.organizations), assertions.ORGANIZATION)
         proof = replace(_as_client(client, desk), dialect="D2")
     else:
         proof = await certificate_alone(desk, trail)
