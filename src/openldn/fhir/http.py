@@ -128,7 +128,8 @@ class _Call:
             present = {name for name, _ in headers}
             spare = [pair for pair in _SPARE if pair[0] not in present]
             own = (b"x-request-id", self.correlation.encode())
-            message = {**message, "headers": [*headers, own, *spare]}
+            told = self.scope["state"].get("told", ())  # in every answer, also in a refusal
+            message = {**message, "headers": [*headers, own, *told, *spare]}
         await self._send(message)
 
     def log(self, failure: LdnError | None) -> None:

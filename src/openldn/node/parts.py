@@ -22,6 +22,7 @@ from openldn.functions.audit.api import routes as audit_routes
 from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.authorization.model import Consent
+from openldn.node.aorta import in_chain
 from openldn.node.api import Own, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
@@ -262,9 +263,10 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
+    served = keeping.around(serve_routes(parts.holder), "fhir")
     return [
         *keeping.around(token_routes(parts.server, guard=own_only), "token"),
-        *keeping.around(serve_routes(parts.holder), "fhir"),
+        *(in_chain(served) if parts.settings.infrastructure == "lsp" else served),
         *did_routes([parts.means.wallet.key]),
         *wallet_routes(parts.means.wallet, parts.means.signing, own),
         *trust_routes(trust_state(parts)),
