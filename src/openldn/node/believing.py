@@ -33,7 +33,7 @@ from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
-from openldn.trust.tokens.ports import Peer, Ports
+from openldn.trust.tokens.ports import Believes, Peer, Ports
 from openldn.trust.trail import Trail
 
 _BROKERED = "BrokeredOrganizationCredential"
@@ -65,6 +65,7 @@ class Believing:
 
     documents: Documents
     belief: Belief
+    judge: Believes  # the belief, or what stands in for it
     statuses: StatusLists
     credentials: Credentials
     ports: Ports
@@ -105,7 +106,7 @@ def believing(
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
     if people:
         looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
-    return Believing(documents, belief, statuses, credentials, ports, looks)
+    return Believing(documents, belief, judge, statuses, credentials, ports, looks)
 
 
 def saml_grants(
@@ -122,7 +123,8 @@ def saml_grants(
     known = _known(settings.sts)
     return SamlGrants(
         *(settings.holder, settings.issuer, scopes, settings.broker, pinned),
-        *(organizations(known), believed.still, clock),
+        *(organizations(known), believed.still, believed.judge, believed.ports.issuers),
+        clock,
     )
 
 
