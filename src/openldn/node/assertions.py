@@ -6,8 +6,8 @@ few seconds, and its revocation is looked at again with it.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -25,6 +25,8 @@ from openldn.trust.saml.read import SamlExpected, read
 from openldn.trust.saml.variants import variant
 from openldn.trust.saml.xml import parse
 from openldn.trust.tokens.model import Binding, Grant
+from openldn.trust.tokens.ports import Believes
+from openldn.trust.tokens.readers import chain_of
 from openldn.trust.trail import Rule, Trail
 
 STILL = Rule("saml.still", "trust and broker §9 B9", "who made it has not revoked it since")
@@ -46,6 +48,8 @@ class SamlGrants:
     pinned: Mapping[str, tuple[x509.Certificate, ...]]  # issuer -> its certificates
     organization: Organization
     still: Still
+    believes: Believes
+    issuers: Sequence[x509.Certificate]  # authorities above the certificates of connections
     clock: Clock
     _seen: OrderedDict[bytes, tuple[Grant, datetime]] = field(
         default_factory=OrderedDict, repr=False
@@ -68,11 +72,15 @@ class SamlGrants:
         trail = Trail()
         issuer = _issuer(assertion, trail)
         trail.require(issuer in self.pinned, ISSUER)
+        terms = profile("zorgplatform")
+        shown = await self.believes.believe(
+            chain_of(certificate, self.issuers), trail, terms.revocation
+        )
         by_broker = bool(self.broker) and issuer == self.broker
         expected = SamlExpected(
             audience=self.audience,
             now=self.clock(),
-            profile=profile("zorgplatform"),
+            profile=terms,
             variant=BROKERED if by_broker else variant("zorgplatform-token"),
             pinned={issuer: self.pinned[issuer]},
             organization=self.organization,
@@ -82,7 +90,7 @@ class SamlGrants:
         for evidence in proof.evidence:
             if evidence.status is not None:
                 trail.require(await self.still(evidence), STILL)
-        return proof
+        return replace(proof, expires=min(proof.expires, shown.expires))
 
     def _grant(self, proof: Proof, now: datetime) -> Grant:
         named = self.scopes if proof.scopes is None else spelled(proof.scopes, self.scopes)

@@ -34,7 +34,7 @@ from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
-from openldn.trust.tokens.ports import Peer, Ports
+from openldn.trust.tokens.ports import Believes, Peer, Ports
 from openldn.trust.trail import Trail
 
 _FRESH, _STALE = 300.0, 4 * 3600.0  # seconds a key set is used unasked, and at most
@@ -65,6 +65,7 @@ class Believing:
 
     documents: Documents
     belief: Belief
+    judge: Believes  # the belief, or what stands in for it
     statuses: StatusLists
     credentials: Credentials
     ports: Ports
@@ -106,7 +107,7 @@ def believing(
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
     if people:
         looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
-    return Believing(documents, belief, statuses, credentials, ports, looks)
+    return Believing(documents, belief, judge, statuses, credentials, ports, looks)
 
 
 def saml_grants(
@@ -123,7 +124,8 @@ def saml_grants(
     known = _known(settings.sts)
     return SamlGrants(
         *(settings.holder, settings.issuer, scopes, settings.broker, pinned),
-        *(organizations(known), believed.still, clock),
+        *(organizations(known), believed.still, believed.judge, believed.ports.issuers),
+        clock,
     )
 
 
