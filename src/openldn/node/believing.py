@@ -12,8 +12,6 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from openldn.base.http import HttpClient
 from openldn.base.log import emit
 from openldn.base.runtime import Clock
-from openldn.fhir.codec import parse
-from openldn.fhir.codec.model import Limits
 from openldn.fhir.identifiers import Ura
 from openldn.node.assertions import SamlGrants
 from openldn.node.clients import Clients
@@ -32,14 +30,16 @@ from openldn.trust.credentials.status import StatusLists
 from openldn.trust.documents import Documents, Terms, hosts
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.peers import profile
+from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
 from openldn.trust.tokens.ports import Peer, Ports
 from openldn.trust.trail import Trail
 
-_FRESH, _STALE = 300.0, 4 * 3600.0  # seconds a key set is used unasked, and at most
-_LIMITS = Limits(size=64 * 1024, depth=6, nodes=500, values=4_000, digits=20)
+_FRESH = 15.0  # seconds a key set is used unasked
+_SIGNING = 45.0  # seconds it serves at most for what a broker signs: one that is away signs nothing
+_LIVING = 600.0  # and for tokens that live: no longer than they do
 _FAR = datetime.max.replace(tzinfo=UTC)  # a registration has no end of its own
 _LOOKS = Freshness(fresh=15.0)  # so that each look at living tokens sees a list of its own
 
@@ -97,15 +97,18 @@ def believing(
     trust = Trust(frozenset(jose.encoded(c.fingerprint(SHA256())) for c in issuers), brokers)
     statuses = StatusLists(documents, resolver, judge, trust, clock, _LOOKS.fresh)
     credentials = Credentials(resolver, judge, trust, statuses)
+    registered = Registered(settings.broker, documents) if settings.broker else None
     ports = Ports(
         believes=judge,
-        registered=Registered(settings.broker, documents) if settings.broker else None,
+        registered=registered,
         presentations=Verifier(credentials, people.statement if people else None),
         policies=shipped_policies(),
         still=statuses.still,
         issuers=(*issuers, *anchors.certificates),
     )
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
+    if registered:
+        looks[Kind.ASSERTION] = registered.still
     if people:
         looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
     return Believing(documents, belief, statuses, credentials, ports, looks)
@@ -140,20 +143,25 @@ class Registered:
         """The broker, when it is the issuer and has this key; None for anybody else."""
         if issuer != self.broker:
             return None
-        keys = await self.documents.get(f"{self.broker}/jwks", Terms(_keys, _FRESH, _STALE))
-        key = keys.get(kid)
-        return None if key is None else _peer(self.broker, kid, key)
+        key = (await self._published(_SIGNING)).get(kid)
+        return None if key is None else _peer(self.broker, key)
+
+    async def still(self, evidence: Evidence) -> bool:
+        """Whether the broker still publishes the key; raises LdnError when that is not known."""
+        keys = (await self._published(_LIVING)).values()
+        return evidence.id in map(jose.jwk_thumbprint, keys)
+
+    async def _published(self, stale: float) -> Mapping[str, jose.Key]:
+        return await self.documents.get(f"{self.broker}/jwks", Terms(_keys, _FRESH, stale))
 
 
-def _peer(broker: str, kid: str, key: jose.Key) -> Peer:
-    evidence = Evidence(Kind.ASSERTION, kid, broker, _FAR)
+def _peer(broker: str, key: jose.Key) -> Peer:
+    evidence = Evidence(Kind.ASSERTION, jose.jwk_thumbprint(key), broker, _FAR)
     return Peer(broker, key, frozenset(), profile("twiin"), evidence, "broker", anyone=True)
 
 
 def _keys(body: bytes, before: Mapping[str, jose.Key] | None) -> Mapping[str, jose.Key]:
-    found = parse(body, _LIMITS)
-    keys = found.get("keys", ()) if isinstance(found, dict) else ()
-    return {str(k.get("kid")): jose.key_of_jwk(k) for k in keys if isinstance(k, dict)}
+    return keysets.read(body).keys
 
 
 def _documents(settings: NodeSettings, clients: Clients, clock: Clock) -> Documents:
