@@ -125,10 +125,11 @@ def saml_grants(
         pinned[settings.sts.issuer or settings.sts.url] = _certificates(settings.sts.certificate)
     if not pinned or "SAML" not in settings.dialects:
         return None
-    known = _known(settings.sts)
+    known, ports = _known(settings.sts), believed.ports
+    assert ports.believes is not None  # noqa: S101  (put together above)
     return SamlGrants(
         *(settings.holder, settings.issuer, scopes, settings.broker, pinned),
-        *(organizations(known), believed.still, clock),
+        *(organizations(known), believed.still, clock, ports.believes, ports.issuers),
     )
 
 

@@ -1,7 +1,7 @@
 """The dialects, each read into the one `Proof`."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -165,9 +165,14 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
 
 def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     """The certificate of the connection and the authorities above it that we hold."""
-    chain = [x509.load_der_x509_certificate(desk.certificate)]
+    return led(desk.certificate, desk.ports.issuers)
+
+
+def led(der: bytes, issuers: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
+    """This certificate and the authorities above it that are among these."""
+    chain = [x509.load_der_x509_certificate(der)]
     while len(chain) < 4:
-        above = next((c for c in desk.ports.issuers if c.subject == chain[-1].issuer), None)
+        above = next((c for c in issuers if c.subject == chain[-1].issuer), None)
         if above is None or above in chain:
             break
         chain.append(above)
