@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import typer
@@ -132,7 +132,11 @@ async def _explained(
     if known is None:
         return await explained(content, Sources(trusted, chosen, utc_now))
     async with _looking_up(known) as (documents, lookups):
-        found = Sources(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail)
+        found = Sources(
+            *(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail),
+            broker=known.services.get("broker", ""),
+            pinned={k: Anchors.load(Path(v)).certificates for k, v in known.trust.saml.items()},
+        )
         return await explained(content, found)
 
 
@@ -155,8 +159,9 @@ class _Lookups:
     async def trail(self, jti: str) -> Mapping[str, Any] | None:
         """How the broker came to this, told to a party of it."""
         broker = self.network.services.get("broker", "")
+        url = f"{broker.removesuffix('/oauth2/broker')}/trail/{quote(jti, safe='')}"
         for node in self.network.nodes if broker else ():
-            if told := await self._asked(node, "GET", f"{broker}/trail/{jti}", None):
+            if told := await self._asked(node, "GET", url, None):
                 return told
         return None
 
@@ -231,7 +236,8 @@ def _asked(act: Act, what: str, said: dict[str, str]) -> tuple[str, str, bytes |
 async def _sent(identity: Identity, method: str, url: str, body: bytes | None) -> Reply:
     client = HttpClient(client_context(identity))
     try:
-        return await client.send(method, url, body=body, deadline=_DEADLINE)
+        headers = {"content-type": "application/json"}
+        return await client.send(method, url, headers=headers, body=body, deadline=_DEADLINE)
     finally:
         await client.close()
 

@@ -37,7 +37,8 @@ _TEXTS = {
     "policy.consented": "the consent is there that the legal basis asks for",
 }
 POLICY = {rule.code: Rule(rule.code, _SOURCE, _TEXTS[rule.code]) for rule in RULES}
-OWN = POLICY | {rule.code: rule for rule in (ISSUER, STILL)}  # every rule of a node itself
+# Every rule of the node itself, beside those of trust.
+OWN = POLICY | {rule.code: rule for rule in (ISSUER, STILL)}
 Endpoint = Callable[[Request], Awaitable[Response]]
 Note = Callable[[Plan, Answer], Any]
 

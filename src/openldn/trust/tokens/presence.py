@@ -73,7 +73,7 @@ class Presence:
             raise _refused("token: saml form") from error
         grant = await read(assertion, shown.certificate)
         if not await self.known(grant.requester.organization):
-            raise _refused("not known")
+            raise _refused("client.known")
         return grant
 
     async def found(self, token: str) -> Grant | None:
