@@ -12,7 +12,7 @@ from openldn.trust.dealings.rules import rules
 
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "reference" / "rules.md"
-ROW = re.compile(r"^\| ([RAE]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
+ROW = re.compile(r"^\| ([RAEC]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = ROW.findall(TEXT)
@@ -20,6 +20,7 @@ RULES = [
     *(f"R{n:02}" for n in range(45, 76)),
     *(f"A{n:02}" for n in range(1, 21)),
     *(f"E{n:02}" for n in range(1, 9)),
+    *("R84", "C40"),
 ]
 
 
