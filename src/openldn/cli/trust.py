@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import msgspec
 import typer
@@ -156,7 +156,9 @@ class _Lookups:
         """How the broker came to this, told to a party of it."""
         broker = self.network.services.get("broker", "")
         for node in self.network.nodes if broker else ():
-            if told := await self._asked(node, "GET", f"{broker}/trail/{jti}", None):
+            if told := await self._asked(
+                node, "GET", f"{broker}/trail/{quote(jti, safe='')}", None
+            ):
                 return told
         return None
 
@@ -231,7 +233,8 @@ def _asked(act: Act, what: str, said: dict[str, str]) -> tuple[str, str, bytes |
 async def _sent(identity: Identity, method: str, url: str, body: bytes | None) -> Reply:
     client = HttpClient(client_context(identity))
     try:
-        return await client.send(method, url, body=body, deadline=_DEADLINE)
+        headers = {"content-type": "application/json"}
+        return await client.send(method, url, headers=headers, body=body, deadline=_DEADLINE)
     finally:
         await client.close()
 

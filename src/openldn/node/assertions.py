@@ -6,7 +6,7 @@ few seconds, and its revocation is looked at again with it.
 
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -49,7 +49,7 @@ class SamlGrants:
     organization: Organization
     still: Still
     believes: Believes
-    issuers: Sequence[x509.Certificate]  # authorities above the certificates of connections
+    issuers: tuple[x509.Certificate, ...]  # authorities above the certificates of connections
     clock: Clock
     _seen: OrderedDict[bytes, tuple[Grant, datetime]] = field(
         default_factory=OrderedDict, repr=False

@@ -8,6 +8,7 @@ than `patience`, and the last good copy serves until its bound.
 import asyncio
 import contextlib
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -25,6 +26,7 @@ PATIENCE = 0.8  # seconds a request waits for a document; the fetch goes on behi
 DEADLINE = 10.0  # seconds for the fetch itself
 LARGEST = 16 * 1024 * 1024  # bytes of one document; a national CRL is a few megabytes
 _MOST = 5_000  # documents kept
+_SET_RIGHT = 5.0  # seconds that a clock may be set back without a sign that it was wrong
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ class Documents:
         """
         ask = ask or Ask()
         kept = self._kept.get(ask.key(url))
+        if kept is not None:  # last in line to make room: a crowd must not drive out what is used
+            self._kept[ask.key(url)] = self._kept.pop(ask.key(url))
         if kept is not None and self._age(kept) < terms.fresh and not self._ended(kept):
             return kept.value  # type: ignore[no-any-return]
         if kept is not None and self._serves(kept, terms):
@@ -113,7 +117,7 @@ class Documents:
 
     def _renew(self, kept: _Kept, url: str, terms: Terms[Any], ask: "Ask") -> None:
         """Fetch behind the copy that serves, but not with every request to a party that fails."""
-        if (self.clock() - kept.tried).total_seconds() >= AGAIN:
+        if age_of(kept.tried, self.clock()) >= AGAIN:
             kept.tried = self.clock()
             self._shared(url, terms, ask)
 
@@ -124,7 +128,7 @@ class Documents:
         return kept.ends is not None and kept.ends <= self.clock()
 
     def _age(self, kept: _Kept) -> float:
-        return (self.clock() - kept.fetched).total_seconds()
+        return age_of(kept.fetched, self.clock())
 
     def _shared(self, url: str, terms: Terms[T], ask: "Ask") -> asyncio.Task[T]:
         key = ask.key(url)
@@ -151,6 +155,7 @@ class Documents:
         if self._ended(found):
             text = f"{_host(url)} gives a document that has ended; its operator's turn"
             raise LdnError(Issue.INCOMPLETE, text, detail="document: ended")
+        self._kept.pop(ask.key(url), None)
         while len(self._kept) >= _MOST:
             del self._kept[next(iter(self._kept))]
         self._kept[ask.key(url)] = found
@@ -180,6 +185,15 @@ class Ask:
         """The call."""
         headers = {"accept": self.accept} | ({"content-type": self.kind} if self.kind else {})
         return client.send(self.method, url, headers=headers, body=self.body, deadline=DEADLINE)
+
+
+def age_of(moment: datetime, now: datetime) -> float:
+    """Seconds since this moment; without end for one that lies ahead, for then a clock was set.
+
+    What would else stay fresh until the clock comes by again is so asked anew.
+    """
+    age = (now - moment).total_seconds()
+    return age if age >= -_SET_RIGHT else math.inf
 
 
 def hosts(names: Collection[str]) -> Callable[[str], bool]:

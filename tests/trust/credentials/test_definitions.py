@@ -288,3 +288,28 @@ def test_r75_scopes_are_read_as_they_are_offered_whatever_their_case_and_dashes(
 
     assert spelled(["BGZ:Pull", "medication_overview"], offered) == offered
     assert spelled(["MedicationOverview", "other"], offered) == {"medication-overview", "other"}
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "$..[?search(@.name, '^(a+)+$x')]",
+        "$..[?match(@.name,'(a|aa)+b')]",
+        "$..[?@.name =~ /(a+)+b/]",
+        "$.a[? count (@..*) > 1]",
+        "$..a[?$..b]",
+        "$.a[?@.x[?@.y[?@.z]]]",
+        "$..*..*..*",
+        "$.a | $..b",
+    ],
+)
+def test_no_path_of_another_party_keeps_us_busy(path: str) -> None:
+    """A holder tells what it wants presented: who asks looks in its wallet by those paths."""
+    began = time.perf_counter()
+
+    assert "JSONPath" in wrong(field(path=[path]))
+    assert time.perf_counter() - began < 0.1
+
+
+def test_a_path_may_choose_by_an_equal_value() -> None:
+    load_definition(field(path=["$.identifier[?(@.system=='http://fhir.nl/fhir/ura')].value"]))

@@ -5,7 +5,7 @@ Source: RFC 8693 §2; trust and broker §9.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,11 @@ from openldn.trust.broker.model import Arrived, Asked, Audience, Draft, Made, Mi
 from openldn.trust.broker.rate import Rate
 from openldn.trust.broker.store import ConversionStore, Record, record_of
 from openldn.trust.certificates import require_party, thumbprint
+from openldn.trust.certificates.party import load
 from openldn.trust.evidence import Proof, Status
 from openldn.trust.jose import encoded
+from openldn.trust.peers import profile
+from openldn.trust.tokens.ports import Believes
 from openldn.trust.trail import Rule, Trail
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -37,6 +40,7 @@ GRANTED = Rule("broker.grant", "RFC 6749 §5.2", "the grant type is token exchan
 
 _NEEDED = ("subject_token", "subject_token_type", "audience", "scope", "requested_token_type")
 _KEPT = timedelta(minutes=10)  # beyond the end of a proof its use is remembered
+_LONGEST_SHOWN = timedelta(hours=1, minutes=2)  # of any profile, with what clocks may differ
 _SWEEP = timedelta(minutes=1)
 
 Directory = Callable[[str], Awaitable[Audience | None]]  # issuer URL -> who takes part there
@@ -55,6 +59,7 @@ class Broker:
     store: ConversionStore
     clock: Clock
     new_id: NewId
+    connections: Believes | None = None  # who looks up the certificates of connections
     rate: Rate = field(default_factory=Rate)
     longest: timedelta = timedelta(minutes=15)
     kept: timedelta = timedelta(days=365 * 5)  # how long a trail can be read
@@ -97,6 +102,7 @@ class Broker:
         audience = await self._audience(form["audience"], trail)
         arrived = Arrived(self.audiences, certificate, now)
         proof = await self._read(form["subject_token_type"], form["subject_token"], arrived, trail)
+        proof = await self._connected(proof, arrived, trail)
         actor = await self._actor(form, arrived, trail)
         await self._use(party, (proof, actor), trail)
         asked = Asked(
@@ -138,6 +144,16 @@ class Broker:
         assert reader is not None  # noqa: S101  (required above)
         return await reader.read(token, arrived, trail)
 
+    async def _connected(self, proof: Proof, arrived: Arrived, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too: revoked, it ends."""
+        if self.connections is None:
+            return proof
+        shown = await self.connections.believe(
+            [load(arrived.certificate)], trail, profile("twiin").revocation
+        )
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
+
     async def _actor(self, form: Mapping[str, str], arrived: Arrived, trail: Trail) -> Proof | None:
         if "actor_token" not in form:
             return None
@@ -148,7 +164,9 @@ class Broker:
         """Mark what can be used once; also what is refused hereafter cannot be tried again."""
         shown = [p for p in proofs if p is not None]
         values = [value for p in shown for value in p.used]
-        until = max(p.expires for p in shown) + _KEPT
+        # an assertion proves until its certificate ends, but can be shown for an hour at most
+        now = self.clock()
+        until = min(max(p.expires for p in shown), now + _LONGEST_SHOWN) + _KEPT
         fresh = len(set(values)) == len(values)
         trail.require(await self.store.use(party, values, until) and fresh, ONCE)
 

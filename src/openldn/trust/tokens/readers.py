@@ -1,15 +1,17 @@
 """The dialects, each read into the one `Proof`."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 
 from openldn.base.errors import Issue
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
+from openldn.trust.brokered import completed
 from openldn.trust.certificates import CertificateParty, require_party, thumbprint
 from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Claims, Proof, Value
@@ -43,7 +45,8 @@ async def plain(desk: Desk, trail: Trail) -> Proof:
     one = word.issuer == client.issuer if client.anyone else False
     trail.require(one or word.organizations <= client.organizations, SAME)
     check_client_id(desk, trail, client.subject)
-    return proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    proof = proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    return completed(proof, assertions.brokered(word), desk.certificate, trail)
 
 
 async def client_word(desk: Desk, trail: Trail) -> Word:
@@ -168,8 +171,9 @@ def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     return chain_of(desk.certificate, desk.ports.issuers)
 
 
+@lru_cache(maxsize=1024)
 def chain_of(
-    certificate: bytes, issuers: Sequence[x509.Certificate]
+    certificate: bytes, issuers: tuple[x509.Certificate, ...]
 ) -> tuple[x509.Certificate, ...]:
     """This certificate (DER) and the authorities above it, of these."""
     chain = [x509.load_der_x509_certificate(certificate)]
@@ -197,6 +201,7 @@ async def swap_of(desk: Desk, trail: Trail) -> Swap:
     form = desk.form
     if "client_assertion" in form:
         client = await client_word(desk, trail)
+        trail.require(bool(client.organizations), assertions.ORGANIZATION)
         proof = replace(_as_client(client, desk), dialect="D2")
     else:
         proof = await certificate_alone(desk, trail)
