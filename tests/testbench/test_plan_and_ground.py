@@ -49,6 +49,12 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
         "trust": {
             "ca": str(tmp_path / "pki" / "ca.pem"),
             "revocation": "http://127.0.0.1:9002/crl/issuing.crl",
+            "saml": {
+                "https://localhost:9003/oauth2/broker": str(
+                    tmp_path / "pki" / "broker-saml" / "pinned.pem"
+                ),
+                "https://localhost:9004/sts": str(tmp_path / "pki" / "zorgplatform" / "pinned.pem"),
+            },
         },
     }
     nodes = network["nodes"]

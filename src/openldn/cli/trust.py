@@ -132,7 +132,11 @@ async def _explained(
     if known is None:
         return await explained(content, Sources(trusted, chosen, utc_now))
     async with _looking_up(known) as (documents, lookups):
-        found = Sources(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail)
+        found = Sources(
+            *(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail),
+            broker=known.services.get("broker", ""),
+            pinned={k: Anchors.load(Path(v)).certificates for k, v in known.trust.saml.items()},
+        )
         return await explained(content, found)
 
 
@@ -155,10 +159,9 @@ class _Lookups:
     async def trail(self, jti: str) -> Mapping[str, Any] | None:
         """How the broker came to this, told to a party of it."""
         broker = self.network.services.get("broker", "")
+        url = f"{broker.removesuffix('/oauth2/broker')}/trail/{quote(jti, safe='')}"
         for node in self.network.nodes if broker else ():
-            if told := await self._asked(
-                node, "GET", f"{broker}/trail/{quote(jti, safe='')}", None
-            ):
+            if told := await self._asked(node, "GET", url, None):
                 return told
         return None
 

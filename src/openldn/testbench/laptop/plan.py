@@ -8,6 +8,7 @@ from openldn.testbench.members import MEMBERS, Member
 
 PORT_BASE = 8400
 HOST = "127.0.0.1"
+SAML = "broker-saml"  # folder of the certificate that the broker signs SAML with
 # The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider.
 SERVICES = ("authority", "broker", "zorgplatform", "dezi")
 PLAIN = {"portal", "authority", "dezi"}  # without TLS: people type it, or it is signed itself
@@ -61,6 +62,16 @@ class Plan:
         return f"{scheme}://{host}:{self.ports[name]}"
 
     @property
+    def broker(self) -> str:
+        """The broker's issuer URL."""
+        return f"{self.origin('broker')}/oauth2/broker"
+
+    @property
+    def sts(self) -> str:
+        """The token service of the simulated Zorgplatform, and its name as issuer."""
+        return f"{self.origin('zorgplatform')}/sts"
+
+    @property
     def network_file(self) -> Path:
         """Tells other programs where everything is; there only while all is healthy."""
         return self.folder / "network.json"
@@ -90,7 +101,7 @@ class Plan:
             "nodes": [self._node(m) for m in self.members],
             "services": {
                 "addressing": f"{self.origin('addressing')}/fhir/R4",
-                "broker": f"{self.origin('broker')}/oauth2/broker",
+                "broker": self.broker,
             },
             "portals": {
                 "home": f"{self.origin('portal')}/",
@@ -99,6 +110,10 @@ class Plan:
             "trust": {
                 "ca": str(self.pki / "ca.pem"),
                 "revocation": f"{self.origin('authority')}/crl/issuing.crl",
+                "saml": {
+                    self.broker: str(self.pki / SAML / "pinned.pem"),
+                    self.sts: str(self.pki / "zorgplatform" / "pinned.pem"),
+                },
             },
         }
 
