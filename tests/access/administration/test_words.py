@@ -8,7 +8,7 @@ import pytest
 
 from openldn.access.administration.pages import FOLDER, SECTIONS, rule_in, words
 from openldn.base.errors import Issue
-from openldn.node.refusing import POLICY
+from openldn.node.refusing import OWN
 from openldn.trust.dealings import advice
 from openldn.trust.dealings.rules import OTHER, rules
 
@@ -58,9 +58,16 @@ def test_every_section_has_a_name_in_the_menu() -> None:
 
 def test_dutch_words_of_rules_are_of_rules_that_exist() -> None:
     told = tomllib.loads((FOLDER / "words" / "rules-nl.toml").read_text())
-    known = {*rules(), *POLICY, OTHER.code}
+    known = {*rules(), *OWN, OTHER.code}
 
     assert set(told) <= known, set(told) - known
+
+
+def test_every_rule_has_dutch_words() -> None:
+    told = tomllib.loads((FOLDER / "words" / "rules-nl.toml").read_text())
+
+    assert {*rules(), *OWN} <= set(told), {*rules(), *OWN} - set(told)
+    assert all(text.strip() and text[0] == text[0].strip() for text in told.values())
 
 
 def test_a_rule_without_dutch_words_is_told_in_english_and_marked_so() -> None:

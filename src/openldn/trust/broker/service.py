@@ -5,7 +5,7 @@ Source: RFC 8693 §2; trust and broker §9.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,8 +17,11 @@ from openldn.trust.broker.model import Arrived, Asked, Audience, Draft, Made, Mi
 from openldn.trust.broker.rate import Rate
 from openldn.trust.broker.store import ConversionStore, Record, record_of
 from openldn.trust.certificates import require_party, thumbprint
+from openldn.trust.certificates.party import load
 from openldn.trust.evidence import Proof, Status
 from openldn.trust.jose import encoded
+from openldn.trust.peers import profile
+from openldn.trust.tokens.ports import Believes
 from openldn.trust.trail import Rule, Trail
 
 GRANT = "urn:ietf:params:oauth:grant-type:token-exchange"
@@ -56,6 +59,7 @@ class Broker:
     store: ConversionStore
     clock: Clock
     new_id: NewId
+    connections: Believes | None = None  # who looks up the certificates of connections
     rate: Rate = field(default_factory=Rate)
     longest: timedelta = timedelta(minutes=15)
     kept: timedelta = timedelta(days=365 * 5)  # how long a trail can be read
@@ -98,6 +102,7 @@ class Broker:
         audience = await self._audience(form["audience"], trail)
         arrived = Arrived(self.audiences, certificate, now)
         proof = await self._read(form["subject_token_type"], form["subject_token"], arrived, trail)
+        proof = await self._connected(proof, arrived, trail)
         actor = await self._actor(form, arrived, trail)
         await self._use(party, (proof, actor), trail)
         asked = Asked(
@@ -138,6 +143,16 @@ class Broker:
         trail.require(reader is not None, TYPE)
         assert reader is not None  # noqa: S101  (required above)
         return await reader.read(token, arrived, trail)
+
+    async def _connected(self, proof: Proof, arrived: Arrived, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too: revoked, it ends."""
+        if self.connections is None:
+            return proof
+        shown = await self.connections.believe(
+            [load(arrived.certificate)], trail, profile("twiin").revocation
+        )
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
     async def _actor(self, form: Mapping[str, str], arrived: Arrived, trail: Trail) -> Proof | None:
         if "actor_token" not in form:
