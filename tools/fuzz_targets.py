@@ -21,7 +21,6 @@ from cryptography.x509 import ocsp
 from fuzz_bench import Bench, Target, der, signing, text_in
 from fuzz_credentials import CREDENTIALS
 from lxml import etree
-from openldn.trust.broker.forms import read_form
 from starlette.requests import Request
 from trust.credentials.kit import AUDIENCE, holder
 from trust.saml import saml_world as saml
@@ -63,6 +62,7 @@ from openldn.trust.tokens.dialects import (
     check,
     recognized,
 )
+from openldn.trust.tokens.forms import read_form
 from openldn.trust.trail import Trail
 
 _BASIC = bytes.fromhex("06092b0601050507300101")  # OID: id-pkix-ocsp-basic

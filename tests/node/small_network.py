@@ -2,14 +2,23 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import msgspec
 from conftest import Databases
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    load_pem_private_key,
+    pkcs12,
+)
 
 from openldn.base.errors import LdnError
 from openldn.base.http import HttpClient, Identity, Reply, client_context, server_context, serving
@@ -26,13 +35,16 @@ from openldn.functions.addressing import api as addressing
 from openldn.functions.audit.model import AuditFilter
 from openldn.node.parts import NodeParts, node_routes, open_node
 from openldn.node.settings import NodeSettings
+from openldn.trust.certificates.api import routes as authority_routes
 from openldn.trust.certificates.issue import (
     Subject,
     Term,
     create_authority,
     issue_server,
     issue_signing,
+    served_at,
 )
+from openldn.trust.certificates.revoking import Revoking
 
 HOSPITAL, CLINIC, OPERATOR = Ura("90000001"), Ura("90000002"), Ura("90000099")
 NAMES = {
@@ -50,13 +62,55 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def make_pki(folder: Path) -> None:
-    """The test authority and the certificates of all parties."""
-    create_authority(folder, utc_now)
+@contextmanager
+def authority(folder: Path) -> Iterator[str]:
+    """The test authority of `folder` and the certificates of all parties.
+
+    Its lists are on real HTTP for as long as the block lasts, at the address that is given; in a
+    thread of its own, because it outlives the loops of the tests.
+    """
+    loop, stop = asyncio.new_event_loop(), asyncio.Event()
+    address: Future[str] = Future()
+
+    async def serve() -> None:
+        app = application(authority_routes(folder, utc_now), role="test", new_id=new_uuid)
+        async with serving(app, "127.0.0.1", 0, None) as port:
+            address.set_result(f"http://127.0.0.1:{port}")
+            await stop.wait()
+
+    thread = Thread(target=lambda: loop.run_until_complete(serve()), daemon=True)
+    thread.start()
+    try:
+        _make_pki(folder, address.result(timeout=10))
+        yield address.result()
+    finally:
+        loop.call_soon_threadsafe(stop.set)
+        thread.join(timeout=10)
+        loop.close()
+
+
+def as_pkcs12(folder: Path, into: Path) -> tuple[Path, Path]:
+    """The signing key of this folder with its chain as one file, and the file with its password."""
+    leaf, *above = x509.load_pem_x509_certificates((folder / "signing.pem").read_bytes())
+    key = load_pem_private_key((folder / "signing.key").read_bytes(), None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    word = b"a password of this test"
+    whole = pkcs12.serialize_key_and_certificates(
+        b"signing", key, leaf, above, BestAvailableEncryption(word)
+    )
+    store, secret = into / "signing.p12", into / "secret"
+    store.write_bytes(whole)
+    secret.write_bytes(word + b"\n")
+    return store, secret
+
+
+def _make_pki(folder: Path, address: str) -> None:
+    create_authority(folder, utc_now, address)
+    term, shape = Term(utc_now), served_at(address)
     for key, (ura, name) in NAMES.items():
         subject = Subject(ura, name, agb="06990001")
-        issue_server(folder / key, subject, Term(utc_now))
-        issue_signing(folder / key, subject, Term(utc_now))
+        issue_server(folder / key, subject, term, shape)
+        issue_signing(folder / key, subject, term, shape)
 
 
 @dataclass
@@ -98,6 +152,11 @@ class Network:
         folder = self.pki / key
         return Identity(folder / "server.pem", folder / "server.key", self.pki / "ca.pem")
 
+    def revoke(self, key: str, use: str = "server") -> None:
+        """The authority revokes a certificate of this party."""
+        [leaf, *_] = x509.load_pem_x509_certificates((self.pki / key / f"{use}.pem").read_bytes())
+        Revoking(self.pki, utc_now).revoke(leaf.serial_number)
+
     def client(self, key: str) -> HttpClient:
         """A client that shows the certificate of this party."""
         client = HttpClient(client_context(self.identity(key)))
@@ -134,6 +193,8 @@ class Network:
             "signing_certificate": folder / "signing.pem",
             "signing_key": folder / "signing.key",
             "addressing": self.addressing,
+            "issuers": self.pki / "issuing.pem",
+            "fetch_hosts": ("127.0.0.1", "localhost"),
             "insecure_presumed_consent": True,
         }
         return NodeSettings(**{**values, **more})

@@ -51,7 +51,8 @@ def asked(
 
         async def tell_metadata(request: Request) -> Response:
             plain = {"issuer": issuer, "token_endpoint": f"{issuer}/token"}
-            return _response(plain if metadata is None else metadata, metadata_status)
+            told = metadata(issuer) if callable(metadata) else metadata
+            return _response(plain if metadata is None else told, metadata_status)
 
         async def tell_token(request: Request) -> Response:
             await request.body()
@@ -254,3 +255,25 @@ def test_a_signer_does_not_show_its_key(world: World) -> None:
 
     assert repr(signer) == "Signer()"
     assert signer.algorithm == "ES256"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda issuer: {"token_endpoint": issuer.replace("127.0.0.1", "localhost") + "/token"},
+        lambda issuer: {"token_endpoint": issuer.replace("://", "://a@") + "/token"},
+        lambda issuer: {"token_endpoint": "http://[/token"},
+        lambda issuer: {"presentation_definition_endpoint": "http://localhost:1/definition"},
+        lambda issuer: {"presentation_definition_endpoint": "file:///etc/passwd"},
+    ],
+)
+def test_metadata_sends_our_proof_to_no_other_place(world: World, change: Any) -> None:
+    """Who answers for a holder may not make us call, or prove ourselves to, any other server."""
+
+    def told(issuer: str) -> dict[str, str]:
+        return {"issuer": issuer, "token_endpoint": f"{issuer}/token"} | change(issuer)
+
+    error = asked(world, metadata=told)
+
+    assert isinstance(error, LdnError)
+    assert error.detail == "metadata of another issuer"

@@ -15,6 +15,7 @@ from cryptography import x509
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.saml import BROKERED, brokered
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Evidence, Proof
 from openldn.trust.parties import Requester
 from openldn.trust.peers import profile
@@ -84,7 +85,8 @@ class SamlGrants:
         return proof
 
     def _grant(self, proof: Proof, now: datetime) -> Grant:
-        scopes = self.scopes if proof.scopes is None else proof.scopes & self.scopes
+        named = self.scopes if proof.scopes is None else spelled(proof.scopes, self.scopes)
+        scopes = named & self.scopes
         requester = Requester(
             *(proof.organization, scopes, proof.purpose, proof.organization_name),
             *(proof.person, proof.patient),

@@ -17,6 +17,7 @@ from openldn.node.assertions import SamlGrants
 from openldn.node.clients import Clients
 from openldn.node.settings import NodeSettings, Sts
 from openldn.trust import jose
+from openldn.trust.brokered import CREDENTIAL
 from openldn.trust.certificates import Anchors
 from openldn.trust.certificates.belief import NONE, Belief
 from openldn.trust.certificates.revocation import Freshness
@@ -36,7 +37,6 @@ from openldn.trust.saml.organizations import organizations
 from openldn.trust.tokens.ports import Peer, Ports
 from openldn.trust.trail import Trail
 
-_BROKERED = "BrokeredOrganizationCredential"
 _FRESH, _STALE = 300.0, 4 * 3600.0  # seconds a key set is used unasked, and at most
 _FAR = datetime.max.replace(tzinfo=UTC)  # a registration has no end of its own
 _LOOKS = Freshness(fresh=15.0)  # so that each look at living tokens sees a list of its own
@@ -90,7 +90,7 @@ def believing(
         emit("insecure", setting="insecure_unchecked_revocation")
     judge = Unchecked(belief) if settings.insecure_unchecked_revocation else belief
     resolver = Resolver(documents)
-    brokers = {_BROKERED: frozenset({_did(settings.broker)})} if settings.broker else {}
+    brokers = {CREDENTIAL: frozenset({_did(settings.broker)})} if settings.broker else {}
     issuers = _certificates(settings.issuers or settings.ca)
     trust = Trust(frozenset(jose.encoded(c.fingerprint(SHA256())) for c in issuers), brokers)
     statuses = StatusLists(documents, resolver, judge, trust, clock, _LOOKS.fresh)
@@ -100,6 +100,7 @@ def believing(
         registered=Registered(settings.broker, documents) if settings.broker else None,
         presentations=Verifier(credentials, people.statement if people else None),
         policies=shipped_policies(),
+        still=statuses.still,
         issuers=(*issuers, *anchors.certificates),
     )
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}

@@ -27,6 +27,7 @@ from openldn.trust.dealings.service import Dealings
 from openldn.trust.dealings.store import Kept
 
 _SHOWN = 50  # refusals in the whole state
+_AGES = 10**9  # seconds; the age of a copy from before the clock was set back has no end
 _CODE = re.compile(r"[a-z0-9][a-z0-9._-]{0,79}")
 _DIGITS = re.compile(r"[0-9]{1,15}")
 
@@ -147,7 +148,7 @@ class TrustState:
             text = "this node rests on no documents of other parties, or does not tell of them"
             raise LdnError(Issue.NOT_FOUND, text)
         return [
-            {"what": d.what, "host": d.host, "age": round(d.age), "state": d.state}
+            {"what": d.what, "host": d.host, "age": round(min(d.age, _AGES)), "state": d.state}
             for d in self.documents.shown()
         ]
 

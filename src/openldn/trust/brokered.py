@@ -10,16 +10,16 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
-from openldn.base.errors import LdnError
-from openldn.trust import jose
 from openldn.trust.certificates import thumbprint
 from openldn.trust.evidence import Evidence, Kind, Proof, Status, Value
-from openldn.trust.jose import Jws
 from openldn.trust.trail import Rule, Trail
+
+CREDENTIAL = "BrokeredOrganizationCredential"  # the kind in which a broker speaks to Nuts holders
 
 ACT = Rule("brokered.act", "RFC 8693 §4.1", "the chain of actors is whole and not too long")
 BOUND = Rule("brokered.cnf", "RFC 8705 §3.1", "made for the certificate of this connection")
 STATUS = Rule("brokered.status", "trust and broker §9 B9", "it says where it can be revoked")
+STILL = Rule("brokered.status.still", "trust and broker §9 B9", "its broker did not withdraw it")
 SCOPED = Rule("brokered.scope", "RFC 8693 §4.2", "it says which scopes it is for")
 
 DEEPEST = 3  # brokers between asker and holder
@@ -45,15 +45,18 @@ def flat(act: object, bound: int = 8) -> tuple[str, ...]:
     return tuple(found)
 
 
-def completed(proof: Proof, token: Jws | None, certificate: bytes, trail: Trail) -> Proof:
-    """The proof with what its broker says; one that no broker made is left as it is.
+def completed(
+    proof: Proof, said: Mapping[str, Any] | None, certificate: bytes, trail: Trail
+) -> Proof:
+    """The proof with what its broker says; one that no broker made (`said` None) stays as it is.
 
-    `token` is the verified assertion or presentation. What an organization says of itself with
-    its own certificate never counts as the word of a broker. Raises LdnError(the trail's issue).
+    `said` are claims that a broker signed, as its reader verified them: never what a party says
+    of itself. All of it must be there, for it is what binds the proof to who asked, narrows it
+    and lets it be revoked. Raises LdnError(the trail's issue).
     """
-    said = _said(token)
-    if "act" not in said:
+    if said is None:
         return proof
+    trail.require("act" in said, ACT)
     bound = said.get("cnf")
     named = bound.get("x5t#S256", "") if isinstance(bound, dict) else ""
     fits = isinstance(named, str) and bool(certificate)
@@ -99,37 +102,13 @@ def _within(number: object, bound: int) -> TypeGuard[int]:
     return type(number) is int and 0 <= number < bound
 
 
-def _said(token: Jws | None) -> Mapping[str, Any]:
-    """The claims, or what the first credential in a presentation that names actors says."""
-    if token is None or "x5c" in token.header:
-        return {}
-    vp = token.claims.get("vp")
-    if not isinstance(vp, dict):
-        return token.claims
-    held = vp.get("verifiableCredential")
-    for text in held if isinstance(held, list) else [held]:
-        subject = _subject(text)
-        if "act" in subject:
-            return subject
-    return {}
-
-
-def _subject(text: object) -> Mapping[str, Any]:
-    try:
-        token = jose.read(text, Trail()) if isinstance(text, str) else None
-    except LdnError:
-        token = None
-    vc = token.claims.get("vc") if token and "x5c" not in token.header else None
-    subject = vc.get("credentialSubject") if isinstance(vc, dict) else None
-    return subject if isinstance(subject, dict) else {}
-
-
 def _act(said: Mapping[str, Any], trail: Trail) -> tuple[str, ...]:
     try:
         found = flat(said["act"], DEEPEST)
     except ValueError:
         found = ()
-    trail.require(bool(found), ACT)
+    # an assertion names who signed it: nobody can put another broker in its own place
+    trail.require(bool(found) and said.get("iss", found[0]) == found[0], ACT)
     return found
 
 

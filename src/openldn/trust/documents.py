@@ -8,6 +8,7 @@ than `patience`, and the last good copy serves until its bound.
 import asyncio
 import contextlib
 import hashlib
+import math
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -24,8 +25,8 @@ AGAIN = 5.0  # seconds between two fetches of what fails while its copy still se
 PATIENCE = 0.8  # seconds a request waits for a document; the fetch goes on behind it
 DEADLINE = 10.0  # seconds for the fetch itself
 LARGEST = 16 * 1024 * 1024  # bytes of one document; a national CRL is a few megabytes
-LATE = 60.0  # seconds a copy may be due before we call it late
 _MOST = 5_000  # documents kept
+_SET_RIGHT = 5.0  # seconds that a clock may be set back without a sign that it was wrong
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class _Kept:
     fetched: datetime
     ends: datetime | None
     tried: datetime
-    fresh: float  # seconds it is given without looking again
+    failing: bool = False  # the last look did not give a new one
 
 
 @dataclass
@@ -67,6 +68,8 @@ class Documents:
         """
         ask = ask or Ask()
         kept = self._kept.get(ask.key(url))
+        if kept is not None:  # last in line to make room: a crowd must not drive out what is used
+            self._kept[ask.key(url)] = self._kept.pop(ask.key(url))
         if kept is not None and self._age(kept) < terms.fresh and not self._ended(kept):
             return kept.value  # type: ignore[no-any-return]
         if kept is not None and self._serves(kept, terms):
@@ -89,19 +92,16 @@ class Documents:
         self._kept.pop(url, None) if url else self._kept.clear()
 
     def kept(self) -> list[tuple[str, float, str]]:
-        """Each copy: where it is from, its age in seconds, and how it stands.
+        """Each copy: where it is from, its age in seconds, and its state.
 
-        It is `fresh`; or `serving`, when a new one should have come; or it has `ended`.
+        `fresh`; `serving` for as long as it may, though no new one could be had; or `ended`.
         """
         return [
             (key.partition("#")[0], self._age(k), self._state(k)) for key, k in self._kept.items()
         ]
 
     def _state(self, kept: _Kept) -> str:
-        if self._ended(kept):
-            return "ended"
-        # it is renewed behind a request or by the clock: a moment late is no fault
-        return "fresh" if self._age(kept) < kept.fresh + LATE else "serving"
+        return "ended" if self._ended(kept) else "serving" if kept.failing else "fresh"
 
     def age(self, url: str) -> float | None:
         """Seconds since the copy of this document was fetched; None without one."""
@@ -117,7 +117,7 @@ class Documents:
 
     def _renew(self, kept: _Kept, url: str, terms: Terms[Any], ask: "Ask") -> None:
         """Fetch behind the copy that serves, but not with every request to a party that fails."""
-        if (self.clock() - kept.tried).total_seconds() >= AGAIN:
+        if age_of(kept.tried, self.clock()) >= AGAIN:
             kept.tried = self.clock()
             self._shared(url, terms, ask)
 
@@ -128,7 +128,7 @@ class Documents:
         return kept.ends is not None and kept.ends <= self.clock()
 
     def _age(self, kept: _Kept) -> float:
-        return (self.clock() - kept.fetched).total_seconds()
+        return age_of(kept.fetched, self.clock())
 
     def _shared(self, url: str, terms: Terms[T], ask: "Ask") -> asyncio.Task[T]:
         key = ask.key(url)
@@ -151,10 +151,11 @@ class Documents:
             raise LdnError(Issue.TOO_LONG, "the document is too large", status=502)
         before = self._kept.get(ask.key(url))
         value = terms.read(reply.body, before.value if before else None)
-        found = _Kept(value, moment, terms.ends(value), moment, terms.fresh)
+        found = _Kept(value, moment, terms.ends(value), moment)
         if self._ended(found):
             text = f"{_host(url)} gives a document that has ended; its operator's turn"
             raise LdnError(Issue.INCOMPLETE, text, detail="document: ended")
+        self._kept.pop(ask.key(url), None)
         while len(self._kept) >= _MOST:
             del self._kept[next(iter(self._kept))]
         self._kept[ask.key(url)] = found
@@ -162,8 +163,9 @@ class Documents:
 
     def _done(self, key: str, task: asyncio.Task[Any]) -> None:
         self._fetching.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # everyone who waited may have left
+        if not task.cancelled() and task.exception():  # looked at: who waited may have left
+            if kept := self._kept.get(key):
+                kept.failing = True
 
 
 @dataclass(frozen=True)
@@ -183,6 +185,15 @@ class Ask:
         """The call."""
         headers = {"accept": self.accept} | ({"content-type": self.kind} if self.kind else {})
         return client.send(self.method, url, headers=headers, body=self.body, deadline=DEADLINE)
+
+
+def age_of(moment: datetime, now: datetime) -> float:
+    """Seconds since this moment; without end for one that lies ahead, for then a clock was set.
+
+    What would else stay fresh until the clock comes by again is so asked anew.
+    """
+    age = (now - moment).total_seconds()
+    return age if age >= -_SET_RIGHT else math.inf
 
 
 def hosts(names: Collection[str]) -> Callable[[str], bool]:

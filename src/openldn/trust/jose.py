@@ -13,6 +13,7 @@ from functools import lru_cache
 from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jws
@@ -120,7 +121,7 @@ def _segments(token: Jws) -> jws.CompactSignature:
     header, payload, signature = token.text.encode("ascii").split(b".")
     _REGISTRY.validate_signature_size(signature)
     found = jws.CompactSignature(token.header, b"")
-    found.segments.update(header=header, payload=payload, signature=signature)
+    found.segments.update({"header": header, "payload": payload, "signature": signature})
     return found
 
 
@@ -174,7 +175,11 @@ def key_of(raw: PublicKey | PrivateKey) -> Key:
 
 def key_of_certificate(certificate: x509.Certificate) -> Key:
     """The public key of a certificate; raises LdnError(invalid) for a kind we do not use."""
-    spki = certificate.public_key().public_bytes(
+    try:
+        public = certificate.public_key()
+    except UnsupportedAlgorithm as error:
+        raise LdnError(Issue.INVALID, "a key must be EC, RSA or Ed25519; make another") from error
+    spki = public.public_bytes(
         serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
     )
     return _key_of_spki(spki)

@@ -8,6 +8,7 @@ from typing import Generic, TypeVar
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock
+from openldn.trust.documents import age_of
 
 T = TypeVar("T")
 _AWAY = frozenset(
@@ -43,7 +44,7 @@ class Remembered(Generic[T]):
         self._answers.clear()
 
     def _age(self, kept: tuple[datetime, T]) -> float:
-        return (self.clock() - kept[0]).total_seconds()
+        return age_of(kept[0], self.clock())
 
     def _shared(self, key: str, ask: Callable[[], Awaitable[T]]) -> asyncio.Task[T]:
         task = self._asking.get(key)

@@ -97,12 +97,12 @@ def test_an_lsp_party_reaches_a_nuts_holder(at: Callable[[Case], None]) -> None:
         assert captured["organization_ura"] == [str(PRACTICE)]
         assert captured["organization_name"] == ["Huisartsenpraktijk West"]
         assert captured["purpose"] == ["TREAT"]
-        token = read(answer["access_token"], Trail())
-        found = completed(_proof(shown), token, there.certificate(PRACTICE), Trail())
+        said = shown.credentials[0].content["credentialSubject"]
+        found = completed(_proof(shown), said, there.certificate(PRACTICE), Trail())
         assert found.act == (f"{there.url}/oauth2/broker",)
         assert found.scopes == frozenset({"bgz"})
         with pytest.raises(LdnError) as error:
-            completed(_proof(shown), token, there.certificate(PHARMACY), Trail())
+            completed(_proof(shown), said, there.certificate(PHARMACY), Trail())
         assert error.value.detail == "brokered.cnf"
 
     at(case)
@@ -172,7 +172,7 @@ def test_a_certificate_becomes_an_assertion_that_an_authorization_server_takes(
             assert granted["scope"] == "bgz"
             with pytest.raises(LdnError) as error:
                 await server.grant(form | fresh, there.certificate(PRACTICE))
-            assert error.value.detail == "assertion: used before"
+            assert error.value.detail == "assertion.once"
 
     at(case)
 
@@ -368,3 +368,43 @@ def _proof(shown: Presented) -> Proof:
 
 def _serial(pem: Path) -> int:
     return x509.load_pem_x509_certificates(pem.read_bytes())[0].serial_number
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"content-type": "text/plain"},
+        {"content-type": "application/x-www-form-urlencoded"},
+        {},
+        {"content-type": "application/json", "origin": "https://elsewhere.example"},
+        {"content-type": "application/json", "sec-fetch-site": "cross-site"},
+        {"content-type": "application/json", "sec-fetch-site": "same-site"},
+    ],
+    ids=str,
+)
+def test_no_page_elsewhere_makes_an_operator_approve(
+    at: Callable[[Case], None], headers: dict[str, str]
+) -> None:
+    """A browser shows the operator's certificate for whatever page asks it to send a form."""
+
+    async def case(there: Running) -> None:
+        [held] = await there.made.trusted.store.every()
+        pem = (there.folder(PRACTICE) / "signing.pem").read_text().partition("-----END")[0]
+        pem += "-----END CERTIFICATE-----\n"
+        body = msgspec.json.encode({"kind": "saml", "certificate": pem, "reason": "x"})
+
+        async def sent(method: str, path: str, by: Ura, body: bytes | None) -> int:
+            url = there.url + path
+            client = there.clients[by]
+            return (await client.send(method, url, headers=headers, body=body, deadline=9)).status
+
+        assert await sent("POST", "/anchors", PRACTICE, body) in {403, 415}
+        assert await sent("POST", f"/anchors/authority/{held.id}/approve", HOSPITAL, None) in {
+            403,
+            415,
+        }
+        if headers.get("origin") or headers.get("sec-fetch-site"):
+            assert await sent("DELETE", f"/anchors/authority/{held.id}", HOSPITAL, None) == 403
+        assert [a.kind for a in await there.made.trusted.store.every()] == ["authority"]
+
+    at(case)

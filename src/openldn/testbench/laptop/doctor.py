@@ -21,10 +21,10 @@ from openldn.base.runtime import Clock
 from openldn.base.settings import Settings, load
 from openldn.base.sql import server_time
 from openldn.trust.certificates import Anchors
+from openldn.trust.certificates.forecast import OK, level
 from openldn.trust.certificates.keys import Signing
 
 ROOM = 1_000_000_000  # bytes that should be free on the disk
-AHEAD = timedelta(days=30)  # how early we warn of a certificate that ends
 APART = timedelta(seconds=30)  # how far two clocks may differ: what token requests allow
 
 
@@ -184,7 +184,7 @@ def _believed(subject: str, chain: Sequence[x509.Certificate], ca: Path, now: da
 
 
 def _ending(subject: str, ends: datetime, now: datetime) -> Finding:
-    soon = ends - now < AHEAD
+    soon = level(ends - now) != OK
     return Finding(subject, not soon, f"valid until {ends:%Y-%m-%d}", "renew it in time")
 
 

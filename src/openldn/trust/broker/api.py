@@ -131,7 +131,7 @@ def anchor_routes(store: AnchorStore, operators: Operators, clock: Clock) -> lis
 
     async def propose(request: Request) -> Response:
         """POST {"kind", "certificate", "reason"}: put a certificate (PEM) forward."""
-        person = operators.person(request)
+        person = _asked_on_purpose(request, operators)
         asked = _proposal(await read_body(request, _LARGEST))
         said = (asked.reason, person, clock())
         anchor = anchor_of(asked.certificate.encode(), asked.kind, said)
@@ -139,14 +139,15 @@ def anchor_routes(store: AnchorStore, operators: Operators, clock: Clock) -> lis
         return JSONResponse(_shown(anchor), status_code=201, headers=_PRIVATE)
 
     async def approve(request: Request) -> Response:
-        """POST: agree, as another person than the proposer."""
-        person = operators.person(request)
+        """POST, JSON or nothing: agree, as another person than the proposer."""
+        person = _asked_on_purpose(request, operators)
         key = (request.path_params["kind"], request.path_params["id"])
         await store.approve(key, person, clock())
         return await _found(store, key)
 
     async def remove(request: Request) -> Response:
         """DELETE: stop believing."""
+        _require_own_page(request)
         person = operators.person(request)
         key = (request.path_params["kind"], request.path_params["id"])
         await store.remove(key, person, clock())
@@ -159,6 +160,26 @@ def anchor_routes(store: AnchorStore, operators: Operators, clock: Clock) -> lis
         Route(one + "/approve", approve, methods=["POST"]),
         Route(one, remove, methods=["DELETE"]),
     ]
+
+
+def _asked_on_purpose(request: Request, operators: Operators) -> str:
+    """Who asks for a change, which no page of another site may ask in their name.
+
+    A browser shows the person's certificate whoever asks, but sends JSON for its own pages only.
+    """
+    _require_own_page(request)
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != "application/json":
+        raise LdnError(Issue.INVALID, "send application/json", detail="content type", status=415)
+    return operators.person(request)
+
+
+def _require_own_page(request: Request) -> None:
+    """Refuse what a browser asks for a page: none of ours does."""
+    headers = request.headers
+    if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
+        text = "a page of a site asks this; use openldn trust anchors"
+        raise LdnError(Issue.FORBIDDEN, text, detail="broker.operator")
 
 
 def told(record: Record) -> dict[str, Any]:

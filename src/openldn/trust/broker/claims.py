@@ -5,7 +5,7 @@ from typing import Any
 
 from openldn.base.runtime import instant
 from openldn.trust.broker.model import Draft
-from openldn.trust.brokered import nested, status_claim
+from openldn.trust.brokered import CREDENTIAL, nested, status_claim
 from openldn.trust.evidence import Status
 
 _UZI = re.compile(r"[0-9]{1,12}", re.ASCII)
@@ -84,7 +84,7 @@ def credential(draft: Draft, did: str, issuer: str, status: Status) -> dict[str,
     """The `vc` claim of the broker's credential. Source: VC data model 1.1 §6.3.1."""
     return {
         "@context": ["https://www.w3.org/2018/credentials/v1"],
-        "type": ["VerifiableCredential", "BrokeredOrganizationCredential"],
+        "type": ["VerifiableCredential", CREDENTIAL],
         "issuer": issuer,
         "issuanceDate": instant(draft.issued),
         "expirationDate": instant(draft.expires),

@@ -13,6 +13,7 @@ from openldn.base.runtime import Clock
 from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.service import GRANT, JWT, SAML, VP
+from openldn.trust.brokered import CREDENTIAL
 from openldn.trust.credentials.submission import make_submission
 from openldn.trust.parties import Requester
 from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER, VP_BEARER
@@ -25,7 +26,6 @@ _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "applica
 # Our own proof for this audience: the token and its subject_token_type.
 Word = Callable[[str, Requester], Awaitable[tuple[str, str]]]
 
-BROKERED = "BrokeredOrganizationCredential"
 _REASONS = {  # error code of the broker -> whose turn it is
     "invalid_client": "it does not accept our certificate or does not know us as a participant",
     "invalid_target": "it knows no holder there, or no way from our infrastructure to it",
@@ -83,13 +83,7 @@ class BrokerClient:
             "audience": audience,
             "scope": " ".join(sorted(requester.scopes)),
         }
-        reply = await self.http.send(
-            "POST",
-            f"{self.url}/token",
-            headers=_FORM,
-            body=urlencode(form).encode("ascii"),
-            deadline=self.deadline,
-        )
+        reply = await self._send(urlencode(form).encode("ascii"))
         if reply.status != 200:
             raise _refusal(reply)
         given = _read(reply)
@@ -98,6 +92,15 @@ class BrokerClient:
             raise _unusable("another token than was asked")
         lasting = timedelta(seconds=min(max(given.expires_in, 0), 3600))
         return Exchanged(given.access_token, given.client_assertion, given.jti, began + lasting)
+
+    async def _send(self, body: bytes) -> Reply:
+        try:
+            return await self.http.send(
+                "POST", f"{self.url}/token", headers=_FORM, body=body, deadline=self.deadline
+            )
+        except LdnError as error:
+            text = f"the broker to other infrastructures: {error.message}"
+            raise LdnError(error.issue, text, detail=error.detail) from error
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,7 @@ class ByPresentation:
         """The form of a Nuts request. Source: Nuts RFC021 §4."""
         definition = await definition_of(order)
         got = await self.broker.exchange(order.metadata.issuer, order.requester, VP)
-        chosen = {d.id: 0 for d in definition.descriptors if BROKERED in d.types}
+        chosen = {d.id: 0 for d in definition.descriptors if CREDENTIAL in d.types}
         return {
             "grant_type": VP_BEARER,
             "assertion": got.token,

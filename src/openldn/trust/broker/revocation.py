@@ -44,16 +44,17 @@ class RevocationFeed:
     async def look(self) -> int:
         """Revoke what rests on something that no longer counts; how many there were.
 
-        The same evidence is asked once, all at the same time. What cannot be known within the
-        bounds counts as fallen: the bounds were set for outages.
+        The same evidence is asked once, all at the same time; the same is all of it, for an id
+        is chosen by who issues. What cannot be known within the bounds counts as fallen: the
+        bounds were set for outages.
         """
         if self.renew is not None:
             await self.renew()
         outstanding = await self.store.outstanding(self.clock())
-        asked = {(e.kind, e.id): e for record in outstanding for e in record.evidence}
+        asked = {e for record in outstanding for e in record.evidence}
         async with asyncio.TaskGroup() as group:
-            asks = {key: group.create_task(self._fallen(e)) for key, e in asked.items()}
-        fallen = {key: ask.result() for key, ask in asks.items() if ask.result()}
+            asks = {e: group.create_task(self._fallen(e)) for e in asked}
+        fallen = {e: ask.result() for e, ask in asks.items() if ask.result()}
         done = [await self._dead(record, fallen) for record in outstanding]
         return sum(done)
 
@@ -67,12 +68,11 @@ class RevocationFeed:
         except LdnError as error:
             return f"unknown: {error.detail}"
 
-    async def _dead(self, record: Record, fallen: Mapping[tuple[Kind, str], str]) -> bool:
-        keys = [(e.kind, e.id) for e in record.evidence if (e.kind, e.id) in fallen]
-        if not keys:
+    async def _dead(self, record: Record, fallen: Mapping[Evidence, str]) -> bool:
+        found = [e for e in record.evidence if e in fallen]
+        if not found:
             return False
         # the bit first: a crash in between is made good by the next look
         await self.revoke(record.jti)
-        kind, id = keys[0]
-        reason = f"{kind} {id} {fallen[keys[0]]}"
+        reason = f"{found[0].kind} {found[0].id} {fallen[found[0]]}"
         return await self.store.revoke(record, self.clock(), reason)

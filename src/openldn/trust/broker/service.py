@@ -37,6 +37,7 @@ GRANTED = Rule("broker.grant", "RFC 6749 §5.2", "the grant type is token exchan
 
 _NEEDED = ("subject_token", "subject_token_type", "audience", "scope", "requested_token_type")
 _KEPT = timedelta(minutes=10)  # beyond the end of a proof its use is remembered
+_LONGEST_SHOWN = timedelta(hours=1, minutes=2)  # of any profile, with what clocks may differ
 _SWEEP = timedelta(minutes=1)
 
 Directory = Callable[[str], Awaitable[Audience | None]]  # issuer URL -> who takes part there
@@ -148,7 +149,9 @@ class Broker:
         """Mark what can be used once; also what is refused hereafter cannot be tried again."""
         shown = [p for p in proofs if p is not None]
         values = [value for p in shown for value in p.used]
-        until = max(p.expires for p in shown) + _KEPT
+        # an assertion proves until its certificate ends, but can be shown for an hour at most
+        now = self.clock()
+        until = min(max(p.expires for p in shown), now + _LONGEST_SHOWN) + _KEPT
         fresh = len(set(values)) == len(values)
         trail.require(await self.store.use(party, values, until) and fresh, ONCE)
 

@@ -270,5 +270,6 @@ def _require_period(draft: Draft, methods: Methods, asked: Asked, trail: Trail) 
         last = ends or methods.chain.ends
         trail.require(begins >= methods.chain.begins and last <= methods.chain.ends, WITHIN)
     skew = timedelta(seconds=asked.profile.skew)
-    fits = begins <= asked.now + skew and (ends is None or asked.now <= ends + skew)
+    # nothing is added to an end: many credentials end on the last day that a date can hold
+    fits = begins <= asked.now + skew and (ends is None or asked.now - skew <= ends)
     trail.require(fits, NOW)

@@ -119,7 +119,7 @@ def _period(token: jose.Jws, asked: Asked, trail: Trail) -> tuple[datetime, date
     if begins is None or ends is None:
         refuse(FORM, trail)
     skew = timedelta(seconds=asked.profile.skew)
-    trail.require(begins - skew <= asked.now <= ends + skew, NOW)
+    trail.require(begins <= asked.now + skew and asked.now - skew <= ends, NOW)
     return begins, ends
 
 

@@ -15,6 +15,10 @@ from openldn.base.errors import Issue, LdnError
 LARGEST_PATH = 300  # characters
 LARGEST_VALUE = 1024  # characters of a text that is compared or captured
 MOST_VALUES = 50
+_MOST_SEARCHES = 2  # filters, and looks at whatever lies below; each multiplies the work
+# Functions and regular expressions of the library: paths come from other parties too, and
+# `search(@.x, '(a+)+$')` would keep us busy for ever.
+_BUSY = re.compile(r"\w\s*\(|~|(?<!^)\$")
 
 _PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]{0,99})+")  # $.credentialSubject.name
 
@@ -23,11 +27,17 @@ _PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]{0,99})+")  # $.credentialSubj
 def path(text: str) -> jsonpath.JSONPath | jsonpath.CompoundJSONPath:
     """The compiled path; raises LdnError(invalid) for what is not one."""
     try:
-        if len(text) > LARGEST_PATH or not text.startswith("$"):
+        if len(text) > LARGEST_PATH or not text.startswith("$") or _busy(text):
             raise ValueError("not a path we accept")
         return jsonpath.compile(text)
     except (jsonpath.JSONPathError, ValueError, RecursionError) as error:
         raise LdnError(Issue.INVALID, "a path is not a JSONPath we can use; correct it") from error
+
+
+def _busy(text: str) -> bool:
+    """Whether looking there may take long."""
+    searches = (text.count("?"), text.count(".."))
+    return _BUSY.search(text) is not None or max(searches) > _MOST_SEARCHES
 
 
 def found(content: Mapping[str, Any], paths: Sequence[str]) -> tuple[Any, ...]:

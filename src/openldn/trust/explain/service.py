@@ -12,6 +12,8 @@ from openldn.trust.explain.verify import held, verified
 from openldn.trust.explain.words import LABELS, SORTS, step
 from openldn.trust.trail import Check, Rule
 
+VERIFIED = Rule("explain.verified", "OpenLDN", "it could be verified")
+
 
 async def explain(content: bytes, sources: Sources) -> Explanation:
     """What was given, checked as any party would; raises LdnError(invalid) when unreadable."""
@@ -66,7 +68,7 @@ def verdict(found: Explanation, language: str) -> str:
     words, failure = LABELS[language], found.first_failure
     if found.believed:
         return words["believed"]
-    rule = failure.rule if failure else Rule("unknown", "", "it could not be verified")
+    rule = failure.rule if failure else VERIFIED
     return words["disbelieved"].format(rule=rule.text, source=rule.source or rule.code)
 
 

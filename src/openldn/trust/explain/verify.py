@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
-from openldn.trust.broker.client import BROKERED as BROKER_KIND
 from openldn.trust.broker.readers import trail_failed
 from openldn.trust.broker.saml import BROKERED, brokered
+from openldn.trust.brokered import CREDENTIAL
 from openldn.trust.certificates import belief as belief_module
 from openldn.trust.certificates import chain, party_of
 from openldn.trust.certificates.belief import NONE, REVOKED, Belief
@@ -170,7 +170,7 @@ def _credentials(found: Found, sources: Sources) -> Credentials:
     between = frozenset(
         encoded(c.fingerprint(SHA256())) for jws in held(found) for c in _below(jws, sources)
     )
-    brokers = {BROKER_KIND: frozenset({_did(sources.broker)})} if sources.broker else {}
+    brokers = {CREDENTIAL: frozenset({_did(sources.broker)})} if sources.broker else {}
     trust, belief = Trust(issuing | between, brokers), _belief(sources)
     resolver = Resolver(sources.documents)
     if sources.documents is None:

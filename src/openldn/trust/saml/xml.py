@@ -23,6 +23,7 @@ PLAIN = Rule(
 IDS = Rule("saml.ids", "XML signature best practice §2.3", "no identifier stands twice")
 TIME = Rule("saml.time", "SAML core §1.3.3", "a moment is an xs:dateTime in UTC")
 
+_LAST_YEAR = 9998  # a day or so is added to moments
 _DECLARED = re.compile(rb"""<\?xml[^>]*?\sencoding\s*=\s*["']([A-Za-z0-9._-]+)["']""")
 _MOMENT = re.compile(
     r"(\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2})(\.\d{1,9})?Z", re.ASCII
@@ -137,6 +138,8 @@ def moment(written: str, trail: Trail) -> datetime:
         found = datetime.fromisoformat(whole).replace(tzinfo=UTC)
     except ValueError as error:
         raise failed(trail, TIME) from error
+    if not 1970 <= found.year <= _LAST_YEAR:
+        raise failed(trail, TIME)
     return found.replace(microsecond=int((part or ".0")[1:7].ljust(6, "0")))
 
 

@@ -19,7 +19,7 @@ from openldn.trust.tokens.presented import policy_of
 from openldn.trust.tokens.service import AuthorizationServer
 
 _SHOWN = re.compile(
-    r"(bearer|dpop) +([A-Za-z0-9._~+/-]{1,512}=*)|(saml) +([A-Za-z0-9+/]{1,60000}={0,2})",
+    r"(bearer|dpop) +([A-Za-z0-9._~+/-]{1,512}=*)|(saml) +([A-Za-z0-9+/_-]{1,60000}={0,2})",
     re.IGNORECASE,
 )
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"

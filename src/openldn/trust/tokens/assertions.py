@@ -186,6 +186,16 @@ def named(word: Word) -> str:
     return name if isinstance(name, str) and len(name) <= 200 and name.isprintable() else ""
 
 
+def brokered(word: Word) -> Mapping[str, Any] | None:
+    """What the word says as that of a broker; None for one that speaks for itself.
+
+    Whoever may speak for everyone must say all that a broker says; what another registered party
+    says of actors binds it as well. An organization's own certificate makes nobody a broker.
+    """
+    spoken = word.anyone or (not word.own and "act" in word.claims)
+    return word.claims if spoken else None
+
+
 def person_of(word: Word, trail: Trail) -> Person | None:
     """The person the organization vouches for; None when it names none."""
     given = word.claims.get("person")

@@ -125,9 +125,10 @@ class TokenClient:
         if reply.status != 200:
             raise _refusal(reply)
         found = _decoded(reply, Metadata)
-        same_scheme = urlsplit(found.token_endpoint).scheme == urlsplit(issuer).scheme
-        if found.issuer.rstrip("/") != issuer or not same_scheme:
-            # RFC 8414 §3.3: metadata of another issuer must not be used
+        places = (found.token_endpoint, found.presentation_definition_endpoint or issuer)
+        ours = all(_origin(url) == _origin(issuer) for url in places)
+        if found.issuer.rstrip("/") != issuer or not ours:
+            # RFC 8414 §3.3: metadata of another issuer must not be used; nor may it send us on
             raise _unintelligible("metadata of another issuer")
         self._metadata[issuer] = (found, self.clock())
         return found
@@ -145,6 +146,15 @@ class TokenClient:
         lasting = timedelta(seconds=min(max(given.expires_in, 0), 86_400))
         name = given.jti or self.new_id()
         return AccessToken(given.access_token, name, began + lasting, scheme, prove)
+
+
+def _origin(url: str) -> tuple[str, str] | None:
+    """Scheme and authority; None for what has none, which equals no origin of ours."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return None
+    return (parts.scheme.lower(), parts.netloc.lower()) if parts.netloc else None
 
 
 def metadata_url(issuer: str) -> str:

@@ -85,4 +85,5 @@ class Ports:
     policies: Mapping[str, ScopePolicy] = field(default_factory=dict)  # scope -> what to show
     exchange: Exchange | None = None
     mints: Mapping[str, Mint] = field(default_factory=dict)  # requested_token_type -> who makes it
+    still: Callable[[Evidence], Awaitable[bool]] | None = None  # whether it was not withdrawn
     issuers: tuple[x509.Certificate, ...] = ()  # authorities between a TLS client and the anchor

@@ -2,9 +2,13 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Bsn, Ura
+from openldn.trust.brokered import CREDENTIAL, completed
+from openldn.trust.certificates import require_party
+from openldn.trust.credentials.content import subject_of
 from openldn.trust.credentials.definitions import policy_of as policy_for_scope
 from openldn.trust.credentials.model import (
     Captured,
@@ -54,9 +58,21 @@ async def one_presentation(desk: Desk, trail: Trail) -> Proof:
     trail.issue = Issue.FORBIDDEN
     policy = policy_for(desk)
     shown = await _verified(desk, "assertion", trail, policy, {})
-    return replace(
-        proof_of(shown, desk, trail), dialect="D1", system=desk.form.get("client_id", "")
-    )
+    proof = _proven(shown, desk, trail)
+    _require_own_connection(proof, desk, trail)
+    return replace(proof, dialect="D1", system=desk.form.get("client_id", ""))
+
+
+def _require_own_connection(proof: Proof, desk: Desk, trail: Trail) -> None:
+    """A care provider that connects presents itself, so that a stolen presentation is worthless.
+
+    A vendor's certificate names no care provider; it may carry what its customers present.
+    """
+    try:
+        connected = require_party(desk.certificate, desk.now).ura
+    except LdnError:
+        return
+    trail.require(connected == proof.organization, assertions.ORGANIZATION)
 
 
 async def two_presentations(desk: Desk, trail: Trail) -> Proof:
@@ -69,12 +85,13 @@ async def two_presentations(desk: Desk, trail: Trail) -> Proof:
     policy = policy_for(desk)
     if "vp" in desk.tokens["assertion"].claims:
         shown = await _verified(desk, "assertion", trail, policy, {})
-        proof, shared = proof_of(shown, desk, trail), shown.captured
+        proof, shared = _proven(shown, desk, trail), shown.captured
     else:
         word = await assertions.verified(
             desk.tokens["assertion"], desk.expected, trail, client=False
         )
         proof, shared = _of_word(word, desk, trail), {}
+        proof = completed(proof, assertions.brokered(word), desk.certificate, trail)
     trail.issue = Issue.LOGIN
     return await _with_vendor(proof, shared, desk, trail)
 
@@ -146,6 +163,19 @@ def _separate_nonces(desk: Desk) -> None:
     first, second = (desk.tokens[p].claims.get("nonce") for p in ("assertion", "client_assertion"))
     if first is not None and first == second:
         raise invalid_request("vp: one nonce in two presentations")
+
+
+def _proven(shown: Presented, desk: Desk, trail: Trail) -> Proof:
+    """The proof, with what a broker says where it is a broker's credential that is shown."""
+    said = _brokered(shown, trail)
+    return completed(proof_of(shown, desk, trail), said, desk.certificate, trail)
+
+
+def _brokered(shown: Presented, trail: Trail) -> Mapping[str, Any] | None:
+    """What a broker signed about the holder, as verified; None without its credential."""
+    found = [c for c in shown.credentials if CREDENTIAL in c.types]
+    trail.require(len(found) <= 1, ORGANIZATION)  # else one could stand for the other
+    return (subject_of(found[0].content) or {}) if found else None
 
 
 def proof_of(shown: Presented, desk: Desk, trail: Trail) -> Proof:

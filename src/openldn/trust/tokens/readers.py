@@ -4,13 +4,16 @@ import hmac
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 
 from openldn.base.errors import Issue
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
+from openldn.trust.brokered import completed
 from openldn.trust.certificates import CertificateParty, require_party, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Claims, Proof, Value
 from openldn.trust.tokens import assertions
 from openldn.trust.tokens.assertions import Word
@@ -42,7 +45,8 @@ async def plain(desk: Desk, trail: Trail) -> Proof:
     one = word.issuer == client.issuer if client.anyone else False
     trail.require(one or word.organizations <= client.organizations, SAME)
     check_client_id(desk, trail, client.subject)
-    return proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    proof = proof_of(word, client, desk, trail, "" if word.own else TREATMENT)
+    return completed(proof, assertions.brokered(word), desk.certificate, trail)
 
 
 async def client_word(desk: Desk, trail: Trail) -> Word:
@@ -119,7 +123,8 @@ async def certified_assertion(desk: Desk, trail: Trail) -> Proof:
             raise invalid_target(TARGET.code)
     trail.note(TARGET)
     told = word.claims.get("scope")
-    trail.require(told is None or desk.scopes <= set(str(told).split()), CLAIMED)
+    claimed = spelled(str(told).split(), desk.scopes)
+    trail.require(told is None or desk.scopes <= claimed, CLAIMED)
     check_client_id(desk, trail, word.subject)
     proof = proof_of(word, word, desk, trail)
     return replace(proof, dialect="D5", organization_name=party.name)
@@ -163,9 +168,16 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
 
 def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     """The certificate of the connection and the authorities above it that we hold."""
-    chain = [x509.load_der_x509_certificate(desk.certificate)]
+    return _chain(desk.certificate, desk.ports.issuers)
+
+
+@lru_cache(maxsize=1024)
+def _chain(
+    certificate: bytes, issuers: tuple[x509.Certificate, ...]
+) -> tuple[x509.Certificate, ...]:
+    chain = [x509.load_der_x509_certificate(certificate)]
     while len(chain) < 4:
-        above = next((c for c in desk.ports.issuers if c.subject == chain[-1].issuer), None)
+        above = next((c for c in issuers if c.subject == chain[-1].issuer), None)
         if above is None or above in chain:
             break
         chain.append(above)
@@ -188,6 +200,7 @@ async def swap_of(desk: Desk, trail: Trail) -> Swap:
     form = desk.form
     if "client_assertion" in form:
         client = await client_word(desk, trail)
+        trail.require(bool(client.organizations), assertions.ORGANIZATION)
         proof = replace(_as_client(client, desk), dialect="D2")
     else:
         proof = await certificate_alone(desk, trail)

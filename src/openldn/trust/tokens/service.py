@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -13,14 +13,15 @@ import msgspec
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
-from openldn.trust import jose
-from openldn.trust.brokered import completed
+from openldn.trust import brokered, jose
 from openldn.trust.certificates import Anchors, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Proof
 from openldn.trust.jose import Jws
 from openldn.trust.parties import Requester
 from openldn.trust.peers import Profile, profile
 from openldn.trust.tokens import dpop
+from openldn.trust.tokens.assertions import moment
 from openldn.trust.tokens.belief import Anchored
 from openldn.trust.tokens.desk import Desk
 from openldn.trust.tokens.dialects import EXCHANGE, Dialect, Form, check, offered, recognized
@@ -42,13 +43,15 @@ from openldn.trust.tokens.store import TokenStore
 from openldn.trust.trail import Rule, Trail
 
 _LONGEST_TOKEN = timedelta(minutes=15)
+_WIDEST_SKEW = 60.0  # seconds, of any profile
+_LONGEST_SHOWN = 3600.0 + _WIDEST_SKEW  # seconds that any profile lets an assertion live
 _SWEEP = timedelta(minutes=1)
 _SIGNED = ("client_assertion", "assertion")
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
 REFUSAL = 0.025  # seconds every refusal takes at least, so that time tells nothing
 
-USED = Rule("assertion: used before", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
-KNOWN = Rule("not known", "LDN", "the organization takes part now")
+USED = Rule("assertion.once", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
+KNOWN = Rule("client.known", "LDN", "the organization takes part now")
 LASTING = Rule("grant.evidence", "trust and broker §5.5", "what it rests on has not expired")
 NARROW = Rule("grant.scope", "RFC 8693 §1.1", "no scope beyond what was proven")
 
@@ -146,9 +149,11 @@ class AuthorizationServer:
         used = await self._once(request, desk)
         key = await self._key(request, now)
         proof = await READERS[request.dialect.name](desk, trail)
-        proof = completed(proof, desk.tokens.get("assertion"), request.certificate, trail)
+        await self._not_withdrawn(proof, trail)
         proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
+        if proof.scopes is not None:
+            proof = replace(proof, scopes=spelled(proof.scopes, self.scopes))
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:
             desk = replace(desk, scopes=proof.scopes if elsewhere else proof.scopes & self.scopes)
@@ -171,13 +176,22 @@ class AuthorizationServer:
         evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
         return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
+    async def _not_withdrawn(self, proof: Proof, trail: Trail) -> None:
+        """What a broker minted is looked up in its list before the first token is given."""
+        still = self.ports.still
+        if still is None or not proof.act:
+            return
+        listed = [e for e in proof.evidence if e.status is not None and e.status.index >= 0]
+        for evidence in listed:
+            trail.require(await still(evidence), brokered.STILL)
+
     def _desk(self, request: "_Request", now: datetime) -> Desk:
         tokens: dict[str, Jws] = {}
         for parameter in request.dialect.signed:
             found = request.tokens.get(parameter)
             if isinstance(found, Jws):
                 tokens[parameter] = found
-        scopes = frozenset(request.form.get("scope", "").split())
+        scopes = spelled(request.form.get("scope", "").split(), self.scopes)
         return Desk(
             *(request.form, tokens, request.certificate, scopes, self.issuer),
             *(self.public | {self.issuer}, now, self.profile(request.dialect)),
@@ -188,7 +202,7 @@ class AuthorizationServer:
         """Mark jti and nonce used before anything is judged; refuse what was used before."""
         values = {p: _used(token) for p, token in desk.tokens.items()}
         every = frozenset().union(*values.values())
-        fresh = await self._mark(every, desk) if every else every
+        fresh = await self._mark(every, desk, _last(desk.tokens.values())) if every else every
         for parameter in request.dialect.signed:
             if isinstance(failure := request.tokens.get(parameter), LdnError):
                 raise failure
@@ -205,11 +219,16 @@ class AuthorizationServer:
         if late and await self._mark(late, desk) != late:
             raise _trail("assertion").refusal(USED)
 
-    async def _mark(self, values: frozenset[str], desk: Desk) -> frozenset[str]:
+    async def _mark(self, values: frozenset[str], desk: Desk, ends: float = 0.0) -> frozenset[str]:
+        """Mark these used until nobody can show them any more; `ends`: by their own word."""
         lives = desk.profile.lifetimes
         longest = max(lives.assertion, lives.presentation, lives.saml)
         kept = desk.now + timedelta(seconds=longest + 2 * desk.profile.skew)
-        return await self.store.use(self.holder, values, kept)
+        # a registered peer brings a profile of its own, within what any profile may allow
+        shown = min(ends - desk.now.timestamp(), _LONGEST_SHOWN) + 2 * _WIDEST_SKEW
+        return await self.store.use(
+            self.holder, values, max(kept, desk.now + timedelta(seconds=max(shown, 0.0)))
+        )
 
     async def _key(self, request: "_Request", now: datetime) -> str:
         """The key the token will be bound to, by the DPoP proof; empty without one."""
@@ -326,6 +345,11 @@ def _read(form: Form) -> dict[str, Jws | LdnError]:
             except LdnError as error:
                 found[parameter] = error
     return found
+
+
+def _last(tokens: Iterable[Jws]) -> float:
+    """When the last of them ends by its own word, not believed yet."""
+    return max((moment(t.claims.get("exp")) or 0.0 for t in tokens), default=0.0)
 
 
 def _trail(parameter: str) -> Trail:

@@ -132,8 +132,9 @@ class TokenStore:
 
 
 def key_of(evidence: Evidence) -> str:
-    """What names a piece of evidence."""
-    return f"{evidence.kind}:{evidence.id}"
+    """What names a piece of evidence: all of it, for an id is chosen by who issues."""
+    digest = hashlib.sha256(_ENCODER.encode(evidence)).hexdigest()
+    return f"{evidence.kind}:{digest}"
 
 
 def _values(key: bytes, grant: Grant) -> tuple[object, ...]:

@@ -64,5 +64,6 @@ class Verifying:
         if begins is None or ends is None:
             refuse(NOW, trail)
         skew = timedelta(seconds=self.profile.skew)
-        trail.require(begins - skew <= self.clock() < ends + skew, NOW)
+        now = self.clock()
+        trail.require(begins <= now + skew and now - skew < ends, NOW)
         return begins, ends

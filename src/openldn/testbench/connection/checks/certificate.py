@@ -15,8 +15,8 @@ from openldn.base.errors import LdnError
 from openldn.testbench.connection.model import Result, failed, judged, passed, skipped, warned
 from openldn.testbench.connection.visit import Visit, json_of
 from openldn.trust.certificates import Anchors, party_of
+from openldn.trust.certificates.forecast import OK, level
 
-AHEAD = timedelta(days=30)
 SKEW = timedelta(minutes=5)
 ADVISED_RSA = 3072
 URA_SYSTEM = "http://fhir.nl/fhir/NamingSystem/ura"
@@ -132,7 +132,7 @@ async def validity(visit: Visit) -> Result:
     now, begins = visit.clock(), chain[0].not_valid_before_utc
     ends = min(c.not_valid_after_utc for c in chain)
     said = f"valid {begins:%Y-%m-%d} to {ends:%Y-%m-%d}"
-    if begins <= now <= ends and ends - now < AHEAD:
+    if begins <= now <= ends and level(ends - now) != OK:
         return warned(f"{said}: {(ends - now).days} days left")
     return judged(begins <= now <= ends, said)
 
