@@ -4,10 +4,13 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
 from trust.credentials.kit import Party, Uzi, opened
 from trust.people.register import Register, register
 
@@ -31,7 +34,7 @@ class Target:
 class Bench:
     """The parties and the event loop that the targets share."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, people: Register) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, people: Register, folder: Path) -> None:
         self.loop, self.people = loop, people
         self.uzi = Uzi()
         self.party: Party = self.uzi.party()
@@ -40,6 +43,8 @@ class Bench:
         self.signing = self.party.signing
         self.pair = (self.signing.chain[0], self.uzi.issuing)
         self.text = self.party.x509()
+        self.ca = folder / "ca.pem"
+        self.ca.write_bytes(self.uzi.root.public_bytes(Encoding.PEM))
 
     def run(self, work: Coroutine[Any, Any, Any]) -> Any:
         """What this gives."""
@@ -47,24 +52,27 @@ class Bench:
 
     def sealed(self, inside: bytes) -> bytes:
         """The inside of a certificate or list (TBS), signed by the issuing authority."""
-        key = self.uzi.key
-        assert isinstance(key, ec.EllipticCurvePrivateKey)
-        signature = key.sign(inside, ec.ECDSA(hashes.SHA256()))
-        return der(0x30, inside + _ECDSA + der(0x03, b"\0" + signature))
+        return sealed(inside, self.uzi.key)
+
+
+def sealed(inside: bytes, key: object) -> bytes:
+    """The inside of a certificate, list or answer (TBS), signed with this key on a curve."""
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    signature = key.sign(inside, ec.ECDSA(hashes.SHA256()))
+    return der(0x30, inside + _ECDSA + der(0x03, b"\0" + signature))
 
 
 @contextmanager
 def bench() -> Iterator[Bench]:
     """The bench, with a register of people on a real socket."""
     loop = asyncio.new_event_loop()
+    opening = register()
+    people = loop.run_until_complete(opening.__aenter__())
     try:
-        opening = register()
-        people = loop.run_until_complete(opening.__aenter__())
-        try:
-            yield Bench(loop, people)
-        finally:
-            loop.run_until_complete(opening.__aexit__(None, None, None))
+        with TemporaryDirectory() as folder:
+            yield Bench(loop, people, Path(folder))
     finally:
+        loop.run_until_complete(opening.__aexit__(None, None, None))
         loop.close()
 
 

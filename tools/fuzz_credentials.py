@@ -16,19 +16,20 @@ from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.certificates import party_of
+from openldn.trust.certificates.party import load as load_certificate
 from openldn.trust.certificates.party import text_of, uzi_of
 from openldn.trust.certificates.revocation import Freshness, sources
-from openldn.trust.credentials import dezi, status
+from openldn.trust.credentials import dezi, resolver, status
 from openldn.trust.credentials.content import VC2
 from openldn.trust.credentials.definitions import load_definition, shipped_policies
 from openldn.trust.credentials.did import parse as parse_did
 from openldn.trust.credentials.did_x509 import pinned, read_chain
-from openldn.trust.credentials.issue import holder_issuer
+from openldn.trust.credentials.issue import HolderKey, holder_issuer
+from openldn.trust.credentials.keeping import did_web, document
 from openldn.trust.credentials.published import PublishedLists
-from openldn.trust.credentials.resolver import Resolver
 from openldn.trust.credentials.submission import make_submission, read_submission
 from openldn.trust.peers import load
-from openldn.trust.people import statement
+from openldn.trust.people import keysets, statement
 from openldn.trust.trail import Trail
 
 _LIST = "https://hospital.example/statuslist/90000382/0"
@@ -77,7 +78,7 @@ def _leaf(at: Bench) -> Target:
     above = [at.uzi.issuing, at.uzi.root]
 
     def read(content: bytes) -> object:
-        certificate = x509.load_der_x509_certificate(at.sealed(content))
+        certificate = load_certificate(at.sealed(content))
         with suppress(LdnError):
             at.run(at.uzi.belief.believe([certificate, *above], Trail()))
         for kind in ("crl", "ocsp"):
@@ -86,7 +87,7 @@ def _leaf(at: Bench) -> Target:
             read_chain({"x5c": [_base64(c) for c in (certificate, *above)]}, Trail())
         return party_of(certificate.public_bytes(Encoding.DER))
 
-    return Target(read, (at.pair[0].tbs_certificate_bytes,), (LdnError, ValueError))
+    return Target(read, (at.pair[0].tbs_certificate_bytes,))
 
 
 def _base64(certificate: x509.Certificate) -> str:
@@ -127,7 +128,7 @@ def _status_list(at: Bench) -> Target:
     lists = PublishedLists(Ura("90000382"), issuer, "", unstored, at.uzi.clock)
     sign, seed = signing(lists._signed(_LIST, bytes(status.LEAST)), at.party.holder.key)
     did = parse_did(issuer.did)
-    methods = at.run(Resolver(None).methods(did, {}, Trail()))
+    methods = at.run(resolver.Resolver(None).methods(did, {}, Trail()))
     reading = status._Reading(did, methods, at.uzi.trust, at.uzi.clock)
 
     def read(content: bytes) -> object:
@@ -140,6 +141,19 @@ def _status_entry(at: Bench) -> Target:
     """The credentialStatus of a credential."""
     entry = {"type": "StatusList2021Entry", "statusListIndex": "7", "statusListCredential": _LIST}
     return Target(lambda c: status._entry(claims_in(c), Trail()), (dump(entry),))
+
+
+def _did_document(at: Bench) -> Target:
+    """The document of a did:web."""
+    did = did_web("https://hospital.example", Ura("90000382"))
+    seed = document([HolderKey(did.text, "0", at.party.holder.key)])
+    return Target(lambda c: resolver._reading(did.text)(c, None), (dump(seed),))
+
+
+def _key_set(at: Bench) -> Target:
+    """The published keys of who signs about people, and of a broker."""
+    keys = [jose.public_jwk(jose.key_of(KEYS[n])) | {"kid": n, "use": "sig"} for n in KEYS]
+    return Target(keysets.read, (dump({"keys": keys}),))
 
 
 def _definition(at: Bench) -> Target:
@@ -211,6 +225,8 @@ CREDENTIALS: dict[str, Callable[[Bench], Target]] = {
     "credential": _credential,
     "status-list": _status_list,
     "status-entry": _status_entry,
+    "did-document": _did_document,
+    "key-set": _key_set,
     "definition": _definition,
     "submission": _submission,
     "dezi-statement": _dezi_statement,

@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import xmlsec
@@ -28,6 +28,8 @@ from trust.saml import saml_world as saml
 from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid
 from openldn.testbench.connection import handshake, prober
+from openldn.testbench.connection.checks import CHECKS
+from openldn.testbench.connection.examine import _looked
 from openldn.testbench.connection.hello import (
     HANDSHAKE,
     RETRY,
@@ -39,11 +41,15 @@ from openldn.testbench.connection.hello import (
     server_hello,
     vector,
 )
+from openldn.testbench.connection.target import Given
+from openldn.testbench.connection.target import Target as ConnectionTarget
+from openldn.testbench.connection.visit import Visit
 from openldn.trust import jose
 from openldn.trust.aorta.headers import AortaId, AortaVersion
 from openldn.trust.aorta.versions import Range
 from openldn.trust.certificates.issue import Authority, signed_list
 from openldn.trust.certificates.revocation import Freshness, read_answer, read_crl
+from openldn.trust.certificates.tls_profiles import tls_profile
 from openldn.trust.saml import soap
 from openldn.trust.saml import trust as ws_trust
 from openldn.trust.saml.read import read as read_saml
@@ -245,6 +251,23 @@ def _tls_answer(at: Bench) -> Target:
     )
 
 
+def _shown_certificate(at: Bench) -> Target:
+    """A certificate that an endpoint under check shows, in every check that reads it."""
+    own = {"C10", "C11", "C17", "C18", "C19", "C20", "C21", "C22"}
+    checks = [c for c in CHECKS if c.id in own]
+    under_check = ConnectionTarget("localhost", 1, tls_profile("twiin-1.4"), Given(ca=at.ca))
+
+    async def looked(content: bytes) -> object:
+        visit = Visit(under_check, prober.Prober("127.0.0.1", 1), at.uzi.clock)
+        shown: asyncio.Future[Any] = at.loop.create_future()
+        chain = (content, at.uzi.issuing.public_bytes(Encoding.DER))
+        shown.set_result(handshake.Flight(server_hello(b"\3\3" + bytes(36)), chain))
+        visit._facts["newest"] = cast(Any, shown)
+        return [await _looked(check, visit, 2.0) for check in checks]
+
+    return Target(lambda c: at.run(looked(c)), (at.pair[0].public_bytes(Encoding.DER),))
+
+
 async def _answered(content: bytes) -> object:
     def wire() -> prober.Wire:
         reader = asyncio.StreamReader()
@@ -275,4 +298,5 @@ TARGETS: dict[str, Callable[[Bench], Target]] = {
     "crl": _crl,
     "ocsp": _ocsp,
     "tls-answer": _tls_answer,
+    "shown-certificate": _shown_certificate,
 }

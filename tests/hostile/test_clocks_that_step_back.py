@@ -25,7 +25,7 @@ class Listed(HttpClient):
 
     said: bytes | None = b"good"
 
-    async def send(self, method: str, url: str, **other: object) -> Reply:  # type: ignore[override]
+    async def send(self, method: str, url: str, **other: object) -> Reply:
         if self.said is None:
             raise LdnError(Issue.INCOMPLETE, "away")
         return Reply(200, {}, self.said)

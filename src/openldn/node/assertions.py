@@ -7,14 +7,16 @@ few seconds, and its revocation is looked at again with it.
 import hashlib
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from cryptography import x509
 
+from openldn.base.errors import LdnError
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.saml import BROKERED, brokered
+from openldn.trust.certificates import require_party
 from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Evidence, Proof
 from openldn.trust.parties import Requester
@@ -25,10 +27,13 @@ from openldn.trust.saml.read import SamlExpected, read
 from openldn.trust.saml.variants import variant
 from openldn.trust.saml.xml import parse
 from openldn.trust.tokens.model import Binding, Grant
+from openldn.trust.tokens.ports import Believes
+from openldn.trust.tokens.readers import chain_of
 from openldn.trust.trail import Rule, Trail
 
 STILL = Rule("saml.still", "trust and broker §9 B9", "who made it has not revoked it since")
 ISSUER = Rule("saml.issuer.known", "trust and broker §6.1", "its issuer is one we agreed with")
+CONNECTION = Rule("saml.connection", "RFC 8705 §3", "the organization in it is the one connected")
 
 _FRESH = timedelta(seconds=5)  # how long an assertion is believed without looking again
 _MOST = 10_000  # assertions remembered
@@ -47,6 +52,8 @@ class SamlGrants:
     organization: Organization
     still: Still
     clock: Clock
+    believes: Believes
+    issuers: tuple[x509.Certificate, ...] = ()  # authorities between a TLS client and the anchor
     _seen: OrderedDict[bytes, tuple[Grant, datetime]] = field(
         default_factory=OrderedDict, repr=False
     )
@@ -82,7 +89,18 @@ class SamlGrants:
         for evidence in proof.evidence:
             if evidence.status is not None:
                 trail.require(await self.still(evidence), STILL)
-        return proof
+        return await self._connected(proof, certificate, trail)
+
+    async def _connected(self, proof: Proof, certificate: bytes, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too, which is of who it is about.
+
+        A bearer assertion is bound to nothing else: whoever saw one could show it.
+        """
+        trail.require(_party(certificate, self.clock()) == proof.organization, CONNECTION)
+        agreed = profile("zorgplatform").revocation
+        shown = await self.believes.believe(chain_of(certificate, self.issuers), trail, agreed)
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
     def _grant(self, proof: Proof, now: datetime) -> Grant:
         named = self.scopes if proof.scopes is None else spelled(proof.scopes, self.scopes)
@@ -96,6 +114,14 @@ class SamlGrants:
             *("SAML", proof.subject, proof.system, proof.act, proof.authorization_base),
             *(proof.evidence, proof.claims),
         )
+
+
+def _party(certificate: bytes, now: datetime) -> Ura | None:
+    """Whom the certificate of the connection names; None when it names no care provider."""
+    try:
+        return require_party(certificate, now).ura
+    except LdnError:
+        return None
 
 
 def _issuer(assertion: bytes, trail: Trail) -> str:

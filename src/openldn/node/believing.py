@@ -34,10 +34,12 @@ from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
-from openldn.trust.tokens.ports import Peer, Ports
+from openldn.trust.tokens.ports import Believes, Peer, Ports
 from openldn.trust.trail import Trail
 
-_FRESH, _STALE = 300.0, 4 * 3600.0  # seconds a key set is used unasked, and at most
+_FRESH = 15.0  # seconds a key set is used unasked
+_SIGNING = 45.0  # seconds it serves at most for what a broker signs: one that is away signs nothing
+_LIVING = 600.0  # and for tokens that live: no longer than they do
 _FAR = datetime.max.replace(tzinfo=UTC)  # a registration has no end of its own
 _LOOKS = Freshness(fresh=15.0)  # so that each look at living tokens sees a list of its own
 
@@ -65,6 +67,7 @@ class Believing:
 
     documents: Documents
     belief: Belief
+    judge: Believes  # the belief, or what stands in for it
     statuses: StatusLists
     credentials: Credentials
     ports: Ports
@@ -95,18 +98,21 @@ def believing(
     trust = Trust(frozenset(jose.encoded(c.fingerprint(SHA256())) for c in issuers), brokers)
     statuses = StatusLists(documents, resolver, judge, trust, clock, _LOOKS.fresh)
     credentials = Credentials(resolver, judge, trust, statuses)
+    registered = Registered(settings.broker, documents) if settings.broker else None
     ports = Ports(
         believes=judge,
-        registered=Registered(settings.broker, documents) if settings.broker else None,
+        registered=registered,
         presentations=Verifier(credentials, people.statement if people else None),
         policies=shipped_policies(),
         still=statuses.still,
         issuers=(*issuers, *anchors.certificates),
     )
     looks = {Kind.CERTIFICATE: judge.still, Kind.CREDENTIAL: statuses.still}
+    if registered:
+        looks[Kind.ASSERTION] = registered.still
     if people:
         looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
-    return Believing(documents, belief, statuses, credentials, ports, looks)
+    return Believing(documents, belief, judge, statuses, credentials, ports, looks)
 
 
 def saml_grants(
@@ -120,10 +126,11 @@ def saml_grants(
         pinned[settings.sts.issuer or settings.sts.url] = _certificates(settings.sts.certificate)
     if not pinned or "SAML" not in settings.dialects:
         return None
-    known = _known(settings.sts)
+    known, ports = _known(settings.sts), believed.ports
+    assert ports.believes is not None  # noqa: S101  (put together above)
     return SamlGrants(
         *(settings.holder, settings.issuer, scopes, settings.broker, pinned),
-        *(organizations(known), believed.still, clock),
+        *(organizations(known), believed.still, clock, ports.believes, ports.issuers),
     )
 
 
@@ -138,13 +145,20 @@ class Registered:
         """The broker, when it is the issuer and has this key; None for anybody else."""
         if issuer != self.broker:
             return None
-        keys = await self.documents.get(f"{self.broker}/jwks", Terms(_keys, _FRESH, _STALE))
-        key = keys.get(kid)
-        return None if key is None else _peer(self.broker, kid, key)
+        key = (await self._published(_SIGNING)).get(kid)
+        return None if key is None else _peer(self.broker, key)
+
+    async def still(self, evidence: Evidence) -> bool:
+        """Whether the broker still publishes the key; raises LdnError when that is not known."""
+        keys = (await self._published(_LIVING)).values()
+        return evidence.id in map(jose.jwk_thumbprint, keys)
+
+    async def _published(self, stale: float) -> Mapping[str, jose.Key]:
+        return await self.documents.get(f"{self.broker}/jwks", Terms(_keys, _FRESH, stale))
 
 
-def _peer(broker: str, kid: str, key: jose.Key) -> Peer:
-    evidence = Evidence(Kind.ASSERTION, kid, broker, _FAR)
+def _peer(broker: str, key: jose.Key) -> Peer:
+    evidence = Evidence(Kind.ASSERTION, jose.jwk_thumbprint(key), broker, _FAR)
     return Peer(broker, key, frozenset(), profile("twiin"), evidence, "broker", anyone=True)
 
 

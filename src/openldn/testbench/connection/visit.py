@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -94,9 +94,7 @@ class Visit:
     async def chain(self) -> tuple[x509.Certificate, ...]:
         """What the server shows, leaf first; empty when it cannot be read."""
         flight = await self.flight()
-        with suppress(ValueError):
-            return tuple(x509.load_der_x509_certificate(c) for c in flight.chain) if flight else ()
-        return ()
+        return _certificates(flight.chain) if flight else ()
 
     def ours(self, url: str) -> bool:
         """Whether an address is at the host under check or one the operator named."""
@@ -305,3 +303,10 @@ def classified(seen: Seen) -> LdnError | None:
         case _:
             return None
     return LdnError(Issue.INCOMPLETE, text, detail=seen.kind)
+
+
+def _certificates(ders: Iterable[bytes]) -> tuple[x509.Certificate, ...]:
+    """The certificates in these bytes; none when one of them cannot be read."""
+    with suppress(ValueError, x509.InvalidVersion):
+        return tuple(x509.load_der_x509_certificate(der) for der in ders)
+    return ()

@@ -30,8 +30,10 @@ RELATIONS = (ASSERTION, AUTHENTICATION, AGREEMENT, "capabilityInvocation", "capa
 DOCUMENT = Rule("did.document", "GFI-001", "the document of the DID can be had, and is about it")
 METHOD_KEY = Rule("did.key", "DID Core §5.2", "the document has this key, for this use")
 
-FRESH, STALE = 300.0, 4 * 3600.0  # seconds a document is used unasked, and at most
-RENEWED = 30.0  # seconds after which an unknown key makes us look again
+# Seconds a document is used unasked, and at most: a key that its owner took out is dead within a
+# minute, and within ten when its owner's server is silent.
+FRESH, STALE = 15.0, 600.0
+RENEWED = 5.0  # seconds after which an unknown key makes us look again
 _LIMITS = Limits(size=128 * 1024, depth=12, nodes=2_000, values=8_000, digits=20)
 _MOST_KEYS = 50
 _ACCEPT = "application/did+ld+json, application/did+json, application/json"

@@ -168,13 +168,14 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
 
 def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     """The certificate of the connection and the authorities above it that we hold."""
-    return _chain(desk.certificate, desk.ports.issuers)
+    return chain_of(desk.certificate, desk.ports.issuers)
 
 
 @lru_cache(maxsize=1024)
-def _chain(
+def chain_of(
     certificate: bytes, issuers: tuple[x509.Certificate, ...]
 ) -> tuple[x509.Certificate, ...]:
+    """This certificate (DER) and the authorities above it, of these."""
     chain = [x509.load_der_x509_certificate(certificate)]
     while len(chain) < 4:
         above = next((c for c in issuers if c.subject == chain[-1].issuer), None)
