@@ -10,7 +10,8 @@ from openldn.base.http import Identity, server_context, serving
 from openldn.base.runtime import utc_now
 from openldn.fhir.identifiers import Ura
 from openldn.testbench.connection.examine import report
-from openldn.testbench.connection.model import Given, Pair, Report, Target
+from openldn.testbench.connection.model import Report
+from openldn.testbench.connection.target import Given, Pair, Target
 from openldn.trust.certificates.issue import Subject, create_authority, issue_server
 from openldn.trust.certificates.tls_profiles import restrict, tls_profile
 

@@ -2,11 +2,18 @@
 
 import time
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import dump
@@ -30,11 +37,20 @@ from openldn.trust.credentials.issue import (
 )
 from openldn.trust.credentials.model import Definition, Descriptor, Field, ScopePolicy
 from openldn.trust.credentials.submission import make_submission
-from openldn.trust.peers import profile
-from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER, VP_BEARER
+from openldn.trust.evidence import Evidence, Kind
+from openldn.trust.peers import Profile, profile
+from openldn.trust.tokens.dialects import (
+    CLIENT_ASSERTION_TYPE,
+    CLIENT_CREDENTIALS,
+    JWT_BEARER,
+    VP_BEARER,
+)
+from openldn.trust.tokens.dpop import Prover
+from openldn.trust.tokens.ports import Peer, Registered
 from openldn.trust.tokens.signer import Signer
 
 HOLDER, ASKER, SCOPE = Ura("90000382"), Ura("90000101"), "bgz"
+GATEWAY, KID = "https://gateway.example", "k1"  # a client whose key is registered
 _PROVIDER = "HealthcareProviderCredential"
 _DELEGATION = "ServiceProviderDelegationCredential"
 _DELEGATED = "$.credentialSubject.hasDelegation.delegatedBy.identifier.value"
@@ -67,6 +83,28 @@ def make_parties(folder: Path) -> None:
         subject = Subject(ura, f"Zorgaanbieder {key}")
         issue_server(folder / key, subject)
         issue_signing(folder / key, subject)
+    made = ec.generate_private_key(ec.SECP256R1())
+    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    (folder / "gateway.key").write_bytes(pem)
+
+
+def gateway_key(folder: Path) -> jose.Key:
+    """The key of the registered client."""
+    raw = load_pem_private_key((folder / "gateway.key").read_bytes(), None)
+    assert isinstance(raw, ec.EllipticCurvePrivateKey)
+    return jose.key_of(raw)
+
+
+def knowing(folder: Path, agreed: Profile) -> Registered:
+    """A register with one client."""
+    public = jose.key_of_jwk(jose.public_jwk(gateway_key(folder)))
+    evidence = Evidence(Kind.ASSERTION, KID, GATEWAY, utc_now() + timedelta(days=1))
+    peer = Peer(GATEWAY, public, frozenset({ASKER}), agreed, evidence, "Gateway")
+
+    async def registered(issuer: str, kid: str) -> Peer | None:
+        return peer if (issuer, kid) == (GATEWAY, KID) else None
+
+    return registered
 
 
 def authorities(folder: Path) -> list[x509.Certificate]:
@@ -93,6 +131,8 @@ class Asker:
         found = Signing.load(files[1], files[0])
         signing = Signing(found.key, complete(found.chain, authorities(self.folder)))
         self._making = Making(utc_now, new_uuid)
+        self._gateway = gateway_key(self.folder)
+        self._prove = Prover(_holder().key, utc_now, new_uuid)
         self._own, self._vendor = _holder(), _holder()
         did, ours = self._own.did, profile("ig-2026")
         self._credential = issue_organization(signing, _PROVIDER, did, ours, self._making)
@@ -121,6 +161,21 @@ class Asker:
     def plain(self) -> dict[str, str]:
         """D2: two plain assertions."""
         return self._pair(self._word(purpose="TREAT"), self._word())
+
+    def alone(self) -> dict[str, str]:
+        """D7: the certificate of the connection, and nothing else."""
+        return {"grant_type": CLIENT_CREDENTIALS, "client_id": ASKER.value, "scope": SCOPE}
+
+    def registered(self) -> tuple[dict[str, str], dict[str, str]]:
+        """D2 by a client whose key is registered, with a DPoP proof in the place of TLS."""
+        form = self._pair(self._said(ASKER.value), self._said("gateway"))
+        return form, {"dpop": self._prove("POST", f"{self.issuer}/token")}
+
+    def _said(self, subject: str) -> str:
+        now = int(time.time())
+        plain = {"iss": GATEWAY, "sub": subject, "aud": self.issuer, "jti": new_uuid()}
+        claims = plain | {"iat": now, "exp": now + 60}
+        return jose.sign(claims, self._gateway, "ES256", {"kid": KID})
 
     def _vp(self, holder: HolderKey, credential: str, seconds: int) -> str:
         return present(holder, [credential], self.issuer, seconds, self._making)

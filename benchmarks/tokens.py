@@ -1,27 +1,27 @@
 """Tokens per second over TLS in each dialect, beside npm's oidc-provider; and tokens in use.
 
 `python -m benchmarks.tokens --seconds 60` measures longer. The server, its database and the
-load share the machine.
+load share the machine. Requests are made and signed before the clock starts.
 """
 
 import argparse
 import asyncio
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from statistics import quantiles
 from typing import Any
-from urllib.parse import urlencode
 
 import uvloop
+from benchmarks.load import Ask, Load, fire, prepared, processor_seconds
 from benchmarks.token_parties import ASKER, HOLDER, SCOPE, Asker, make_parties
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -29,7 +29,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from joserfc import jwt
 
 from openldn.base import postgres
-from openldn.base.http import HttpClient, Identity, client_context
+from openldn.base.http import Identity, client_context
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import create_databases, open_pool
 from openldn.fhir.codec import dump
@@ -42,36 +42,20 @@ from openldn.trust.tokens.model import Binding, Grant, Shown
 from openldn.trust.tokens.presence import Presence
 from openldn.trust.tokens.store import TokenStore
 
-SECONDS = 6.0  # per dialect, in so many turns
+SECONDS = 6.0  # per subject, in so many turns
 TURNS = 3
-WARM = 0.5  # seconds of each turn that are not counted
-PLAIN, BASELINE = "D2, two plain JWTs", "oidc-provider, private_key_jwt + DPoP"
+FIRST = 600  # requests before anything counts: they tell how many a turn needs
+TWO, ONE = "D3, two presentations, two processes", "D3, two presentations, one process"
+OURS = "D2, registered client, DPoP, no client certificate"
+CERTIFIED = "D2, two plain JWTs, by certificate"
+MEMORY = "oidc-provider, private_key_jwt + DPoP, kept in memory"
+KEPT = "oidc-provider, private_key_jwt + DPoP, kept in PostgreSQL"
 AT_ONCE = 12  # requests under way
 PATIENCE = 60.0  # seconds a server may take to start
 CHECKS = 20_000  # of one token
 HERE = Path(__file__).parent
 
 Row = dict[str, Any]
-Ask = Callable[[], tuple[dict[str, str], dict[str, str]]]  # a form, and headers beside it
-
-
-@dataclass
-class Load:
-    """What came of asking for a while."""
-
-    milliseconds: list[float] = field(default_factory=list)
-    refused: int = 0
-    seconds: float = 0.0
-
-    @property
-    def rate(self) -> float:
-        """Tokens per second."""
-        return len(self.milliseconds) / self.seconds
-
-    @property
-    def p99(self) -> float:
-        """Milliseconds within which 99 of 100 were given."""
-        return quantiles(self.milliseconds, n=100)[98]
 
 
 @dataclass(frozen=True)
@@ -79,9 +63,18 @@ class Subject:
     """One endpoint and how it is asked."""
 
     name: str
-    url: str
+    port: int
+    path: str
     ask: Ask
+    pids: Sequence[int]  # of the processes that serve it
     target: str = ""
+    certified: bool = True  # whether the client shows a certificate
+    at_once: int = AT_ONCE
+
+    @property
+    def url(self) -> str:
+        """Where it is asked."""
+        return f"https://127.0.0.1:{self.port}{self.path}"
 
 
 def run(seconds: float = SECONDS) -> list[Row]:
@@ -99,88 +92,144 @@ def run(seconds: float = SECONDS) -> list[Row]:
 
 def _measured(folder: Path, subjects: list[Subject], seconds: float) -> list[Row]:
     """In turns, so that what else the machine does falls on all alike."""
-    turns = 1 if seconds >= 30 else TURNS
+    rates = {subject.name: _first(folder, subject) for subject in subjects}
     loads = {subject.name: Load() for subject in subjects}
-    for _ in range(turns):
+    for turn in range(TURNS):
         for subject in subjects:
-            uvloop.run(_load(folder, subject, seconds / turns, loads[subject.name]))
-    rows = []
-    for subject in subjects:
-        load = loads[subject.name]
-        rows += [
-            _row(f"tokens, {subject.name}", load.rate, "/s", target=subject.target),
-            _row(f"p99, {subject.name}", load.p99, "ms"),
-        ]
-        rows += [_row(f"refused, {subject.name}", load.refused, "")] if load.refused else []
-    if BASELINE in loads:
-        ours, theirs = loads[PLAIN].rate, loads[BASELINE].rate
-        rows.append(_row("D2 to oidc-provider", ours, "/s", theirs, "≥ 1.5×"))
-    return rows
+            length = _length(subject, seconds, turn)
+            if length:
+                count = int(rates[subject.name] * length) + FIRST // 10
+                _turn(folder, subject, count, loads[subject.name])
+    rows = [row for subject in subjects for row in _rows(subject, loads[subject.name])]
+    return rows + list(_ratios({name: load.rate for name, load in loads.items()}))
+
+
+def _ratios(rates: dict[str, float]) -> Iterator[Row]:
+    """Our JWT dialect to the baseline, each in one process."""
+    if KEPT not in rates:
+        return
+    ours, short = rates[CERTIFIED], "by certificate"
+    like = rates[OURS], "DPoP"
+    for (rate, how), theirs, target in (
+        ((ours, short), KEPT, "≥ 1.5×"),
+        (like, KEPT, ""),
+        ((ours, short), MEMORY, ""),
+        (like, MEMORY, ""),
+    ):
+        where = theirs.rpartition(" ")[2]
+        yield _row(f"D2 {how} to oidc-provider, {where}", rate, "/s", rates[theirs], target)
+
+
+def _length(subject: Subject, seconds: float, turn: int) -> float:
+    """Seconds of this turn: what is asked to be sustained is measured in one go."""
+    if subject.target and seconds > SECONDS:
+        return seconds if turn == 0 else 0.0
+    return min(seconds, SECONDS) / TURNS
+
+
+def _first(folder: Path, subject: Subject) -> float:
+    """About how many are answered in a second, once it is warm."""
+    _turn(folder, subject, FIRST, Load())
+    _turn(folder, subject, FIRST, load := Load())
+    return load.rate
+
+
+def _turn(folder: Path, subject: Subject, count: int, load: Load) -> None:
+    requests = prepared(subject.ask, subject.url, count)
+    context = _context(folder, subject.certified)
+    before = processor_seconds(subject.pids)
+    uvloop.run(fire(requests, subject.port, context, subject.at_once, load))
+    load.cpu += processor_seconds(subject.pids) - before
+    if not load.milliseconds:
+        raise SystemExit(f"no token, {subject.name}: {load.told.decode()}")
+
+
+def _rows(subject: Subject, load: Load) -> Iterator[Row]:
+    name = subject.name
+    yield _row(f"tokens, {name}", load.rate, "/s", target=subject.target)
+    yield _row(f"p99, {name}", load.p99, "ms")
+    yield _row(f"processor time of the server, {name}", load.cost, "µs")
+    if load.refused:
+        yield _row(f"refused, {name}", load.refused, "")
+
+
+def _context(folder: Path, certified: bool) -> ssl.SSLContext:
+    if not certified:
+        return ssl.create_default_context(cafile=folder / "ca.pem")
+    shown = folder / "asker"
+    return client_context(Identity(shown / "server.pem", shown / "server.key", folder / "ca.pem"))
 
 
 @contextmanager
 def _servers(folder: Path, dsn: str) -> Iterator[list[Subject]]:
-    """Our server, and oidc-provider where npm is there to install it."""
-    port = _free_port()
-    command = [sys.executable, "-m", "benchmarks.token_server", str(folder), dsn, str(port)]
-    issuer = f"https://127.0.0.1:{port}/oauth2/{HOLDER}"
-    asker, url = Asker(folder, issuer), f"{issuer}/token"
-    subjects = [
-        Subject("D3, two presentations", url, lambda: (asker.two(), {}), "≥ 450/s"),
-        Subject(PLAIN, url, lambda: (asker.plain(), {})),
-        Subject("D1, one presentation", url, lambda: (asker.one(), {})),
-    ]
+    """Our server in one process and in two, and oidc-provider where npm can install it."""
     with ExitStack() as stack:
-        stack.enter_context(_process(command, HERE.parent, folder / "server.log", port))
-        npm, node = shutil.which("npm"), shutil.which("node")
-        if npm and node:
-            subjects.insert(2, stack.enter_context(_baseline(folder, npm, node)))
+        single, double = (stack.enter_context(_ours(folder, dsn, n)) for n in (1, 2))
+        subjects = [
+            _two(folder, TWO, *double, "≥ 450/s"),
+            _two(folder, ONE, *single, ""),
+            *_dialects(folder, *single),
+        ]
+        if (place := _installed(folder)) is not None:
+            for name, kept in ((MEMORY, ""), (KEPT, dsn)):
+                subjects.append(stack.enter_context(_baseline(folder, place, name, kept)))
         yield subjects
 
 
-async def _load(folder: Path, subject: Subject, seconds: float, load: Load) -> None:
-    """Ask for tokens with fresh forms, several at once, each made while the load runs."""
-    shown = folder / "asker"
-    identity = Identity(shown / "server.pem", shown / "server.key", folder / "ca.pem")
-    client, clock = HttpClient(client_context(identity)), time.perf_counter
-    counted = clock() + WARM
-    ends = counted + seconds
+def _two(folder: Path, name: str, port: int, pids: Sequence[int], target: str) -> Subject:
+    path = f"/oauth2/{HOLDER}"
+    asker = Asker(folder, f"https://127.0.0.1:{port}{path}")
 
-    async def keep_asking() -> None:
-        while (began := clock()) < ends:
-            form, more = subject.ask()
-            kind = {"content-type": "application/x-www-form-urlencoded", **more}
-            body = urlencode(form).encode()
-            sent = clock()
-            reply = await client.send("POST", subject.url, headers=kind, body=body, deadline=20)
-            if reply.status != 200:
-                load.refused += 1
-            elif began >= counted:
-                load.milliseconds.append((clock() - sent) * 1000)
+    def ask() -> tuple[dict[str, str], dict[str, str]]:
+        return asker.two(), {}
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE):
-            group.create_task(keep_asking())
-    load.seconds += clock() - counted
-    await client.close()
-    if not load.milliseconds:
-        raise SystemExit(f"no token was given at {subject.url}")
+    return Subject(name, port, f"{path}/token", ask, pids, target, at_once=AT_ONCE * len(pids))
+
+
+def _dialects(folder: Path, port: int, pids: Sequence[int]) -> list[Subject]:
+    path = f"/oauth2/{HOLDER}"
+    asker, at = Asker(folder, f"https://127.0.0.1:{port}{path}"), (port, f"{path}/token")
+    return [
+        Subject("D1, one presentation", *at, lambda: (asker.one(), {}), pids),
+        Subject(CERTIFIED, *at, lambda: (asker.plain(), {}), pids),
+        Subject("D7, certificate alone", *at, lambda: (asker.alone(), {}), pids),
+        Subject(OURS, *at, asker.registered, pids, certified=False),
+    ]
 
 
 @contextmanager
-def _baseline(folder: Path, npm: str, node: str) -> Iterator[Subject]:
-    place = folder / "oidc"
+def _ours(folder: Path, dsn: str, processes: int) -> Iterator[tuple[int, list[int]]]:
+    """The port and the process numbers; several processes share one port."""
+    port = _free_port()
+    command = [sys.executable, "-m", "benchmarks.token_server", str(folder), dsn, str(port)]
+    with ExitStack() as stack:
+        logs = (folder / f"server-{port}-{n}.log" for n in range(processes))
+        pids = [stack.enter_context(_process(command, HERE.parent, log, port)) for log in logs]
+        time.sleep(1.5 * (processes - 1))  # that it listens does not tell that all do
+        yield port, pids
+
+
+def _installed(folder: Path) -> Path | None:
+    """Where oidc-provider stands; None where npm cannot install it."""
+    npm, place = shutil.which("npm"), folder / "oidc"
     shutil.copytree(HERE / "oidc_provider", place)
-    install = [npm, "install", "--no-audit", "--no-fund", "--silent"]
-    subprocess.run(install, cwd=place, check=True)
+    install = [str(npm), "install", "--no-audit", "--no-fund", "--silent"]
+    if npm and not subprocess.run(install, cwd=place, check=False).returncode:
+        return place
+    print("oidc-provider cannot be installed here: no baseline", file=sys.stderr)
+    return None
+
+
+@contextmanager
+def _baseline(folder: Path, place: Path, name: str, dsn: str) -> Iterator[Subject]:
     port, key = _free_port(), jose.key_of(ec.generate_private_key(ec.SECP256R1()))
     own = folder / "holder"
     jwk = dump(jose.public_jwk(key) | {"alg": "ES256", "use": "sig"}).decode()
     files = [str(own / "server.key"), str(own / "server.pem")]
-    command = [node, "server.mjs", str(port), *files, jwk]
-    issuer = f"https://127.0.0.1:{port}"
-    with _process(command, place, folder / "oidc.log", port):
-        yield Subject(BASELINE, f"{issuer}/token", _private_key_jwt(issuer, key))
+    command = ["node", "server.mjs", str(port), *files, jwk, *([dsn] if dsn else [])]
+    with _process(command, place, folder / f"oidc-{port}.log", port) as pid:
+        ask = _private_key_jwt(f"https://127.0.0.1:{port}", key)
+        yield Subject(name, port, "/token", ask, [pid], certified=False)
 
 
 def _private_key_jwt(issuer: str, key: jose.Key) -> Ask:
@@ -192,7 +241,7 @@ def _private_key_jwt(issuer: str, key: jose.Key) -> Ask:
         form = {
             "grant_type": CLIENT_CREDENTIALS,
             "client_assertion_type": CLIENT_ASSERTION_TYPE,
-            "client_assertion": jose.sign(claims | {"iat": now, "exp": now + 60}, key, "ES256"),
+            "client_assertion": jose.sign(claims | {"iat": now, "exp": now + 600}, key, "ES256"),
             "scope": SCOPE,
         }
         return form, {"dpop": prover("POST", f"{issuer}/token")}
@@ -253,8 +302,8 @@ def _database(folder: Path) -> Iterator[str]:
 
 
 @contextmanager
-def _process(command: list[str], at: Path, log: Path, port: int) -> Iterator[None]:
-    """A server process for as long as the block lasts, once it listens."""
+def _process(command: list[str], at: Path, log: Path, port: int) -> Iterator[int]:
+    """A server process for as long as the block lasts, once the port listens; its number."""
     with ExitStack() as stack:
         sink = stack.enter_context(log.open("wb"))
         process = subprocess.Popen(command, cwd=at, stdout=sink, stderr=sink)
@@ -264,7 +313,7 @@ def _process(command: list[str], at: Path, log: Path, port: int) -> Iterator[Non
                 if process.poll() is not None or time.monotonic() > until:
                     raise SystemExit(f"a server did not start:\n{log.read_text()}")
                 time.sleep(0.05)
-            yield
+            yield process.pid
         finally:
             process.terminate()
             process.wait(20)
@@ -282,7 +331,11 @@ def _free_port() -> int:
 
 
 def _row(
-    name: str, value: float, unit: str, baseline: float | None = None, target: str = ""
+    name: str,
+    value: float,
+    unit: str,
+    baseline: float | None = None,
+    target: str = "",
 ) -> Row:
     return {
         "name": name,
@@ -299,7 +352,7 @@ def main() -> None:
     from benchmarks.__main__ import show
 
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seconds", type=float, default=SECONDS, help="per dialect")
+    parser.add_argument("--seconds", type=float, default=SECONDS, help="of what is to be sustained")
     show(run(parser.parse_args().seconds))
 
 

@@ -1,7 +1,7 @@
 """Feed hostile bytes to the parsers of trust: `python tools/fuzz.py [TARGET …] --seconds 60`.
 
-Guided by coverage where `atheris` is installed (pip install atheris), else by chance. Anything but
-a result or an LdnError ends the run and prints the input.
+Guided by coverage where `atheris` is installed (pip install atheris), else by chance; both begin
+from the seeds of the target. Anything but a result or a refusal ends the run and prints the input.
 """
 
 import argparse
@@ -9,101 +9,147 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
-from openldn.base.errors import LdnError
-from openldn.trust import jose
-from openldn.trust.certificates import party_of
-from openldn.trust.certificates.party import text_of, uzi_of
-from openldn.trust.peers import load
-from openldn.trust.trail import Trail
+if TYPE_CHECKING:
+    from fuzz_bench import Target
 
-Target = Callable[[bytes], object]
-
-
-def jwt(content: bytes) -> object:
-    """A signed token, as it comes in a form."""
-    return jose.read(content.decode("utf-8", "replace"), Trail())
+ROOT = Path(__file__).resolve().parent.parent
+LARGEST = 64 * 1024  # bytes of one input
 
 
-def other_name(content: bytes) -> object:
-    """The DER of an otherName, and the UZI number in it."""
-    with suppress(ValueError):
-        return uzi_of(text_of(content))
-    return None
+def targets() -> Any:
+    """The module of targets; it needs the kits of the tests."""
+    for folder in ("src", "tests", "tools"):
+        if str(ROOT / folder) not in sys.path:
+            sys.path.append(str(ROOT / folder))
+    return import_module("fuzz_targets")
 
 
-def profile(content: bytes) -> object:
-    """A peer profile that an operator wrote."""
-    return load(content, "fuzz")
+@contextmanager
+def opened(name: str) -> "Iterator[Target]":
+    """The target of this name, for as long as the block lasts."""
+    module = targets()
+    with import_module("fuzz_bench").bench() as at:
+        yield module.TARGETS[name](at)
 
 
-TARGETS: dict[str, Target] = {
-    "jwt": jwt,
-    "certificate": party_of,
-    "other-name": other_name,
-    "profile": profile,
-}
+def tried(target: "Target", content: bytes) -> None:
+    """One input; a refusal is what a hostile one should meet."""
+    with suppress(*target.refuses):
+        target.read(content)
 
 
-def tried(target: Target, content: bytes) -> None:
-    """One input; an LdnError is what a hostile one should meet."""
-    with suppress(LdnError):
-        target(content)
-
-
-def by_chance(target: Target, seconds: float) -> int:
-    """Random bytes and shuffled pieces of earlier ones; how many were tried."""
-    chance, seen, count = random.Random(2026), [b"{}", b"e30.e30.", b"\x30\x82"], 0
+def by_chance(target: "Target", seconds: float, most: int = sys.maxsize) -> int:
+    """The seeds, then what chance makes of them; how many were tried, the one that fell told."""
+    chance, seen, count = random.Random(2026), list(target.seeds), 0
+    for seed in target.seeds:
+        tried(target, seed)
     end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        content = chance.choice(seen) + chance.randbytes(chance.randrange(64))
-        at = chance.randrange(len(content) + 1)
-        content = content[at:] + content[:at]
-        tried(target, content)
+    while time.monotonic() < end and count < most:
+        content = _changed(chance, seen)
+        try:
+            tried(target, content)
+        except BaseException:
+            print(f"fell at {content!r}", file=sys.stderr)
+            raise
         count += 1
         if len(seen) < 200:
-            seen.append(content[:512])
+            seen.append(content)
     return count
+
+
+def _changed(chance: random.Random, seen: list[bytes]) -> bytes:
+    """One of those seen, with a byte changed, a piece cut out, doubled, or put in from another."""
+    content, other = bytearray(chance.choice(seen)), chance.choice(seen)
+    for _ in range(chance.choice((1, 1, 2, 4))):
+        at = chance.randrange(len(content) + 1)
+        size = chance.choice((1, 2, 8, 64))
+        match chance.randrange(5):
+            case 0:
+                content[at : at + 1] = chance.randbytes(1)
+            case 1:
+                del content[at : at + size]
+            case 2:
+                content[at:at] = content[at : at + size]
+            case 3:
+                begin = chance.randrange(len(other) + 1)
+                content[at:at] = other[begin : begin + size]
+            case _:
+                content[at:at] = chance.choice(_PIECES)
+    return bytes(content[:LARGEST])
+
+
+_PIECES = (
+    *(b"null", b"true", b"{}", b"[]", b"[{}]", b"-1", b"1e999", b"0.5", b"9" * 30),
+    *(
+        b'""',
+        b"\\u0000",
+        b"\\ud800",
+        b"%",
+        b"%00",
+        b"\xff",
+        b"\0",
+        b"\xc3\xa9",
+        b"::",
+        b"..",
+        b"&a=",
+    ),
+    *(b"<!--x-->", b"<a/>", b"&#0;", b"\x30\x80", b"\x02\x01\0", b"\x05\0"),
+)
 
 
 def guided(name: str, seconds: float, corpus: Path | None) -> int:
     """Run atheris in a process of its own, for it never returns."""
-    command = [sys.executable, __file__, name, "--inside", f"-max_total_time={seconds:.0f}"]
-    return subprocess.call([*command, *([str(corpus)] if corpus else [])])
+    with nullcontext(str(corpus)) if corpus else TemporaryDirectory() as folder:
+        command = [sys.executable, __file__, name, "--inside", f"-max_total_time={seconds:.0f}"]
+        limits = [f"-max_len={LARGEST}", "-print_final_stats=1", f"-artifact_prefix={name}-"]
+        return subprocess.call([*command, *limits, folder])
 
 
 def inside(name: str, arguments: list[str]) -> None:
     """The process in which atheris runs one target."""
     atheris = import_module("atheris")
-    atheris.instrument_all()
-    atheris.Setup([name, *arguments], lambda content: tried(TARGETS[name], content))
-    atheris.Fuzz()
+    with atheris.instrument_imports(include=["openldn"]):
+        targets()
+    with opened(name) as target:
+        for place, seed in enumerate(target.seeds):
+            (Path(arguments[-1]) / f"seed-{place}").write_bytes(seed)
+        atheris.Setup([name, *arguments], lambda content: tried(target, content))
+        atheris.Fuzz()
 
 
 def main() -> int:
     """Run the targets that were named, or all; 0 when nothing was found."""
+    names = list(targets().TARGETS) if "--inside" not in sys.argv else []
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target", nargs="*", help=f"of {', '.join(TARGETS)}; none: all")
+    parser.add_argument("target", nargs="*", help=f"of {', '.join(names)}; none: all")
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--corpus", type=Path)
+    parser.add_argument(
+        "--chance", action="store_true", help="by chance, although atheris is there"
+    )
     parser.add_argument("--inside", action="store_true", help=argparse.SUPPRESS)
     given, rest = parser.parse_known_args()
-    names = given.target or list(TARGETS)
-    if unknown := set(names) - set(TARGETS):
-        parser.error(f"no target {', '.join(unknown)}; choose from {', '.join(TARGETS)}")
     if given.inside:
-        inside(names[0], rest)
+        inside(given.target[0], [*rest, *given.target[1:]])
         return 0
-    if find_spec("atheris") is None:
-        for name in names:
-            print(f"{name}: {by_chance(TARGETS[name], given.seconds)} inputs by chance, none fell")
+    if unknown := set(given.target) - set(names):
+        parser.error(f"no target {', '.join(unknown)}; choose from {', '.join(names)}")
+    chosen = given.target or names
+    if find_spec("atheris") is None or given.chance:
+        for name in chosen:
+            with opened(name) as target:
+                count = by_chance(target, given.seconds)
+            print(f"{name}: {count} inputs by chance, none fell")
         return 0
-    return max(guided(name, given.seconds, given.corpus) for name in names)
+    return max(guided(name, given.seconds, given.corpus) for name in chosen)
 
 
 if __name__ == "__main__":

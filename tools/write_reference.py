@@ -7,16 +7,17 @@ import inspect
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 import typer
 from peers_page import text as peers_page
 from typer.main import get_command
 
-from openldn.app import ROLES
+from openldn.app import ROLES, role_of
 from openldn.base.errors import STATUS, Issue
 from openldn.base.log import CATALOGUE
+from openldn.base.settings import Settings
 from openldn.cli import COMMANDS, build
 from openldn.testbench.connection.checks import CHECKS, GROUPS
 from openldn.testbench.connection.render import words
@@ -43,6 +44,14 @@ MEANINGS = {
     Issue.TRANSIENT: "a part of ours is away; try again in a moment",
     Issue.TIMEOUT: "no answer in time",
     Issue.EXCEPTION: "a fault of ours; report the correlation id",
+}
+
+
+PLAIN = {  # settings that are the same in every role, and need no comment in its code
+    "key_file": "its private key",
+    "signing_key": "its private key",
+    "host": "address to listen at",
+    "port": "port to listen at",
 }
 
 
@@ -98,22 +107,56 @@ def _settings() -> Iterator[str]:
     yield (
         "Each role reads one TOML file, `openldn run ROLE --settings FILE`. A key that is not\n"
         "known is an error. `OPENLDN_` and the key in capitals, in the environment, replaces a\n"
-        "key of the file: `OPENLDN_DSN` for `dsn`."
+        "key that the file has: `OPENLDN_DSN` for `dsn`, `OPENLDN_PEOPLE_REQUIRED` for `required`\n"
+        "in the table `[people]`. Paths are those of files; a secret is never a value."
     )
-    for name, role in ROLES.items():
+    for name in ROLES:
+        settings = role_of(name).settings
         yield f"\n## {name}\n"
-        yield "| key | default | what |\n|---|---|---|"
-        notes = _notes(role.settings)
-        for field in msgspec.structs.fields(role.settings):
-            default = "required" if field.required else f"`{field.default!r}`"
-            yield f"| `{field.name}` | {default} | {notes.get(field.name, '')} |"
+        yield from _table(settings)
+        for field in msgspec.structs.fields(settings):
+            if (inner := _inner(field.type)) is not None:
+                yield f"\n### {name}: `[{field.name}]`\n"
+                yield f"{inspect.cleandoc(inner.__doc__ or '').splitlines()[0]}\n"
+                yield from _table(inner)
+
+
+def _table(kind: type[Settings]) -> Iterator[str]:
+    yield "| key | default | what |\n|---|---|---|"
+    notes = _notes(kind)
+    for field in msgspec.structs.fields(kind):
+        what = notes.get(field.name) or PLAIN.get(field.name, "")
+        if _inner(field.type) is not None:
+            what = f"{what}; a table, below" if what else "a table, below"
+        yield f"| `{field.name}` | {_default(field)} | {what} |"
+
+
+def _default(field: msgspec.structs.FieldInfo) -> str:
+    if field.required:
+        return "required"
+    made = field.default_factory is not msgspec.NODEFAULT
+    return f"`{field.default_factory() if made else field.default!r}`"
+
+
+def _inner(kind: Any) -> type[Settings] | None:
+    """The settings that a key of this type holds as a table of its own."""
+    kinds = [k for k in (kind, *get_args(kind)) if isinstance(k, type) and issubclass(k, Settings)]
+    return kinds[0] if kinds else None
 
 
 def _notes(kind: type) -> dict[str, str]:
     """The comment behind each field in the source; those that go on below are joined."""
     notes: dict[str, str] = {}
+    for parent in reversed(kind.__mro__):
+        if parent is not Settings and issubclass(parent, Settings):
+            notes |= _notes_in(inspect.getsource(parent))
+    return notes
+
+
+def _notes_in(source: str) -> dict[str, str]:
+    notes: dict[str, str] = {}
     last = ""
-    for line in inspect.getsource(kind).splitlines():
+    for line in source.splitlines():
         if found := _COMMENT.match(line):
             last = found.group(1)
             notes[last] = found.group(4) or ""

@@ -321,3 +321,16 @@ def test_a_reason_never_repeats_what_the_caller_sent() -> None:
 def test_a_named_patient_that_is_no_bsn_is_a_refusal() -> None:
     with pytest.raises(LdnError, match="not named by BSN"):
         Asked("Condition", (("patient.identifier", "x"),)).patient()
+
+
+def test_r74_a_scope_nobody_knows_opens_nothing_alone_or_beside_others() -> None:
+    strange = replace(REQUESTER, scopes=frozenset({"all", "system", "test_open", "BGZ*"}))
+    beside = replace(REQUESTER, scopes=frozenset({"bgz", "all"}))
+    outside = replace(CONDITION, type="Observation")
+
+    assert denials(replace(FACTS, requester=strange)) == ["the token lacks the scope bgz"]
+    assert denials(replace(FACTS, requester=beside)) == []
+    # beside one that is known it adds nothing to what that one opens
+    for scopes in (REQUESTER, beside):
+        facts = replace(FACTS, requester=scopes, asked=outside)
+        assert denials(facts) == ["the query is outside the data set of the exchange"]

@@ -1,13 +1,14 @@
-"""Certificates of a small network, made once."""
+"""Certificates for the tests of hostile parties, made once, and their revocation lists."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node.small_network import make_pki
+from node.small_network import authority
 
 
 @pytest.fixture(scope="session")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pki")
-    make_pki(folder)
-    return folder
+    with authority(folder):
+        yield folder

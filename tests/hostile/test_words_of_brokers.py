@@ -16,9 +16,9 @@ from trust.tokens.presenting import Presenter, authorities, did_jwk, ports, serv
 from openldn.base.runtime import new_uuid
 from openldn.fhir.codec import dump
 from openldn.trust import jose
-from openldn.trust.broker.opened import holder_policies
 from openldn.trust.certificates import thumbprint
 from openldn.trust.credentials.credential import Credentials, Trust
+from openldn.trust.credentials.definitions import shipped_policies
 from openldn.trust.credentials.did_x509 import fingerprint
 from openldn.trust.credentials.issue import (
     HolderKey,
@@ -130,7 +130,7 @@ def knowing(world: World, broker: Broker, **other: Any) -> Ports:
 
 def _any_did() -> Any:
     """The policy of holders, for a holder with a did:jwk."""
-    policy = holder_policies()["bgz"]
+    policy = shipped_policies()["bgz"]
     descriptors = tuple(
         replace(d, fields=tuple(f for f in d.fields if f.id != "organization_id"))
         for d in policy.organization.descriptors

@@ -207,3 +207,19 @@ def reason(reply: Reply) -> str:
     content = parse(reply.body)
     assert content["resourceType"] == "OperationOutcome", content
     return "; ".join(issue["diagnostics"] for issue in content["issue"])
+
+
+def whole(reply: Reply) -> bool:
+    """Whether every query of the BgZ was answered."""
+    kinds = {r["resourceType"] for r in resources(reply)} if reply.status == 200 else set()
+    return reply.status == 200 and "OperationOutcome" not in kinds
+
+
+def told(event: Mapping[str, Any]) -> dict[str, Any]:
+    """What an event of the audit log says in extensions of ours, by name."""
+    return {
+        extension["url"].rpartition("/")[2]: value
+        for extension in event["extension"]
+        for key, value in extension.items()
+        if key != "url"
+    }

@@ -102,9 +102,21 @@ def test_network_json_tells_exactly_where_everything_is(standing: Laptop) -> Non
     assert set(told) == {"version", "nodes", "services", "portals", "trust"}
     base, pki = standing.base, f"{standing.folder}/pki"
     assert told["version"] == 1
-    assert told["services"] == {"addressing": f"https://127.0.0.1:{base + 1}/fhir/R4"}
-    assert told["portals"] == {"home": f"http://127.0.0.1:{base}/"}
-    assert told["trust"] == {"ca": f"{pki}/ca.pem"}
+    assert told["services"] == {
+        "addressing": f"https://127.0.0.1:{base + 1}/fhir/R4",
+        "broker": f"https://localhost:{base + 3}/oauth2/broker",
+    }
+    home = f"http://127.0.0.1:{base}/"
+    assert told["portals"] == {"home": home, "administration": f"{home}beheer/"}
+    revoked = f"http://127.0.0.1:{base + 2}/crl/issuing.crl"
+    assert told["trust"] == {
+        "ca": f"{pki}/ca.pem",
+        "revocation": revoked,
+        "saml": {
+            f"https://localhost:{base + 3}/oauth2/broker": f"{pki}/broker-saml/pinned.pem",
+            f"https://localhost:{base + 4}/sts": f"{pki}/zorgplatform/pinned.pem",
+        },
+    }
     assert len(told["nodes"]) == 5
     assert told["nodes"][0] == {
         "key": "hospital",

@@ -7,6 +7,7 @@ import asyncio
 import json
 import re
 import shutil
+from base64 import urlsafe_b64decode
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -21,7 +22,9 @@ from node.small_network import (
     NAMES,
     NURSE,
     Network,
+    as_pkcs12,
     ask,
+    authority,
     body_of,
     small_network,
 )
@@ -63,16 +66,14 @@ async def state_of(network: Network, key: str = "hospital") -> dict[str, Any]:
     return found
 
 
-def test_the_organization_sees_its_keys_peers_and_what_is_not_connected(
-    databases: Databases, pki: Path
-) -> None:
+def test_the_organization_sees_its_keys_and_peers(databases: Databases, pki: Path) -> None:
     async def run(network: Network) -> dict[str, Any]:
         return await state_of(network)
 
     state = in_network(databases, pki, run)
 
     assert state["organization"] == {"ura": "90000001", "name": "Ziekenhuis De Brug"}
-    tls, signing, audit = state["keys"]
+    tls, signing, wallet, audit = state["keys"]
     assert (tls["use"], tls["kind"], tls["store"], tls["level"]) == (
         "tls",
         "certificate",
@@ -84,15 +85,24 @@ def test_the_organization_sees_its_keys_peers_and_what_is_not_connected(
     assert tls["thumbprint"] != signing["thumbprint"]
     assert tls["days"] in {364, 365}
     assert "Ziekenhuis De Brug" in tls["subject"]
-    assert tls["revocation"] == {"source": "none", "checked": None, "state": "unknown"}
+    for key in (tls, signing):
+        assert (key["revocation"]["source"], key["revocation"]["state"]) == ("crl", "good")
+        assert key["revocation"]["checked"]
+    assert (wallet["use"], wallet["kind"], wallet["algorithm"]) == (
+        "wallet",
+        "secret",
+        "EC secp256r1",
+    )
     assert (audit["use"], audit["kind"], audit["thumbprint"]) == ("audit", "secret", "")
+    assert {k["revocation"]["state"] for k in (wallet, audit)} == {"unknown"}
     clinic = next(p for p in state["peers"] if p["ura"] == "90000002")
     assert clinic["name"] == "Kliniek Het Veer"
     assert clinic["infrastructure"] == "direct"
     assert clinic["authorization_server"].endswith("/oauth2/90000002")
     assert HOSPITAL.value not in {p["ura"] for p in state["peers"]}
-    assert state["credentials"] == state["documents"] == state["refusals"] == []
-    assert set(state["reasons"]) == {"credentials", "documents"}
+    assert clinic["profile"] == "twiin"
+    assert state["refusals"] == []
+    assert state["reasons"] == {}
 
 
 @pytest.mark.parametrize("path", ["/api/trust", "/api/trust/refusals"])
@@ -177,8 +187,11 @@ def test_neither_key_nor_token_nor_bsn_nor_person_is_told(databases: Databases, 
 
     told = in_network(databases, pki, run, insecure_presumed_consent=False)
 
-    for secret in (JANSEN, NURSE["uzi"], NURSE["name"], "PRIVATE KEY", "eyJ", str(pki)):
+    for secret in (JANSEN, NURSE["uzi"], NURSE["name"], "PRIVATE KEY", '"d"', str(pki)):
         assert secret not in told
+    assert not re.search(r"eyJ[\w-]+\.", told)  # a signed token; a did:jwk is a public key
+    for did in re.findall(r"did:jwk:([\w-]+)", told):
+        assert set(json.loads(urlsafe_b64decode(did + "=="))) == {"kty", "crv", "x", "y"}
 
 
 def test_refusals_come_in_pages_that_lead_to_the_next(databases: Databases, pki: Path) -> None:
@@ -270,7 +283,72 @@ def test_a_wallet_and_documents_that_are_connected_are_told(
     assert state["documents"] == [
         {"what": "crl", "host": "crl.example", "age": 61, "state": "fresh"}
     ]
-    assert [k["revocation"]["state"] for k in state["keys"]] == ["good", "good", "unknown"]
+    assert [k["revocation"]["state"] for k in state["keys"]] == ["good", "good", *["unknown"] * 2]
+
+
+def test_the_wallet_and_the_lists_that_trust_rests_on_are_told(
+    databases: Databases, pki: Path
+) -> None:
+    async def run(network: Network) -> dict[str, Any]:
+        parts = network.nodes["hospital"].parts
+        async with asyncio.timeout(10):
+            while not await parts.means.wallet.held():  # made in the background at start
+                await asyncio.sleep(0.02)
+        return await state_of(network)
+
+    state = in_network(databases, pki, run)
+
+    [credential] = state["credentials"]
+    assert credential["type"] == "X509Credential"
+    assert credential["issuer"].startswith("did:x509:0:sha256:")
+    assert credential["subject"].startswith("did:jwk:")
+    assert (credential["status"], credential["days"] > 300) == ("good", True)
+    told = {(d["what"], d["host"].partition(":")[0], d["state"]) for d in state["documents"]}
+    assert told == {("crl", "127.0.0.1", "fresh")}
+
+
+def test_a_certificate_of_our_own_that_was_revoked_is_told(
+    databases: Databases, tmp_path: Path
+) -> None:
+    async def whole(pki: Path) -> dict[str, Any]:
+        async with small_network(databases, pki) as network:
+            await network.node("hospital")
+            network.revoke("hospital", "signing")
+            parts = network.nodes["hospital"].parts
+            parts.believed.documents.forget()  # as after the 15 seconds that a list is fresh
+            return await state_of(network)
+
+    with authority(tmp_path):
+        state = asyncio.run(whole(tmp_path))
+
+    tls, signing, *_ = state["keys"]
+    assert (tls["revocation"]["state"], signing["revocation"]["state"]) == ("good", "revoked")
+
+
+def test_a_node_that_asks_no_lists_says_that_it_does_not_know(
+    databases: Databases, pki: Path
+) -> None:
+    async def run(network: Network) -> dict[str, Any]:
+        return await state_of(network)
+
+    state = in_network(databases, pki, run, insecure_unchecked_revocation=True)
+
+    assert {k["revocation"]["state"] for k in state["keys"]} == {"unknown"}
+
+
+def test_a_key_in_pkcs12_is_told_as_such(databases: Databases, pki: Path, tmp_path: Path) -> None:
+    store, secret = as_pkcs12(pki / "hospital", tmp_path)
+
+    async def whole() -> dict[str, Any]:
+        async with small_network(databases, pki) as network:
+            await network.node("hospital", signing_key=store, secret_file=secret)
+            return await state_of(network)
+
+    _, signing, *_ = asyncio.run(whole())["keys"]
+
+    assert (signing["store"], signing["level"]) == ("pkcs12", "ok")
+    assert signing["revocation"]["state"] == "good"
+    assert "Ziekenhuis De Brug" in signing["subject"]
 
 
 def test_the_end_of_a_certificate_is_told_in_words_in_time() -> None:
@@ -323,7 +401,8 @@ def test_with_the_directory_away_the_rest_is_still_told(databases: Databases, pk
 
     assert state["peers"] == []
     assert "cannot be reached" in state["reasons"]["peers"]
-    assert len(state["keys"]) == 3
+    assert len(state["keys"]) == 4
+    assert [d["what"] for d in state["documents"]] == ["crl", "crl"]
 
 
 def test_every_kept_refusal_has_a_code_of_a_rule(databases: Databases, pki: Path) -> None:

@@ -22,6 +22,10 @@ def test_everybody_has_a_port_of_their_own(tmp_path: Path) -> None:
     assert plan(tmp_path).ports == {
         "portal": 8400,
         "addressing": 8401,
+        "authority": 8402,
+        "broker": 8403,
+        "zorgplatform": 8404,
+        "dezi": 8405,
         "hospital": 8410,
         "clinic": 8411,
         "rehabilitation": 8412,
@@ -34,9 +38,24 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
     network = plan(tmp_path, 9000).network()
     assert {key: network[key] for key in network if key != "nodes"} == {
         "version": 1,
-        "services": {"addressing": "https://127.0.0.1:9001/fhir/R4"},
-        "portals": {"home": "http://127.0.0.1:9000/"},
-        "trust": {"ca": str(tmp_path / "pki" / "ca.pem")},
+        "services": {
+            "addressing": "https://127.0.0.1:9001/fhir/R4",
+            "broker": "https://localhost:9003/oauth2/broker",
+        },
+        "portals": {
+            "home": "http://127.0.0.1:9000/",
+            "administration": "http://127.0.0.1:9000/beheer/",
+        },
+        "trust": {
+            "ca": str(tmp_path / "pki" / "ca.pem"),
+            "revocation": "http://127.0.0.1:9002/crl/issuing.crl",
+            "saml": {
+                "https://localhost:9003/oauth2/broker": str(
+                    tmp_path / "pki" / "broker-saml" / "pinned.pem"
+                ),
+                "https://localhost:9004/sts": str(tmp_path / "pki" / "zorgplatform" / "pinned.pem"),
+            },
+        },
     }
     nodes = network["nodes"]
     assert isinstance(nodes, list)

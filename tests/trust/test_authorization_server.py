@@ -215,7 +215,7 @@ def test_an_assertion_works_once(databases: Databases, world: World) -> None:
             with pytest.raises(LdnError) as caught:
                 await server.grant(one, certificate)
             assert caught.value.issue is Issue.FORBIDDEN
-            assert caught.value.detail == "assertion: used before"
+            assert caught.value.detail == "assertion.once"
 
     run(databases, world, case)
 
@@ -276,7 +276,7 @@ def test_an_assertion_works_once_over_all_processes_of_the_holder(dsn: str, worl
             for pool in pools:
                 await pool.close()
 
-    assert asyncio.run(race()) == ["assertion: used before"] * 7 + ["granted"]
+    assert asyncio.run(race()) == ["assertion.once"] * 7 + ["granted"]
 
 
 def test_used_assertions_and_old_tokens_are_forgotten_when_they_no_longer_count(
@@ -426,7 +426,7 @@ def test_one_assertion_does_not_do_for_both(databases: Databases, world: World) 
 
     error = refusal(databases, world, form | {"client_assertion": form["assertion"]})
 
-    assert error.detail == "assertion: used before"
+    assert error.detail == "assertion.once"
 
 
 def test_a_signing_certificate_of_a_foreign_authority_is_refused(
@@ -436,7 +436,7 @@ def test_a_signing_certificate_of_a_foreign_authority_is_refused(
 
     error = refusal(databases, world, foreign.form())
 
-    assert (error.issue, error.detail) == (Issue.LOGIN, "chain")
+    assert (error.issue, error.detail) == (Issue.LOGIN, "certificate.chain")
 
 
 def test_a_signing_certificate_that_expired_is_refused(databases: Databases, world: World) -> None:
@@ -447,7 +447,7 @@ def test_a_signing_certificate_that_expired_is_refused(databases: Databases, wor
     async def case(world: World, server: AuthorizationServer) -> None:
         with pytest.raises(LdnError) as caught:
             await server.grant(world.form(), certificate)
-        assert caught.value.detail == "chain"
+        assert caught.value.detail == "certificate.chain"
 
     run(databases, world, case)
 
@@ -570,3 +570,30 @@ def test_a_failure_repeats_nothing_of_what_was_sent(databases: Databases, world:
     assert "999911120" not in told
     assert "Jansen" not in told
     assert form["assertion"] not in told
+
+
+@pytest.mark.parametrize("written", ["BGZ", "Bgz", "b-g-z", "bgz bgz", "BGZ bgz"])
+def test_r75_a_scope_counts_whatever_its_case_and_dashes(
+    databases: Databases, world: World, written: str
+) -> None:
+    async def case(world: World, at: AuthorizationServer) -> str:
+        form = world.form() | {"scope": written}
+        answer = await at.grant(form, world.certificate(PRACTICE))
+        grant = await at.verify(bearing(answer["access_token"], world.certificate(PRACTICE)))
+        assert grant.requester.scopes == {SCOPE}
+        return str(answer["scope"])
+
+    assert run(databases, world, case) == SCOPE
+
+
+@pytest.mark.parametrize("beside", ["all", "system", "test_open", "bgz*", "bgz:", "*"])
+def test_r74_one_unknown_scope_among_known_ones_opens_nothing(
+    databases: Databases, world: World, beside: str
+) -> None:
+    async def case(world: World, at: AuthorizationServer) -> LdnError:
+        with pytest.raises(LdnError) as caught:
+            form = world.form() | {"scope": f"{SCOPE} {beside}"}
+            await at.grant(form, world.certificate(PRACTICE))
+        return caught.value
+
+    assert run(databases, world, case).detail == "scope: not offered"

@@ -130,3 +130,11 @@ def test_a_private_jwk_is_not_taken_as_a_public_key() -> None:
 
     with pytest.raises(LdnError):
         jose.key_of_jwk(jwk)
+
+
+def test_a_weak_key_of_another_is_read_without_a_word_and_suits_nothing() -> None:
+    modulus = jose.encoded(bytes([0xC1]) + bytes(126) + b"\x07")  # 1024 bits
+
+    key = jose.key_of_jwk({"kty": "RSA", "n": modulus, "e": "AQAB"})
+
+    assert jose.suited(key) == ()

@@ -271,7 +271,8 @@ def test_metadata_sends_our_proof_to_no_other_place(world: World, change: Any) -
     """Who answers for a holder may not make us call, or prove ourselves to, any other server."""
 
     def told(issuer: str) -> dict[str, str]:
-        return {"issuer": issuer, "token_endpoint": f"{issuer}/token"} | change(issuer)
+        moved: dict[str, str] = change(issuer)
+        return {"issuer": issuer, "token_endpoint": f"{issuer}/token"} | moved
 
     error = asked(world, metadata=told)
 

@@ -27,7 +27,10 @@ def _event(name: str, level: int, fields: str, meaning: str) -> Event:
     return Event(name, level, frozenset(fields.split()), meaning)
 
 
-_REQUEST = "role method route status milliseconds correlation exchange issue detail peer"
+_REQUEST = (
+    "role method route status milliseconds correlation exchange issue detail peer"
+    " initialRequestID requestID"
+)
 _REFUSED = "role issue detail correlation peer"
 CATALOGUE = {
     e.name: e

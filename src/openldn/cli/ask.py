@@ -158,7 +158,7 @@ def _write(bundle: Resource, form: Shape) -> None:
         table.add_column(heading, overflow="fold")
     for cells in _rows(bundle):
         table.add_row(*map(escape, cells))
-    Console().print(table)
+    Console(emoji=False).print(table)
 
 
 _WHAT = (

@@ -2,8 +2,7 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from datetime import timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -15,15 +14,15 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openldn.access.professional.settings import Network, Node, read_network
+from openldn.access.professional.settings import Network, Node
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient, Identity, Reply, client_context
+from openldn.base.http import Reply
 from openldn.base.runtime import utc_now
+from openldn.cli.network import calling, network_at, node_of
 from openldn.fhir.codec import dump, parse
-from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
+from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn
 from openldn.fhir.model import Resource, bundle
 from openldn.functions.audit.event import masked
-from openldn.trust.certificates import check_peer
 
 _DEADLINE = 30.0  # seconds for one page
 _VERIFYING = 600.0  # seconds to recompute a whole log
@@ -57,34 +56,18 @@ def audit(  # noqa: PLR0913  (each is an option of the command)
     verify: Annotated[bool, typer.Option("--verify", help="Recompute the whole chain.")] = False,
 ) -> None:
     """Show the events of a node's audit log, newest first, or verify that it is whole."""
-    known = _network(network)
-    chosen = _chosen(known, node)
+    known = network_at(network)
+    one = node_of(known, node)
     if verify:
-        print(asyncio.run(_verified(known, chosen)))
+        print(asyncio.run(_verified(known, one)))
         return
     pairs = [*_pairs(correlation, since, code, bsn), ("_count", str(min(limit, 1000)))]
-    events = asyncio.run(_found(known, chosen, pairs, limit))
+    events = asyncio.run(_found(known, one, pairs, limit))
     if format is Form.JSON:
         print(dump(bundle("collection", events)).decode())
         return
-    console = Console(width=None if sys.stdout.isatty() else 200)
+    console = Console(width=None if sys.stdout.isatty() else 200, emoji=False)
     console.print(_table(events), f"\n{len(events)} events; see also --format json", sep="")
-
-
-def _network(folder: Path) -> Network:
-    file = folder / "network.json" if folder.is_dir() else folder
-    if not file.exists():
-        text = f"no network at {folder}: start one with openldn up --dir {folder}"
-        raise LdnError(Issue.NOT_FOUND, text)
-    return read_network(file)
-
-
-def _chosen(network: Network, key: str) -> Node:
-    for node in network.nodes:
-        if node.key == key:
-            return node
-    keys = ", ".join(n.key for n in network.nodes)
-    raise LdnError(Issue.NOT_FOUND, f"no node {key!r} in this network; there are: {keys}")
 
 
 def _pairs(correlation: str, since: str, code: str, bsn: str) -> list[tuple[str, str]]:
@@ -102,22 +85,12 @@ def _pairs(correlation: str, since: str, code: str, bsn: str) -> list[tuple[str,
     return [(name, value) for name, value in pairs if value]
 
 
-@asynccontextmanager
-async def _client(network: Network, node: Node) -> AsyncIterator[HttpClient]:
-    identity = Identity(Path(node.certificate), Path(node.key_file), Path(network.trust.ca))
-    client = HttpClient(client_context(identity, check_peer(Ura.parse(node.ura))))
-    try:
-        yield client
-    finally:
-        await client.close()
-
-
 async def _found(
     network: Network, node: Node, pairs: list[tuple[str, str]], limit: int
 ) -> list[Resource]:
     """The events that fit, page after page; asked by form, so that a BSN is in no address."""
     events: list[Resource] = []
-    async with _client(network, node) as client:
+    async with calling(network, node) as client:
         asked = pairs
         while asked and len(events) < limit:
             page = _object(
@@ -137,7 +110,7 @@ async def _found(
 
 
 async def _verified(network: Network, node: Node) -> str:
-    async with _client(network, node) as client:
+    async with calling(network, node) as client:
         url = f"{node.api}/audit/$verify"
         verdict = _object(await client.send("GET", url, deadline=_VERIFYING))
     if verdict["intact"]:

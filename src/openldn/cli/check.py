@@ -18,14 +18,8 @@ from openldn.base.runtime import utc_now
 from openldn.testbench.connection import addresses, record, render
 from openldn.testbench.connection.examine import chosen_checks
 from openldn.testbench.connection.examine import report as checked
-from openldn.testbench.connection.model import (
-    LANGUAGES,
-    Given,
-    Outcome,
-    Pair,
-    Report,
-    Target,
-)
+from openldn.testbench.connection.model import LANGUAGES, Outcome, Report
+from openldn.testbench.connection.target import Given, Pair, Target
 from openldn.testbench.connection.visit import shown
 from openldn.trust.certificates.tls_profiles import DEFAULT, tls_profile
 from openldn.trust.peers import profile as peer_profile
@@ -220,7 +214,7 @@ def _option(name: str) -> str:
 
 
 async def _run(target: Target, wish: Wish) -> int:
-    console = Console(stderr=True)
+    console = Console(stderr=True, emoji=False)
     columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed}/{task.total}"))
     shown = console.is_terminal and wish.form == "table"
     with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
@@ -244,7 +238,7 @@ def _write(path: Path, page: str) -> None:
 
 def _tell(report: Report, language: str) -> None:
     """The report as tables, and below them what to do."""
-    console, words = Console(highlight=False), render.words(language)
+    console, words = Console(highlight=False, emoji=False), render.words(language)
     target = report.target
     console.print(f"{target.name}  ·  {target.profile.title}  ·  {report.started}", markup=False)
     for exception in report.exceptions:

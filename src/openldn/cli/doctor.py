@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from openldn import app
+from openldn.app import ROLES, role_of
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import utc_now
 from openldn.base.settings import Settings, environment
@@ -25,10 +25,10 @@ def doctor(
     role: Annotated[str, typer.Option(help="The role of --settings.")] = NODE,
 ) -> None:
     """Look at settings, disk, database, clocks, certificates and every part; say what to do."""
-    if role not in app.ROLES:
-        raise LdnError(Issue.INVALID, f"--role: choose one of {', '.join(app.ROLES)}")
+    if role not in ROLES:
+        raise LdnError(Issue.INVALID, f"--role: choose one of {', '.join(ROLES)}")
     if settings is not None:
-        files = {settings: (role, app.ROLES[role].settings)}
+        files = {settings: (role, role_of(role).settings)}
         patient = Patient(files, None, utc_now, environment())
     else:
         patient = Patient(_files(folder), folder.absolute(), utc_now, environment())
@@ -39,13 +39,13 @@ def _files(folder: Path) -> dict[Path, tuple[str, type[Settings]]]:
     """The settings files of a network; one that is not named after a role is of a node."""
     found = {}
     for path in sorted((folder / "settings").glob("*.toml")):
-        role = path.stem if path.stem in app.ROLES else NODE
-        found[path] = (role, app.ROLES[role].settings)
+        role = path.stem if path.stem in ROLES else NODE
+        found[path] = (role, role_of(role).settings)
     return found
 
 
 async def _told(patient: Patient) -> int:
-    console, wrong = Console(soft_wrap=True, highlight=False), 0
+    console, wrong = Console(soft_wrap=True, highlight=False, emoji=False), 0
     async for found in examine(patient):
         mark = "[green]ok[/]   " if found.good else "[red]wrong[/]"
         console.print(f"{mark} {found.subject:<34} ", end="")

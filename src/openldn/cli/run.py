@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 import uvloop
 
-from openldn import app
+from openldn.app import ROLES, role_of
 from openldn.base import log
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Server, listen, server
@@ -19,12 +19,12 @@ from openldn.base.settings import environment, load
 
 
 def run(
-    role: Annotated[str, typer.Argument(help=f"One of: {', '.join(app.ROLES)}.")],
+    role: Annotated[str, typer.Argument(help=f"One of: {', '.join(ROLES)}.")],
     settings: Annotated[Path, typer.Option(help="The role's settings, a TOML file.")],
 ) -> None:
     """Run one role of the network, until it is told to stop."""
-    if role not in app.ROLES:
-        text = f"no role {role!r}; choose one of {', '.join(app.ROLES)}"
+    if role not in ROLES:
+        text = f"no role {role!r}; choose one of {', '.join(ROLES)}"
         raise LdnError(Issue.INVALID, text)
     log.configure(role, pretty=sys.stderr.isatty())
     began = time.monotonic()
@@ -32,7 +32,7 @@ def run(
 
 
 async def _serve(role: str, settings: Path, began: float) -> None:
-    chosen = app.ROLES[role]
+    chosen = role_of(role)
     values = load(settings, chosen.settings, environment())
     async with chosen.build(values) as several:
         entrances = [listen(served.host, served.port) for served in several]

@@ -16,10 +16,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openldn.access.professional.settings import Network, Node, read_network
+from openldn.access.professional.settings import Network, Node
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, Reply, client_context
 from openldn.base.runtime import utc_now
+from openldn.cli.network import network_at
 from openldn.trust.certificates import Anchors
 from openldn.trust.documents import Documents, hosts
 from openldn.trust.explain.detect import detect
@@ -125,13 +126,17 @@ async def _explained(
     content: bytes, ca: Path | None, network: Path | None, profile: str
 ) -> Explanation:
     chosen = peer_profile(profile or PROFILES[detect(content).sort])
-    known = _network(network) if network else None
+    known = network_at(network) if network else None
     path = ca or (Path(known.trust.ca) if known else None)
     trusted = Anchors.load(path) if path else Anchors(())
     if known is None:
         return await explained(content, Sources(trusted, chosen, utc_now))
     async with _looking_up(known) as (documents, lookups):
-        found = Sources(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail)
+        found = Sources(
+            *(trusted, chosen, utc_now, documents, lookups.introspect, lookups.trail),
+            broker=known.services.get("broker", ""),
+            pinned={k: Anchors.load(Path(v)).certificates for k, v in known.trust.saml.items()},
+        )
         return await explained(content, found)
 
 
@@ -154,10 +159,9 @@ class _Lookups:
     async def trail(self, jti: str) -> Mapping[str, Any] | None:
         """How the broker came to this, told to a party of it."""
         broker = self.network.services.get("broker", "")
+        url = f"{broker.removesuffix('/oauth2/broker')}/trail/{quote(jti, safe='')}"
         for node in self.network.nodes if broker else ():
-            if told := await self._asked(
-                node, "GET", f"{broker}/trail/{quote(jti, safe='')}", None
-            ):
+            if told := await self._asked(node, "GET", url, None):
                 return told
         return None
 
@@ -194,16 +198,8 @@ async def _looking_up(network: Network) -> AsyncIterator[tuple[Documents, _Looku
             await client.close()
 
 
-def _network(folder: Path) -> Network:
-    file = folder / "network.json" if folder.is_dir() else folder
-    if not file.exists():
-        text = f"no network at {folder}: start one with openldn up --dir {folder}"
-        raise LdnError(Issue.NOT_FOUND, text)
-    return read_network(file)
-
-
 def _show(found: Explanation, language: str) -> None:
-    console = Console(width=None if sys.stdout.isatty() else 160)
+    console = Console(width=None if sys.stdout.isatty() else 160, emoji=False)
     words = LABELS[language]
     about = Table(show_header=False, box=None)
     about.add_row(words["what"], SORTS[language][found.sort])

@@ -10,12 +10,11 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from openldn.access.professional.settings import Network, Node, read_network
+from openldn.access.professional.settings import Network, Node
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient, Identity, Reply, client_context
+from openldn.base.http import Reply
+from openldn.cli.network import calling, network_at, node_of
 from openldn.fhir.codec import dump, parse
-from openldn.fhir.identifiers import Ura
-from openldn.trust.certificates import check_peer
 
 _DEADLINE = 30.0  # seconds
 _LARGEST = 64 * 1024  # characters of a credential
@@ -27,9 +26,9 @@ NodeOption = Annotated[str, typer.Option(help="Key of the node, as in network.js
 
 def list_(network: NetworkOption, node: NodeOption) -> None:
     """List the credentials of a node, newest first."""
-    found = _asked(network, node, "GET", "/wallet", None)
-    print(f"{found['did']}")
-    _show(found["credentials"])
+    told = _asked(network, node, "GET", "/wallet", None)
+    print(f"{told['did']}")
+    _show(told["credentials"])
 
 
 def load(
@@ -80,31 +79,18 @@ def _read(file: Path) -> str:
 
 
 def _asked(folder: Path, key: str, method: str, path: str, body: Any) -> dict[str, Any]:
-    file = folder / "network.json" if folder.is_dir() else folder
-    if not file.exists():
-        text = f"no network at {folder}: start one with openldn up --dir {folder}"
-        raise LdnError(Issue.NOT_FOUND, text)
-    network = read_network(file)
-    for node in network.nodes:
-        if node.key == key:
-            return asyncio.run(_call(network, node, (method, path), body))
-    keys = ", ".join(n.key for n in network.nodes)
-    raise LdnError(Issue.NOT_FOUND, f"no node {key!r} in this network; there are: {keys}")
+    network = network_at(folder)
+    return asyncio.run(_call(network, node_of(network, key), (method, path), body))
 
 
 async def _call(network: Network, node: Node, what: tuple[str, str], body: Any) -> dict[str, Any]:
-    identity = Identity(Path(node.certificate), Path(node.key_file), Path(network.trust.ca))
-    client = HttpClient(client_context(identity, check_peer(Ura.parse(node.ura))))
     method, path = what
     content = dump(body) if body is not None else None
-    try:
+    async with calling(network, node) as http:
+        url = f"{node.api}{path}"
         return _object(
-            await client.send(
-                method, f"{node.api}{path}", headers=_JSON, body=content, deadline=_DEADLINE
-            )
+            await http.send(method, url, headers=_JSON, body=content, deadline=_DEADLINE)
         )
-    finally:
-        await client.close()
 
 
 def _object(reply: Reply) -> dict[str, Any]:
@@ -128,4 +114,4 @@ def _show(credentials: list[dict[str, Any]]) -> None:
         days = (str(each["issued"])[:10], str(each["expires"] or "")[:10])
         issuer = str(each["issuer"]).partition("::")[0]
         table.add_row(*map(escape, (str(each["type"]), *days, issuer, str(each["id"]))))
-    Console(width=None if sys.stdout.isatty() else 200).print(table)
+    Console(width=None if sys.stdout.isatty() else 200, emoji=False).print(table)

@@ -26,6 +26,7 @@ PATIENCE = 60.0  # seconds a caller may take to send its body
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 Say = Callable[[Request, LdnError], Awaitable[Response]]  # how this role tells a failure
 
+_LOGGED, _ECHOED = "logged", "echoed"
 _CORRELATION = re.compile(r"[A-Za-z0-9-]{8,64}")
 _SPARE = (  # unless the route chose otherwise
     (b"cache-control", b"no-store"),
@@ -128,7 +129,8 @@ class _Call:
             present = {name for name, _ in headers}
             spare = [pair for pair in _SPARE if pair[0] not in present]
             own = (b"x-request-id", self.correlation.encode())
-            message = {**message, "headers": [*headers, own, *spare]}
+            echoed = self.scope["state"].get(_ECHOED, ())
+            message = {**message, "headers": [*headers, own, *echoed, *spare]}
         await self._send(message)
 
     def log(self, failure: LdnError | None) -> None:
@@ -139,11 +141,21 @@ class _Call:
             "status": self.status,
             "milliseconds": round((time.perf_counter() - self._began) * 1000, 1),
             "correlation": self.correlation,
+            **self.scope["state"].get(_LOGGED, {}),
         }
         if failure is None:
             emit("request", **facts)
             return
         emit("request", **facts, issue=str(failure.issue), detail=failure.detail)
+
+
+def tell_of(request: Request, logged: Mapping[str, str], echoed: Mapping[str, str]) -> None:
+    """Let the log line of this request have these fields and its answer, whatever it is, these
+    headers.
+    """
+    request.scope["state"][_LOGGED] = logged
+    pairs = [(k.lower().encode(), v.encode()) for k, v in echoed.items()]
+    request.scope["state"][_ECHOED] = pairs
 
 
 def application(

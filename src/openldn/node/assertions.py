@@ -17,6 +17,7 @@ from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.saml import BROKERED, brokered
 from openldn.trust.certificates import require_party
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Evidence, Proof
 from openldn.trust.parties import Requester
 from openldn.trust.peers import profile
@@ -27,7 +28,7 @@ from openldn.trust.saml.variants import variant
 from openldn.trust.saml.xml import parse
 from openldn.trust.tokens.model import Binding, Grant
 from openldn.trust.tokens.ports import Believes
-from openldn.trust.tokens.readers import led
+from openldn.trust.tokens.readers import chain_of
 from openldn.trust.trail import Rule, Trail
 
 STILL = Rule("saml.still", "trust and broker §9 B9", "who made it has not revoked it since")
@@ -97,12 +98,13 @@ class SamlGrants:
         """
         trail.require(_party(certificate, self.clock()) == proof.organization, CONNECTION)
         agreed = profile("zorgplatform").revocation
-        shown = await self.believes.believe(led(certificate, self.issuers), trail, agreed)
+        shown = await self.believes.believe(chain_of(certificate, self.issuers), trail, agreed)
         evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
         return replace(proof, evidence=evidence, expires=min(proof.expires, shown.expires))
 
     def _grant(self, proof: Proof, now: datetime) -> Grant:
-        scopes = self.scopes if proof.scopes is None else proof.scopes & self.scopes
+        named = self.scopes if proof.scopes is None else spelled(proof.scopes, self.scopes)
+        scopes = named & self.scopes
         requester = Requester(
             *(proof.organization, scopes, proof.purpose, proof.organization_name),
             *(proof.person, proof.patient),

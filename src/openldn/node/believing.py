@@ -34,7 +34,7 @@ from openldn.trust.people import keysets
 from openldn.trust.people.statement import still
 from openldn.trust.people.vouching import Vouchers
 from openldn.trust.saml.organizations import organizations
-from openldn.trust.tokens.ports import Peer, Ports
+from openldn.trust.tokens.ports import Believes, Peer, Ports
 from openldn.trust.trail import Trail
 
 _FRESH = 15.0  # seconds a key set is used unasked
@@ -67,6 +67,7 @@ class Believing:
 
     documents: Documents
     belief: Belief
+    judge: Believes  # the belief, or what stands in for it
     statuses: StatusLists
     credentials: Credentials
     ports: Ports
@@ -111,7 +112,7 @@ def believing(
         looks[Kind.ASSERTION] = registered.still
     if people:
         looks[Kind.STATEMENT] = partial(still, documents=people.expected.documents)
-    return Believing(documents, belief, statuses, credentials, ports, looks)
+    return Believing(documents, belief, judge, statuses, credentials, ports, looks)
 
 
 def saml_grants(

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +13,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.runtime import instant
 from openldn.node.settings import NodeSettings
 from openldn.trust.certificates import thumbprint
+from openldn.trust.certificates.forecast import level
 from openldn.trust.certificates.keys import Signing
 
-SOON = timedelta(days=30)  # from here on the certificate must be renewed
-URGENT = timedelta(days=7)  # from here on it is the first thing to do
 _PKCS12 = frozenset({".p12", ".pfx"})
 
 
@@ -73,10 +72,7 @@ def level_of(begins: datetime, ends: datetime, now: datetime) -> str:
     """How near the end is, in one word."""
     if now < begins:
         return "future"
-    if now > ends:
-        return "ended"
-    left = ends - now
-    return "urgent" if left <= URGENT else "soon" if left <= SOON else "ok"
+    return level(ends - now)
 
 
 def certificate_shown(

@@ -22,6 +22,7 @@ from openldn.functions.audit.api import routes as audit_routes
 from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.authorization.model import Consent
+from openldn.infrastructures import lsp
 from openldn.node.api import Own, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
@@ -212,9 +213,9 @@ def _own_revocation(parts: NodeParts) -> OwnRevocation | None:
     settings = parts.settings
     if settings.insecure_unchecked_revocation:
         return None
-    files = (settings.certificate, settings.signing_certificate)
-    belief, clock = parts.believed.belief, parts.records.clock
-    return OwnRevocation(belief, files, parts.believed.ports.issuers, clock)
+    believed, clock = parts.believed, parts.records.clock
+    certificate, signing = settings.certificate, parts.means.signing
+    return OwnRevocation(believed.belief, certificate, signing, believed.ports.issuers, clock)
 
 
 def _means(
@@ -262,9 +263,10 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
+    wanted = of_infrastructure(parts.settings.infrastructure).headers
     return [
         *keeping.around(token_routes(parts.server, guard=own_only), "token"),
-        *keeping.around(serve_routes(parts.holder), "fhir"),
+        *keeping.around(lsp.around(serve_routes(parts.holder), wanted), "fhir"),
         *did_routes([parts.means.wallet.key]),
         *wallet_routes(parts.means.wallet, parts.means.signing, own),
         *trust_routes(trust_state(parts)),

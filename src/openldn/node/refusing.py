@@ -13,6 +13,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
 from openldn.base.runtime import Clock
 from openldn.functions.authorization.policy import RULES
+from openldn.node.assertions import ISSUER, STILL
 from openldn.patterns.pull import Answer, Plan
 from openldn.trust.certificates import require_party
 from openldn.trust.dealings.model import Contact, Contacts, Direction, Refusal, Refusals
@@ -36,6 +37,8 @@ _TEXTS = {
     "policy.consented": "the consent is there that the legal basis asks for",
 }
 POLICY = {rule.code: Rule(rule.code, _SOURCE, _TEXTS[rule.code]) for rule in RULES}
+# Every rule of the node itself, beside those of trust.
+OWN = POLICY | {rule.code: rule for rule in (ISSUER, STILL)}
 Endpoint = Callable[[Request], Awaitable[Response]]
 Note = Callable[[Plan, Answer], Any]
 
@@ -77,7 +80,7 @@ class Keeping:
         if error.issue not in _OF_TRUST and not (dialect == "token" and error.status < 500):
             return  # but a token request that cannot be read keeps a peer out all the same
         correlation = str(getattr(request.state, "correlation", ""))
-        code = rule_of(error, POLICY).code
+        code = rule_of(error, OWN).code
         peer = peer_of(request)
         self.refusals.record(Refusal(self.clock(), correlation, Direction.IN, peer, dialect, code))
 

@@ -18,6 +18,7 @@ from openldn.infrastructures.model import Call, Infrastructure
 from openldn.node.clients import Clients
 from openldn.node.settings import NodeSettings, Sts
 from openldn.trust import jose
+from openldn.trust.aorta.headers import ID_HEADER
 from openldn.trust.broker.client import (
     BrokerClient,
     ByAssertionOfSaml,
@@ -101,7 +102,8 @@ class Means:
         return found
 
     def _headers(self, road: str) -> Headers:
-        return partial(lsp.headers, new_id=self.new_id) if road == "lsp" else lambda _: {}
+        asked = ID_HEADER in of_infrastructure(road).headers
+        return partial(lsp.headers, new_id=self.new_id) if asked else lambda _: {}
 
     def _tokens(self, road: str) -> Tokens:
         own = self.settings.infrastructure

@@ -270,6 +270,8 @@ def _access(
         relation=facts.relation,
         consent=f"presumed-{facts.consent}" if facts.consent is Consent.PERMIT else "",
         interaction=visit.asked.interaction,
+        dialect=visit.grant.dialect,
+        act=visit.grant.act,
     )
 
 

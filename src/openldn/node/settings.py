@@ -16,12 +16,12 @@ STATION = "station"  # a source that is the node's own data station
 class Sts(Settings, frozen=True):
     """What is agreed with a token service of Zorgplatform."""
 
-    url: str  # of the service; its name as issuer too, unless told otherwise
+    url: str  # of the service; its name as issuer too, unless `issuer` says otherwise
     certificate: Path  # that signs its assertions
     identifier: str  # how it knows us: "urn:oid:…"
     audience: str  # for whom our own assertions are
     ura: str = ""  # whose certificate it must show on the connection
-    issuer: str = ""
+    issuer: str = ""  # its name as issuer; empty: `url`
     organizations: dict[str, str] = msgspec.field(default_factory=dict)  # identifier -> URA
 
 
@@ -30,13 +30,13 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
 
     key: str  # short name, as in network.json
     name: str  # of the organization
-    ura: str
+    ura: str  # of the organization
     certificate: Path  # server and client certificate, leaf first
     key_file: Path
     ca: Path  # the authorities this node believes
     signing_certificate: Path  # signs the assertions that tokens are asked with
-    signing_key: Path  # PEM, or PKCS#12 (.p12, .pfx)
-    secret_file: Path | None = None  # password of the signing key
+    signing_key: Path  # PEM, PKCS#12 (.p12, .pfx) or a pkcs11: URI
+    secret_file: Path | None = None  # file with the password or PIN of the signing key
     dsn: str  # PostgreSQL database of this node alone
     addressing: str  # FHIR base of the directory
     public: str  # origin other parties reach this node at, "https://node.example:8443"
@@ -44,9 +44,10 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     # audit.key beside the signing key
     addressing_ura: str = ""  # whose certificate the directory must show; empty: its host name
     # and an authority we believe are enough
-    agb: str = ""
+    agb: str = ""  # AGB code of the organization, for the directory
     kind: str = ""  # sort of care provider, in words
-    infrastructure: str = "direct"  # the road others find this node on
+    infrastructure: str = "direct"  # the road others find this node on: direct, lsp, nuts or
+    # zorgplatform
     host: str = "127.0.0.1"
     port: int = 8443
     patience: float = 10.0  # seconds we wait for one query at another holder
@@ -55,10 +56,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     r4: str = STATION  # the same for R4
     dialects: tuple[str, ...] = ("D1", "D2", "D3", "D5", "D7", "SAML")  # ways to ask for a token
     # that are taken: D1 and D3 are presentations, D2 and D5 signed assertions, D7 is a certificate
-    issuers: Path | None = (
-        None  # PEM, authorities below `ca` that issue to organizations: a did:x509
-    )
-    # may name these only, and TLS clients need not show them; None: those of `ca`
+    issuers: Path | None = None  # PEM: the authorities below `ca` that issue to organizations; a
+    # did:x509 may name these only, and TLS clients need not show them; None: those of `ca`
     fetch_hosts: tuple[str, ...] = ()  # hosts that revocation lists, DID documents, status lists
     # and key sets may be fetched from
     revocation_every: float = 20.0  # seconds between two looks at what living tokens rest on

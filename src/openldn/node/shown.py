@@ -1,17 +1,21 @@
 """What the wallet, the documents and the lists of a node look like to its operator."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import Clock
 from openldn.node.keys import KeyShown, Revocation
 from openldn.node.trust import CredentialShown, DocumentShown
+from openldn.trust.certificates import thumbprint
 from openldn.trust.certificates.belief import REVOKED, Belief
+from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.wallet import NodeWallet
 from openldn.trust.documents import Documents
 from openldn.trust.trail import Trail
@@ -54,7 +58,7 @@ class DocumentsShown:
     def shown(self) -> Sequence[DocumentShown]:
         """Every copy, by host."""
         found = [
-            DocumentShown(_kind(url), urlsplit(url).netloc, age, state)
+            DocumentShown(_kind(url), _where(url), age, state)
             for url, age, state in self.documents.kept()
         ]
         return sorted(found, key=lambda d: (d.host, d.what))
@@ -65,13 +69,14 @@ class OwnRevocation:
     """Whether our own certificates were revoked; implements `Revocations`."""
 
     belief: Belief
-    files: tuple[Path, ...]  # our certificates, leaf first
+    tls: Path  # our certificate on connections, leaf first
+    signing: Callable[[], Signing]
     issuers: tuple[x509.Certificate, ...]
     clock: Clock
 
     async def of(self, key: KeyShown) -> Revocation:
         """What the lists say of the certificate with this thumbprint."""
-        chain = self._chain(key)
+        chain = next((c for c in self._chains() if _is(c[0], key)), ())
         if not chain:
             return Revocation()
         trail = Trail()
@@ -82,17 +87,22 @@ class OwnRevocation:
             return Revocation("crl", self.clock(), "revoked" if revoked else "unknown")
         return Revocation("crl", self.clock(), "good")
 
-    def _chain(self, key: KeyShown) -> tuple[x509.Certificate, ...]:
-        for path in self.files:
-            try:
-                found = x509.load_pem_x509_certificates(path.read_bytes())
-            except (OSError, ValueError):
-                continue
-            if found[0].subject.rfc4514_string()[:200] == key.subject and key.begins == (
-                found[0].not_valid_before_utc
-            ):
-                return (*found, *(c for c in self.issuers if c not in found))
-        return ()
+    def _chains(self) -> Iterator[tuple[x509.Certificate, ...]]:
+        with suppress(OSError, ValueError):
+            found = x509.load_pem_x509_certificates(self.tls.read_bytes())
+            yield (*found, *(c for c in self.issuers if c not in found))
+        if chain := self.signing().chain:
+            yield chain
+
+
+def _is(certificate: x509.Certificate, key: KeyShown) -> bool:
+    return thumbprint(certificate.public_bytes(Encoding.DER)) == key.thumbprint
+
+
+def _where(url: str) -> str:
+    """Host and path, without a query: two lists of one host are two documents."""
+    parts = urlsplit(url)
+    return f"{parts.netloc}{parts.path}"[:120]
 
 
 def _kind(url: str) -> str:

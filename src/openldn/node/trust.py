@@ -19,7 +19,7 @@ from openldn.fhir.identifiers import Ura
 from openldn.functions.addressing.model import Directory, Endpoint, Organization
 from openldn.node.api import Own
 from openldn.node.keys import KeyShown, Revocation
-from openldn.node.refusing import POLICY
+from openldn.node.refusing import OWN
 from openldn.trust.dealings.advice import advice_of, turn_of
 from openldn.trust.dealings.model import MOST, Contact, Direction, Wanted
 from openldn.trust.dealings.rules import OTHER, rules
@@ -93,7 +93,7 @@ class TrustState:
     documents: Fetched | None = None
     revocations: Revocations | None = None
     profile: Callable[[str], str] = lambda road: ""  # road -> name of the peer profile
-    more: Mapping[str, Any] = field(default_factory=lambda: POLICY)  # rules of the node itself
+    more: Mapping[str, Any] = field(default_factory=lambda: OWN)  # rules of the node itself
 
     async def whole(self) -> dict[str, Any]:
         """Everything, as JSON; a part that cannot be told is empty and has its reason."""

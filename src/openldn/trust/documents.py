@@ -45,6 +45,7 @@ class _Kept:
     fetched: datetime
     ends: datetime | None
     tried: datetime
+    failing: bool = False  # the last look did not give a new one
 
 
 @dataclass
@@ -91,11 +92,16 @@ class Documents:
         self._kept.pop(url, None) if url else self._kept.clear()
 
     def kept(self) -> list[tuple[str, float, str]]:
-        """Each copy: where it is from, its age in seconds, and whether it serves or has ended."""
+        """Each copy: where it is from, its age in seconds, and its state.
+
+        `fresh`; `serving` for as long as it may, though no new one could be had; or `ended`.
+        """
         return [
-            (key.partition("#")[0], self._age(k), "ended" if self._ended(k) else "serving")
-            for key, k in self._kept.items()
+            (key.partition("#")[0], self._age(k), self._state(k)) for key, k in self._kept.items()
         ]
+
+    def _state(self, kept: _Kept) -> str:
+        return "ended" if self._ended(kept) else "serving" if kept.failing else "fresh"
 
     def age(self, url: str) -> float | None:
         """Seconds since the copy of this document was fetched; None without one."""
@@ -157,8 +163,9 @@ class Documents:
 
     def _done(self, key: str, task: asyncio.Task[Any]) -> None:
         self._fetching.pop(key, None)
-        if not task.cancelled():
-            task.exception()  # everyone who waited may have left
+        if not task.cancelled() and task.exception():  # looked at: who waited may have left
+            if kept := self._kept.get(key):
+                kept.failing = True
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,7 +11,7 @@ import httpx2
 import pytest
 from access.administration.world import AUDIT, key, peer, refusal, well
 from conftest import Databases
-from node.small_network import NAMES, Network, ask, body_of, make_pki, small_network
+from node.small_network import NAMES, Network, ask, authority, body_of, small_network
 
 from openldn.access.administration.api import app
 from openldn.access.administration.desk import open_desk
@@ -23,10 +23,10 @@ T = TypeVar("T")
 
 
 @pytest.fixture(scope="module")
-def pki(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def pki(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     folder = tmp_path_factory.mktemp("pki")
-    make_pki(folder)
-    return folder
+    with authority(folder):
+        yield folder
 
 
 def after_a_refusal(databases: Databases, pki: Path, run: Callable[[Network], Awaitable[T]]) -> T:

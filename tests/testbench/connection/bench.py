@@ -8,7 +8,7 @@ from typing import Any
 from testbench.connection.endpoints import Answer, Tls, free_port, served, site
 from testbench.connection.odd_pki import OddPki, Wish
 
-from openldn.testbench.connection.model import Given, Target
+from openldn.testbench.connection.target import Given, Target
 from openldn.trust.certificates.tls_profiles import tls_profile
 
 STRONG = "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-AES256-GCM-SHA384"

@@ -21,8 +21,9 @@ from testbench.connection.odd_pki import DAY, NOW, Wish, leaf_of, rsa_key, with_
 from openldn.base.http import peer_certificate
 from openldn.testbench.connection.checks.infrastructure import MISSING, WRONG_GROUP
 from openldn.testbench.connection.checks.oauth import JWT_BEARER, WELL_KNOWN
-from openldn.testbench.connection.model import Outcome, Target
+from openldn.testbench.connection.model import Outcome
 from openldn.testbench.connection.numbers import BROKEN, GROUPS, SUITES_1_2, SUITES_1_3, WEAK_GROUPS
+from openldn.testbench.connection.target import Target
 from openldn.trust import jose
 from openldn.trust.certificates import thumbprint
 

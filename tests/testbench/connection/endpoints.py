@@ -28,7 +28,7 @@ from starlette.routing import Route
 
 from openldn.base.http import serving
 from openldn.testbench.connection import hello as tls
-from openldn.testbench.connection.model import Pair
+from openldn.testbench.connection.target import Pair
 
 Endpoint = AbstractAsyncContextManager[int]  # its port
 ALLOW_RENEGOTIATION = 1 << 8  # SSL_OP_ALLOW_CLIENT_RENEGOTIATION of OpenSSL 3

@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import AuthorityInformationAccessOID, ExtendedKeyUsageOID, NameOID
 
-from openldn.testbench.connection.model import Pair
+from openldn.testbench.connection.target import Pair
 from openldn.trust.certificates.party import OTHER_NAME
 
 NOW = datetime.now(UTC)

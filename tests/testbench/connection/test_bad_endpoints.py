@@ -6,6 +6,8 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import given
 from hypothesis import strategies as st
 from testbench.connection import endpoints as e
@@ -16,9 +18,14 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import utc_now
 from openldn.testbench.connection import addresses
 from openldn.testbench.connection import hello as tls
-from openldn.testbench.connection.examine import examine, report, visiting
-from openldn.testbench.connection.model import Given, Outcome, Report, Target
+from openldn.testbench.connection.checks import CHECKS
+from openldn.testbench.connection.examine import _looked, examine, report, visiting
+from openldn.testbench.connection.handshake import Flight
+from openldn.testbench.connection.model import Outcome, Report
 from openldn.testbench.connection.numbers import GROUPS, SUITES_1_3
+from openldn.testbench.connection.prober import Prober
+from openldn.testbench.connection.target import Given, Target
+from openldn.testbench.connection.visit import Visit
 from openldn.trust.certificates.tls_profiles import tls_profile
 
 Endpoint = AbstractAsyncContextManager[int]
@@ -223,6 +230,38 @@ def test_no_bytes_make_the_reader_fail_in_another_way(
         read(content)
     except tls.NotTlsError:
         pass
+
+
+def _odd(bench: Bench, old: bytes, new: bytes) -> bytes:
+    """The certificate of a server with these bytes in place of those."""
+    [leaf, *_] = x509.load_pem_x509_certificates(bench.server.certificate.read_bytes())
+    der = leaf.public_bytes(Encoding.DER)
+    assert old in der
+    return der.replace(old, new)
+
+
+CURVE, OTHER_CURVE = bytes.fromhex("2a8648ce3d030107"), bytes.fromhex("2a8648ce3d03017f")
+VERSION, OTHER_VERSION = bytes.fromhex("a003020102"), bytes.fromhex("a00302010b")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(CURVE, OTHER_CURVE), (VERSION, OTHER_VERSION), (b"\x55\x1d\x0f", b"\x55\x1d\x11")],
+    ids=["unknown curve", "version 12", "an extension twice"],
+)
+def test_a_certificate_that_cannot_be_read_does_not_end_the_check(
+    bench: Bench, old: bytes, new: bytes
+) -> None:
+    async def looked() -> set[Outcome]:
+        visit = Visit(bench.target(1), Prober("127.0.0.1", 1), utc_now)
+        hello = tls.ServerHello(0x0304, 0, 0, b"", {})
+        flight: asyncio.Future[Flight] = asyncio.get_running_loop().create_future()
+        flight.set_result(Flight(hello, (_odd(bench, old, new),)))
+        visit._facts["newest"] = flight  # type: ignore[assignment]
+        own = {"C10", "C11", "C17", "C18", "C19", "C20", "C21", "C22"}
+        return {(await _looked(c, visit, 2.0)).outcome for c in CHECKS if c.id in own}
+
+    assert asyncio.run(looked()) <= {Outcome.SKIP, Outcome.FAIL, Outcome.PASS, Outcome.WARN}
 
 
 def test_the_pace_keeps_connections_apart_and_few(bench: Bench) -> None:

@@ -13,8 +13,9 @@ from openldn.base.errors import LdnError
 from openldn.base.http import Identity, server_context, serving
 from openldn.base.runtime import utc_now
 from openldn.testbench.connection.examine import report
-from openldn.testbench.connection.model import Outcome, Report, Target
+from openldn.testbench.connection.model import Outcome, Report
 from openldn.testbench.connection.numbers import SUITES_1_2, SUITES_1_3
+from openldn.testbench.connection.target import Target
 from openldn.trust.certificates.tls_profiles import restrict, tls_profile, tls_profiles
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 from conftest import Databases
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from trust.parties import World
 
 from openldn.base.errors import Issue, LdnError
@@ -118,4 +120,15 @@ def test_a_proposal_needs_a_kind_and_a_reason(tmp_path: Path, kind: str, reason:
     pem = (tmp_path / "ca.pem").read_bytes()
     with pytest.raises(LdnError) as error:
         anchor_of(pem, kind, (reason, "ann", NOW))
+    assert error.value.issue is Issue.INVALID
+
+
+def test_a_certificate_of_a_version_that_does_not_exist_is_refused(tmp_path: Path) -> None:
+    World(tmp_path)
+    [whole] = x509.load_pem_x509_certificates((tmp_path / "ca.pem").read_bytes())
+    version, other = bytes.fromhex("a003020102"), bytes.fromhex("a00302010b")
+    odd = whole.public_bytes(Encoding.DER).replace(version, other, 1)
+
+    with pytest.raises(LdnError) as error:
+        anchor_of(odd, "authority", ("why", "ann", NOW))
     assert error.value.issue is Issue.INVALID

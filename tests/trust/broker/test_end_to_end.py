@@ -21,12 +21,12 @@ from openldn.base.errors import LdnError
 from openldn.base.runtime import new_uuid
 from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
-from openldn.trust.broker.opened import holder_policies
 from openldn.trust.broker.service import CERTIFICATE, JWT, SAML, VP
 from openldn.trust.brokered import completed
 from openldn.trust.certificates import thumbprint
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.credential import Credentials, Trust
+from openldn.trust.credentials.definitions import shipped_policies
 from openldn.trust.credentials.issue import HolderKey, Making, complete, issue_x509, present
 from openldn.trust.credentials.model import Expected, Presented
 from openldn.trust.credentials.presentation import Verifier
@@ -76,7 +76,7 @@ def trust_of(there: Running) -> Trust:
 async def presented(there: Running, lists: StatusLists, vp: str) -> Presented:
     credentials = Credentials(lists.resolver, there.made.trusted, lists.trust, lists)
     asked = Expected(frozenset({ISSUER}), there.clock(), profile("ig-2026"))
-    definition = holder_policies()["bgz"].organization
+    definition = shipped_policies()["bgz"].organization
     return await Verifier(credentials).verify(vp, definition, asked, Trail())
 
 
@@ -172,7 +172,7 @@ def test_a_certificate_becomes_an_assertion_that_an_authorization_server_takes(
             assert granted["scope"] == "bgz"
             with pytest.raises(LdnError) as error:
                 await server.grant(form | fresh, there.certificate(PRACTICE))
-            assert error.value.detail == "assertion: used before"
+            assert error.value.detail == "assertion.once"
 
     at(case)
 

@@ -18,9 +18,9 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         (timedelta(days=7, seconds=1), 7, "soon"),
         (timedelta(days=7), 7, "urgent"),
         (timedelta(seconds=1), 0, "urgent"),
-        (timedelta(0), 0, "expired"),
-        (timedelta(seconds=-1), -1, "expired"),
-        (timedelta(days=-40), -40, "expired"),
+        (timedelta(0), 0, "ended"),
+        (timedelta(seconds=-1), -1, "ended"),
+        (timedelta(days=-40), -40, "ended"),
     ],
 )
 def test_what_ends_is_told_in_days_and_by_urgency(left: timedelta, days: int, level: str) -> None:

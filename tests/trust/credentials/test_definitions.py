@@ -17,6 +17,7 @@ from openldn.trust.credentials.definitions import (
     load_policies,
     policy_of,
     shipped_policies,
+    spelled,
 )
 from openldn.trust.credentials.matching import select
 from openldn.trust.credentials.model import Credential
@@ -266,6 +267,27 @@ def test_no_definition_breaks_the_reader(value: object) -> None:
             load_definition(shape)
         except LdnError as error:
             assert error.issue is Issue.INVALID
+
+
+@pytest.mark.parametrize("name", ["system", "SYSTEM", "Sys-tem", "test_open", "TEST_x", "test-x"])
+def test_r74_a_name_that_policy_engines_keep_for_themselves_is_refused(name: str) -> None:
+    with pytest.raises(LdnError, match="no policy may have the name") as caught:
+        load_policies(dump({name: {"organization": field()}}))
+
+    assert name in caught.value.message
+
+
+def test_r74_a_name_that_only_resembles_one_is_taken() -> None:
+    found = load_policies(dump({n: {"organization": field()} for n in ("testament", "systems")}))
+
+    assert set(found) == {"testament", "systems"}
+
+
+def test_r75_scopes_are_read_as_they_are_offered_whatever_their_case_and_dashes() -> None:
+    offered = {"bgz:pull", "medication-overview"}
+
+    assert spelled(["BGZ:Pull", "medication_overview"], offered) == offered
+    assert spelled(["MedicationOverview", "other"], offered) == {"medication-overview", "other"}
 
 
 @pytest.mark.parametrize(

@@ -170,7 +170,7 @@ def test_a_client_assertion_is_refused_for_replay_age_audience_and_algorithm(
 
     assert {e.word for e in errors} == {"invalid_client"}
     assert [e.detail for e in errors] == [
-        "assertion: used before",
+        "assertion.once",
         "assertion.exp",
         "assertion.aud",
         "jwt.alg",
@@ -414,7 +414,7 @@ def test_an_exchange_never_widens_scope_or_audience(databases: Databases, world:
         "invalid_target",
         "invalid_target",
     ]
-    assert (kind.word, again.detail) == ("invalid_request", "assertion: used before")
+    assert (kind.word, again.detail) == ("invalid_request", "assertion.once")
 
 
 def test_an_exchange_without_an_actor_gives_nothing(databases: Databases, world: World) -> None:

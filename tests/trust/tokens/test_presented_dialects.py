@@ -156,7 +156,7 @@ def test_a_nonce_works_once_also_after_a_failed_first_attempt(
     one, two, three = refusals(databases, world, first, first, first | {"scope": SCOPE})
 
     assert {e.word for e in (one, two, three)} == {"invalid_request"}
-    assert [two.detail, three.detail] == ["assertion: used before"] * 2
+    assert [two.detail, three.detail] == ["assertion.once"] * 2
 
 
 @pytest.mark.parametrize("audience", [OTHER_TENANT, f"{ISSUER}/token", "https://elsewhere.example"])
@@ -346,9 +346,9 @@ def test_ten_thousand_replays_over_a_restart_and_two_processes_open_nothing(
     dsn = asyncio.run(databases.fresh())
     first, second = asyncio.run(attempts(dsn, 5_000)), asyncio.run(attempts(dsn, 5_008))
 
-    assert sorted(set(first)) == ["assertion: used before", "granted"]
+    assert sorted(set(first)) == ["assertion.once", "granted"]
     assert first.count("granted") == 1
-    assert set(second) == {"assertion: used before"}
+    assert set(second) == {"assertion.once"}
 
 
 def test_scopes_with_different_definitions_are_asked_separately(

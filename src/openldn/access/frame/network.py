@@ -33,6 +33,7 @@ class Trust(msgspec.Struct, frozen=True):
     """The anchors that every party of this network believes."""
 
     ca: str
+    saml: dict[str, str] = {}  # issuer of assertions -> PEM file with what it signs with
 
 
 class Network(msgspec.Struct, frozen=True):

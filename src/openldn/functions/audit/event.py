@@ -133,6 +133,8 @@ def _extensions(access: Access) -> Iterator[Resource]:
         ("exchange", "valueCode", access.exchange),
         ("pattern", "valueCode", access.pattern),
         ("trace-context", "valueString", access.trace),
+        ("token-dialect", "valueCode", access.dialect),
+        *(("acted-through", "valueUri", actor) for actor in access.act),
     )
     for name, kind, value in values:
         if value:

@@ -40,6 +40,8 @@ class Access:
     relation: str = ""  # how the treatment relation was shown: "declared-by-requester"
     consent: str = ""  # which consent counted: "mitz-permit"
     interaction: str = "search-type"  # FHIR's code of what was done; "read"
+    dialect: str = ""  # how the token was proven: "D2", "SAML"
+    act: tuple[str, ...] = ()  # whose word came in between, nearest first: a broker
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import dns.exception
 import dns.resolver
 
 from openldn.base.errors import Issue, LdnError
-from openldn.testbench.connection.model import Given
+from openldn.testbench.connection.target import Given
 
 PATIENCE = 2.0  # seconds for a name server
 

@@ -5,26 +5,28 @@ from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, instant
 from openldn.testbench.connection import addresses
 from openldn.testbench.connection.checks import CHECKS
 from openldn.testbench.connection.hello import NotTlsError
-from openldn.testbench.connection.model import (
-    Check,
-    Checked,
-    Report,
-    Result,
-    Target,
-    Words,
-    skipped,
-)
+from openldn.testbench.connection.model import Check, Checked, Report, Result, Words, skipped
 from openldn.testbench.connection.prober import Prober
+from openldn.testbench.connection.target import Target
 from openldn.testbench.connection.visit import Visit, classified
 
 PATIENCE = 3.8  # seconds that one check may take in all
 WHOLE = 5.0  # seconds that all checks may take
 _LONGEST = 1000  # characters of evidence
+# What the library raises, some of it only when asked, for a certificate, list or answer that is
+# not as it should be: it must not end the whole check.
+_UNREADABLE = (
+    *(ValueError, TypeError, OverflowError, UnsupportedAlgorithm, InvalidSignature),
+    *(x509.DuplicateExtension, x509.InvalidVersion, x509.UnsupportedGeneralNameType),
+)
 ALONE = {"C43"}  # measured when nothing else is asked
 RENEGOTIATION = Words(
     "met deze partij is één heronderhandeling van TLS 1.2 afgesproken (C24)",
@@ -98,6 +100,8 @@ async def _looked(check: Check, visit: Visit, patience: float) -> Result:
         return skipped("broken", error.message)
     except (NotTlsError, OSError) as error:
         return skipped("broken", str(error))
+    except _UNREADABLE as error:
+        return skipped("broken", f"what it shows cannot be read ({type(error).__name__})")
 
 
 async def report(

@@ -1,15 +1,12 @@
-"""What is checked, where, and how it came out."""
+"""What is checked, and how it came out."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
-from typing import TYPE_CHECKING
 
+from openldn.testbench.connection.target import Target
+from openldn.testbench.connection.visit import Visit
 from openldn.trust.certificates.tls_profiles import TlsProfile
-
-if TYPE_CHECKING:
-    from openldn.testbench.connection.visit import Visit
 
 LANGUAGES = ("nl", "en")
 
@@ -62,70 +59,13 @@ class Check:
     title: Words
     requirement: Words
     advice: Words
-    look: "Callable[[Visit], Awaitable[Result]]" = field(repr=False)
+    look: Callable[[Visit], Awaitable[Result]] = field(repr=False)
 
     def weighed(self, result: Result, profile: TlsProfile) -> Result:
         """The result as the profile weighs it: a shortcoming may be a warning or a remark only."""
         if result.outcome is not Outcome.FAIL:
             return result
         return Result(Outcome(profile.weight(self.id)), result.evidence, result.reason)
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A certificate and its key, as PEM files."""
-
-    certificate: Path
-    key: Path
-
-
-@dataclass(frozen=True)
-class Given:
-    """What the operator gave beside the address; what is absent makes some checks skip."""
-
-    client: Pair | None = None
-    other: Pair | None = None  # another organization's, for C42
-    expired: Pair | None = None
-    revoked: Pair | None = None
-    ca: Path | None = None  # the authorities the endpoint should lead to, and accept
-    issuer: str = ""  # of the authorization server
-    grants: tuple[str, ...] = ()  # the grant types we need there
-    fhir: str = ""  # base URL
-    fhir_version: str = ""
-    aorta: str = ""  # a URL at which AORTA headers are demanded
-    fsc: bool = False
-    fsc_token: str = field(default="", repr=False)  # of another group
-    token: str = field(default="", repr=False)  # an access token bound to `client`
-    did: str = ""
-    presentation: str = field(default="", repr=False)
-    status_list: str = ""
-    ura: str = ""
-    directory: str = ""  # base URL of an mCSD directory
-    resolver: str = ""  # host:port of a name server
-    plain_port: int = 80  # where plain HTTP would be
-    renegotiation: bool = False  # this peer may renegotiate TLS 1.2 once (Zorgplatform)
-    private: bool = False  # hosts that are not public may be called
-
-
-@dataclass(frozen=True)
-class Target:
-    """The endpoint, and what it is judged by."""
-
-    host: str
-    port: int
-    profile: TlsProfile
-    given: Given = Given()
-
-    @property
-    def name(self) -> str:
-        """Host and port as in a URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return host if self.port == 443 else f"{host}:{self.port}"
-
-    @property
-    def origin(self) -> str:
-        """The first part of every URL here."""
-        return f"https://{self.name}"
 
 
 @dataclass(frozen=True)

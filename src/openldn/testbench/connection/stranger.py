@@ -4,7 +4,7 @@ from datetime import datetime
 from pathlib import Path
 
 from openldn.fhir.identifiers import Ura
-from openldn.testbench.connection.model import Pair
+from openldn.testbench.connection.target import Pair
 from openldn.trust.certificates.issue import Subject, Term, create_authority, issue_server
 
 _NOBODY = Subject(Ura("00000000"), "TEST OpenLDN connection check")

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import tempfile
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -17,15 +17,15 @@ from cryptography.hazmat.primitives import serialization
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply
-from openldn.base.runtime import Clock
+from openldn.base.runtime import Clock, new_uuid
 from openldn.fhir.codec import parse
 from openldn.testbench.connection import addresses, stranger
 from openldn.testbench.connection.handshake import Flight, RefusedError, newest, older
 from openldn.testbench.connection.hello import NotTlsError, Offer
 from openldn.testbench.connection.keys import Shown
-from openldn.testbench.connection.model import Pair, Target
 from openldn.testbench.connection.numbers import LEGACY, LEGACY_SIGNATURES, SUITES_1_2, TLS12
 from openldn.testbench.connection.prober import Kind, Prober, Seen
+from openldn.testbench.connection.target import Pair, Target
 
 T = TypeVar("T")
 AGENT = f"OpenLDN-connection-check/{version_of('openldn')} (openldn check connection)"
@@ -94,15 +94,23 @@ class Visit:
     async def chain(self) -> tuple[x509.Certificate, ...]:
         """What the server shows, leaf first; empty when it cannot be read."""
         flight = await self.flight()
-        with suppress(ValueError):
-            return tuple(x509.load_der_x509_certificate(c) for c in flight.chain) if flight else ()
-        return ()
+        return _certificates(flight.chain) if flight else ()
 
     def ours(self, url: str) -> bool:
         """Whether an address is at the host under check or one the operator named."""
         given = self.target.given
         named = (self.target.origin, given.issuer, given.fhir, given.directory, given.status_list)
         return hostname(url) in {hostname(n) for n in (*named, given.aorta) if n}
+
+    @property
+    def hop(self) -> Mapping[str, str]:
+        """What every message to an AORTA interface names; nothing elsewhere."""
+        if not self.target.given.aorta:
+            return {}
+        return {
+            "aorta-id": f"initialRequestID={new_uuid()}; requestID={new_uuid()}",
+            "aorta-version": "contentVersion=1.0.0; acceptVersion=1.0.0",
+        }
 
     async def send(
         self,
@@ -113,12 +121,16 @@ class Visit:
         headers: Mapping[str, str] | None = None,
         body: bytes | None = None,
     ) -> Reply:
-        """One request; `who` is the certificate we show. Raises LdnError as HttpClient.send."""
+        """One request; `who` is the certificate we show; an empty header is left out.
+
+        Raises LdnError as HttpClient.send.
+        """
         await addresses.require(url, self.target.given)
         client = self._client(who if url.startswith("https:") else "")
         async with self.prober.pace.turn():
-            named = {"user-agent": AGENT, **(headers or {})}
-            return await client.send(method, url, headers=named, body=body, deadline=DEADLINE)
+            named = {"user-agent": AGENT, **self.hop, **(headers or {})}
+            sent = {name: value for name, value in named.items() if value}
+            return await client.send(method, url, headers=sent, body=body, deadline=DEADLINE)
 
     async def get(self, url: str, *, who: str = OURS) -> Reply:
         """A plain GET, made once."""
@@ -129,7 +141,7 @@ class Visit:
         await addresses.require(url, self.target.given)
         client = self._client(f"{who} to a believed server")
         async with self.prober.pace.turn():
-            named = {"user-agent": AGENT, **headers}
+            named = {"user-agent": AGENT, **self.hop, **headers}
             return await client.send("GET", url, headers=named, deadline=DEADLINE)
 
     async def pour(self, url: str, size: int) -> int | None:
@@ -291,3 +303,10 @@ def classified(seen: Seen) -> LdnError | None:
         case _:
             return None
     return LdnError(Issue.INCOMPLETE, text, detail=seen.kind)
+
+
+def _certificates(ders: Iterable[bytes]) -> tuple[x509.Certificate, ...]:
+    """The certificates in these bytes; none when one of them cannot be read."""
+    with suppress(ValueError, x509.InvalidVersion):
+        return tuple(x509.load_der_x509_certificate(der) for der in ders)
+    return ()

@@ -8,7 +8,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.testbench.laptop.ground import write
-from openldn.testbench.laptop.plan import Plan
+from openldn.testbench.laptop.plan import SAML, Plan
 from openldn.testbench.members import BROKER, OPERATORS, PLATFORM, Member
 from openldn.trust.certificates.issue import (
     Shape,
@@ -19,8 +19,6 @@ from openldn.trust.certificates.issue import (
     issue_signing,
     served_at,
 )
-
-SAML = "broker-saml"  # folder of the certificate that the broker signs SAML with
 
 
 def certify(plan: Plan, clock: Clock) -> None:

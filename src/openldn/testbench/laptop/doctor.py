@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import msgspec
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 
@@ -20,10 +21,18 @@ from openldn.base.runtime import Clock
 from openldn.base.settings import Settings, load
 from openldn.base.sql import server_time
 from openldn.trust.certificates import Anchors
+from openldn.trust.certificates.forecast import OK, level
+from openldn.trust.certificates.keys import Signing
 
 ROOM = 1_000_000_000  # bytes that should be free on the disk
-AHEAD = timedelta(days=30)  # how early we warn of a certificate that ends
 APART = timedelta(seconds=30)  # how far two clocks may differ: what token requests allow
+
+
+_ANEW = "ask a new certificate; on a laptop remove the folder pki and start again"
+_SIGNING = (  # what it is called, the setting with the certificate, that with the key
+    ("signing certificate", "signing_certificate", "signing_key"),
+    ("SAML certificate", "saml_certificate", "saml_key"),
+)
 
 
 @dataclass(frozen=True)
@@ -94,19 +103,27 @@ def _settings(
 
 
 async def _role(values: Any, role: str, clock: Clock) -> AsyncIterator[Finding]:
+    if not hasattr(values, "port"):  # a role of several: each in a table of its own
+        for field in msgspec.structs.fields(values):
+            async for found in _role(getattr(values, field.name), field.name, clock):
+                yield found
+        return
     name = getattr(values, "key", role)
     if dsn := getattr(values, "dsn", ""):
         yield await _database(name, dsn, clock)
     if identity := _identity(values):
         for found in _certificates(name, values, identity, clock):
             yield found
+    for found in _others(name, values, clock()):
+        yield found
     yield await _answers(name, values, identity, clock)
 
 
 def _identity(values: Any) -> Identity | None:
-    if not hasattr(values, "key_file"):
-        return None
-    return Identity(values.certificate, values.key_file, values.ca)
+    files: list[Path | None]
+    files = [getattr(values, name, None) for name in ("certificate", "key_file", "ca")]
+    there = [path for path in files if path is not None]
+    return Identity(*there) if len(there) == len(files) else None
 
 
 async def _database(name: str, dsn: str, clock: Clock) -> Finding:
@@ -120,33 +137,79 @@ async def _database(name: str, dsn: str, clock: Clock) -> Finding:
 
 
 def _certificates(name: str, values: Any, identity: Identity, clock: Clock) -> Iterator[Finding]:
-    pairs = [("certificate", identity.certificate, identity.key)]
-    if hasattr(values, "signing_certificate"):
-        pairs.append(("signing certificate", values.signing_certificate, values.signing_key))
-    for what, certificate, key in pairs:
-        yield _certificate(f"{name}: {what}", (certificate, key, identity.ca), clock())
+    yield _certificate(f"{name}: certificate", identity, clock())
+    secret = getattr(values, "secret_file", None)
+    for what, certificate, key in _SIGNING:
+        if hasattr(values, certificate):
+            files = (getattr(values, key), getattr(values, certificate), secret)
+            yield _signing(f"{name}: {what}", files, identity.ca, clock())
+    for key in getattr(values, "signing_keys", ()):
+        yield _signing(f"{name}: signing key", (key, None, secret), identity.ca, clock())
 
 
-def _certificate(subject: str, files: tuple[Path, Path, Path], now: datetime) -> Finding:
-    certificate, key, ca = files
-    advice = "ask a new certificate; on a laptop remove the folder pki and start again"
+def _certificate(subject: str, identity: Identity, now: datetime) -> Finding:
     try:
-        chain = x509.load_pem_x509_certificates(certificate.read_bytes())
-        private = serialization.load_pem_private_key(key.read_bytes(), password=None)
-        if private.public_key() != chain[0].public_key():
-            return Finding(subject, False, f"{key} is the key of another certificate", advice)
-        ends = chain[0].not_valid_after_utc
-        if now > ends:
-            return Finding(subject, False, f"expired on {ends:%Y-%m-%d}", advice)
-        Anchors.load(ca).check(chain, now)
+        chain = x509.load_pem_x509_certificates(identity.certificate.read_bytes())
+        private = serialization.load_pem_private_key(identity.key.read_bytes(), password=None)
     except (OSError, ValueError, TypeError) as error:
-        return Finding(
-            subject, False, f"{certificate} cannot be read ({type(error).__name__})", advice
-        )
+        text = f"{identity.certificate} cannot be read ({type(error).__name__})"
+        return Finding(subject, False, text, _ANEW)
+    if private.public_key() != chain[0].public_key():
+        return Finding(subject, False, f"{identity.key} is the key of another certificate", _ANEW)
+    return _believed(subject, chain, identity.ca, now)
+
+
+def _signing(
+    subject: str, files: tuple[Path | str, Path | None, Path | None], ca: Path, now: datetime
+) -> Finding:
+    """A key to sign with, in a file or on a token, with its certificate when it has one."""
+    try:
+        found = Signing.load(*files)
     except LdnError as error:
-        return Finding(subject, False, error.message, f"{advice}; or the clock is wrong")
-    soon = ends - now < AHEAD
+        return Finding(subject, False, error.message, _ANEW)
+    if not found.chain:
+        return Finding(subject, True, "can be used")
+    return _believed(subject, found.chain, ca, now)
+
+
+def _believed(subject: str, chain: Sequence[x509.Certificate], ca: Path, now: datetime) -> Finding:
+    ends = chain[0].not_valid_after_utc
+    if now > ends:
+        return Finding(subject, False, f"expired on {ends:%Y-%m-%d}", _ANEW)
+    try:
+        Anchors.load(ca).check(chain, now)
+    except LdnError as error:
+        return Finding(subject, False, error.message, f"{_ANEW}; or the clock is wrong")
+    return _ending(subject, ends, now)
+
+
+def _ending(subject: str, ends: datetime, now: datetime) -> Finding:
+    soon = level(ends - now) != OK
     return Finding(subject, not soon, f"valid until {ends:%Y-%m-%d}", "renew it in time")
+
+
+def _others(name: str, values: Any, now: datetime) -> Iterator[Finding]:
+    """The certificates of others that are believed by a file in the settings."""
+    for label, path in _pinned(values):
+        subject = f"{name}: {label}"
+        advice = f"ask its owner for the certificate that counts now, and put it in {path}"
+        try:
+            chain = x509.load_pem_x509_certificates(path.read_bytes())
+        except (OSError, ValueError) as error:
+            text = f"{path} cannot be read ({type(error).__name__})"
+            yield Finding(subject, False, text, advice)
+            continue
+        ends = min(each.not_valid_after_utc for each in chain)
+        over = Finding(subject, False, f"expired on {ends:%Y-%m-%d}", advice)
+        yield over if now > ends else _ending(subject, ends, now)
+
+
+def _pinned(values: Any) -> Iterator[tuple[str, Path]]:
+    for label in ("issuers", "broker_saml_certificate", "insecure_anchors"):
+        if path := getattr(values, label, None):
+            yield label, path
+    if agreed := getattr(values, "sts", None):
+        yield "sts.certificate", agreed.certificate
 
 
 async def _answers(name: str, values: Any, identity: Identity | None, clock: Clock) -> Finding:

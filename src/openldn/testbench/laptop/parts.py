@@ -8,9 +8,9 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.access.professional.reception import RETURN
-from openldn.testbench.laptop.certify import SAML, leaf
+from openldn.testbench.laptop.certify import leaf
 from openldn.testbench.laptop.ground import write
-from openldn.testbench.laptop.plan import HOST, Plan
+from openldn.testbench.laptop.plan import HOST, SAML, Plan
 from openldn.testbench.members import BROKER, OPERATOR, PLATFORM, Member
 from openldn.trust.certificates.party import thumbprint
 
@@ -40,6 +40,9 @@ def configure(plan: Plan, dsn_of: DsnOf) -> dict[str, list[str]]:
         write(plan.settings(name), text, 0o600)
         program = [sys.executable, "-m", "openldn", "run", role]
         commands[name] = [*program, "--settings", str(plan.settings(name))]
+    for path in plan.settings("*").parent.glob("*.toml"):
+        if path.stem not in commands:  # of an earlier version
+            path.unlink()
     return commands
 
 
@@ -61,7 +64,7 @@ def _key(name: str) -> str:
 def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     """Part -> role and settings, in the order in which they are started."""
     parts: dict[str, tuple[str, Values]] = {
-        "authority": ("simulators", _simulators(plan)),
+        "simulators": ("simulators", _simulators(plan)),
         "addressing": ("addressing", _addressing(plan, dsn_of)),
         "broker": ("broker", _broker(plan, dsn_of)),
     }
@@ -117,7 +120,7 @@ def _relying(plan: Plan, member: Member) -> Values:
         "identifier": identifier(member),
         "organization": member.ura,
         "certificates": [str(folder / "signing.pem")],
-        "applies_to": [broker(plan), *(_issuer(plan, m) for m in _on(plan, "zorgplatform"))],
+        "applies_to": [plan.broker, *(_issuer(plan, m) for m in _on(plan, "zorgplatform"))],
         "client": thumbprint(leaf(folder / "server.pem").public_bytes(Encoding.DER)),
     }
 
@@ -129,11 +132,6 @@ def _issuer(plan: Plan, member: Member) -> str:
 def identifier(member: Member) -> str:
     """How Zorgplatform names a member: an OID of its AGB code."""
     return f"urn:oid:2.16.840.1.113883.2.4.6.1.{member.agb.lstrip('0')}"
-
-
-def broker(plan: Plan) -> str:
-    """The broker's issuer URL."""
-    return f"{plan.origin('broker')}/oauth2/broker"
 
 
 def _broker(plan: Plan, dsn_of: DsnOf) -> Values:
@@ -153,13 +151,9 @@ def _broker(plan: Plan, dsn_of: DsnOf) -> Values:
         "addressing_ura": OPERATOR.ura,
         "fetch_hosts": _HOSTS,
         "insecure_anchors": str(folder / "anchors.pem"),
-        "saml_issuers": {_sts(plan): thumbprint(leaf(sts).public_bytes(Encoding.DER))},
+        "saml_issuers": {plan.sts: thumbprint(leaf(sts).public_bytes(Encoding.DER))},
         "saml_organizations": {identifier(m): m.ura for m in _on(plan, "zorgplatform")},
     }
-
-
-def _sts(plan: Plan) -> str:
-    return f"{plan.origin('zorgplatform')}/sts"
 
 
 def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:
@@ -193,7 +187,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "dialects": DIALECTS[member.infrastructure],
         "fetch_hosts": _HOSTS,
         "did_origin": plan.origin(member.key).replace(HOST, "localhost"),
-        "broker": broker(plan),
+        "broker": plan.broker,
         "broker_ura": BROKER.ura,
         "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
         "insecure_presumed_consent": True,
@@ -209,7 +203,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
 
 def _account(plan: Plan, member: Member) -> Values:
     return {
-        "url": _sts(plan),
+        "url": plan.sts,
         "ura": PLATFORM.ura,
         "certificate": str(plan.pki / PLATFORM.key / "pinned.pem"),
         "identifier": identifier(member),

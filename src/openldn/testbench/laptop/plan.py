@@ -8,9 +8,11 @@ from openldn.testbench.members import MEMBERS, Member
 
 PORT_BASE = 8400
 HOST = "127.0.0.1"
+SAML = "broker-saml"  # folder of the certificate that the broker signs SAML with
 # The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider.
 SERVICES = ("authority", "broker", "zorgplatform", "dezi")
 PLAIN = {"portal", "authority", "dezi"}  # without TLS: people type it, or it is signed itself
+DOORS = {"simulators": "authority"}  # where a part of several answers first
 NAMED = {"broker", "zorgplatform", "dezi"}  # by name: a did:web cannot be an IP address
 
 
@@ -54,9 +56,20 @@ class Plan:
 
     def origin(self, name: str) -> str:
         """The address of a part, without a path."""
+        name = DOORS.get(name, name)
         scheme = "http" if name in PLAIN else "https"
         host = "localhost" if name in NAMED else HOST
         return f"{scheme}://{host}:{self.ports[name]}"
+
+    @property
+    def broker(self) -> str:
+        """The broker's issuer URL."""
+        return f"{self.origin('broker')}/oauth2/broker"
+
+    @property
+    def sts(self) -> str:
+        """The token service of the simulated Zorgplatform, and its name as issuer."""
+        return f"{self.origin('zorgplatform')}/sts"
 
     @property
     def network_file(self) -> Path:
@@ -88,12 +101,19 @@ class Plan:
             "nodes": [self._node(m) for m in self.members],
             "services": {
                 "addressing": f"{self.origin('addressing')}/fhir/R4",
-                "broker": f"{self.origin('broker')}/oauth2/broker",
+                "broker": self.broker,
             },
-            "portals": {"home": f"{self.origin('portal')}/"},
+            "portals": {
+                "home": f"{self.origin('portal')}/",
+                "administration": f"{self.origin('portal')}/beheer/",
+            },
             "trust": {
                 "ca": str(self.pki / "ca.pem"),
                 "revocation": f"{self.origin('authority')}/crl/issuing.crl",
+                "saml": {
+                    self.broker: str(self.pki / SAML / "pinned.pem"),
+                    self.sts: str(self.pki / "zorgplatform" / "pinned.pem"),
+                },
             },
         }
 

@@ -34,6 +34,9 @@ class Screen:
             table.add_row(*row)
         table.add_section()
         table.add_row("addressing (directory)", "", "", f"{plan.origin('addressing')}/fhir/R4")
+        table.add_row(
+            "broker (trust between them)", "", "", f"{plan.origin('broker')}/oauth2/broker"
+        )
         table.add_row("professional portal", "", "", f"{plan.origin('portal')}/", style="bold")
         self._console.print()
         self._console.print(table)
@@ -42,4 +45,4 @@ class Screen:
 
 def screen() -> Screen:
     """The screen on standard output; where that is a file, wide enough for every address."""
-    return Screen(Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120))
+    return Screen(Console(soft_wrap=True, width=None if sys.stdout.isatty() else 120, emoji=False))

@@ -116,7 +116,7 @@ def anchor_of(content: bytes, kind: str, said: tuple[str, str, datetime]) -> Anc
         pem = content.lstrip().startswith(b"-----BEGIN")
         read = x509.load_pem_x509_certificate if pem else x509.load_der_x509_certificate
         found = read(content)
-    except ValueError as error:
+    except (ValueError, x509.InvalidVersion) as error:
         raise LdnError(Issue.INVALID, "this is not one certificate, PEM or DER") from error
     der = found.public_bytes(Encoding.DER)
     reason, person, moment = said

@@ -16,11 +16,11 @@ from openldn.base.runtime import Clock, instant
 from openldn.fhir.http import read_body
 from openldn.fhir.identifiers import Ura
 from openldn.trust.broker.anchors_store import Anchor, AnchorStore, anchor_of
-from openldn.trust.broker.forms import read_form
 from openldn.trust.broker.keys import BrokerKeys
 from openldn.trust.broker.service import Broker
 from openldn.trust.broker.store import Record
 from openldn.trust.certificates import require_party, thumbprint
+from openldn.trust.tokens.forms import read_form
 from openldn.trust.trail import Trail
 
 _PRIVATE = {"cache-control": "no-store", "pragma": "no-cache"}

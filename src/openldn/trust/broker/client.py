@@ -18,11 +18,10 @@ from openldn.trust.credentials.submission import make_submission
 from openldn.trust.parties import Requester
 from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER, VP_BEARER
 from openldn.trust.tokens.model import AccessToken
+from openldn.trust.tokens.purse import Purse
 from openldn.trust.tokens.speaking import Order, definition_of
 
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
-_MARGIN = timedelta(seconds=30)  # an assertion this near its end is not used any more
-_KEPT = 10_000  # assertions
 
 # Our own proof for this audience: the token and its subject_token_type.
 Word = Callable[[str, Requester], Awaitable[tuple[str, str]]]
@@ -143,24 +142,23 @@ class ByAssertionOfSaml:
     """Asks holders that read SAML, with an assertion of the broker; implements `Tokens`."""
 
     broker: BrokerClient
-    _tokens: dict[tuple[Ura, Requester], AccessToken] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty purse."""
+        self._purse = Purse(self.broker.clock)
 
     async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
         """An assertion for `Authorization: SAML`; raises LdnError as `exchange` does."""
-        key, now = (holder, requester), self.broker.clock()
-        kept = self._tokens.get(key)
-        if kept is not None and kept.expires - now > _MARGIN:
-            return kept
-        got = await self.broker.exchange(issuer, requester, SAML)
-        if len(self._tokens) >= _KEPT:
-            self._tokens = {k: t for k, t in self._tokens.items() if t.expires > now}
-        token = AccessToken(got.token, got.id, got.expires, "SAML")
-        self._tokens[key] = token
-        return token
+        key = (holder, requester)
+        return self._purse.kept(key) or await self._purse.ask(key, self._ask(issuer, requester))
 
     def forget(self, token: AccessToken) -> None:
         """Do not use this assertion again: the holder refused it."""
-        self._tokens = {k: t for k, t in self._tokens.items() if t.value != token.value}
+        self._purse.forget(token)
+
+    async def _ask(self, issuer: str, requester: Requester) -> AccessToken:
+        got = await self.broker.exchange(issuer, requester, SAML)
+        return AccessToken(got.token, got.id, got.expires, "SAML")
 
 
 def _read(reply: Reply) -> _Given:

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from importlib.resources import files
 from pathlib import Path
 
 from cryptography import x509
@@ -38,9 +37,8 @@ from openldn.trust.certificates import Anchors
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.api import status_routes
 from openldn.trust.credentials.credential import Credentials, Trust
-from openldn.trust.credentials.definitions import load_policies, shipped_policies
+from openldn.trust.credentials.definitions import shipped_policies
 from openldn.trust.credentials.issue import Issuer
-from openldn.trust.credentials.model import ScopePolicy
 from openldn.trust.credentials.presentation import Verifier
 from openldn.trust.credentials.published import PublishedLists
 from openldn.trust.credentials.resolver import Resolver
@@ -86,12 +84,6 @@ class RunningBroker:
     routes: list[BaseRoute]
     feed: RevocationFeed
     trusted: Trusted
-
-
-def holder_policies() -> Mapping[str, ScopePolicy]:
-    """What a holder asks of organizations: their own certificate, or the word of a broker."""
-    content = (files(__package__) / "policies.json").read_bytes()
-    return load_policies(content, "policies.json")
 
 
 @asynccontextmanager

@@ -18,19 +18,19 @@ class BrokerSettings(Settings, frozen=True, kw_only=True):
     ca: Path  # the authorities whose parties may connect
     signing_keys: tuple[str, ...]  # PEM, PKCS#12 or pkcs11: URI; an EC and an RSA key serve all
     saml_certificate: Path  # holders of SAML infrastructures pin this
-    saml_key: str
+    saml_key: str  # its private key: PEM or PKCS#12
     dsn: str  # PostgreSQL database of the broker alone
     addressing: str  # FHIR base of the directory
     public: str  # origin that parties reach the broker at
     addressing_ura: str = ""  # whose certificate the directory must show
     secret_file: Path | None = None  # password or PIN of the keys
-    # thumbprint of a person's certificate -> name
-    operators: dict[str, str] = msgspec.field(default_factory=dict)
+    operators: dict[str, str] = msgspec.field(default_factory=dict)  # thumbprint of a person's
+    # certificate -> name; they decide whom the broker believes
     fetch_hosts: tuple[str, ...] = ()  # hosts of revocation lists, DID documents, status lists
-    # issuer of assertions -> thumbprint of its certificate
-    saml_issuers: dict[str, str] = msgspec.field(default_factory=dict)
-    # identifier in assertions -> URA
-    saml_organizations: dict[str, str] = msgspec.field(default_factory=dict)
+    saml_issuers: dict[str, str] = msgspec.field(default_factory=dict)  # issuer of assertions ->
+    # thumbprint of its certificate
+    saml_organizations: dict[str, str] = msgspec.field(default_factory=dict)  # identifier in
+    # assertions -> URA
     lifetime: int = 900  # seconds that anything may live that rests on what is minted
     trail_days: int = 1825  # how long a trail can be read
     revocation_every: float = 10.0  # seconds between two looks at the sources

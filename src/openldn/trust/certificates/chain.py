@@ -28,6 +28,10 @@ _DEPTH = 3  # authorities between anchor and leaf; PKIoverheid has two
 _MOST = 5  # certificates in one x5c
 
 
+# What the library raises for a certificate that is not as it should be, some of it late.
+_UNREADABLE = (ValueError, TypeError, UnsupportedAlgorithm, x509.DuplicateExtension)
+
+
 @dataclass(frozen=True)
 class Anchors:
     """The authorities we believe: roots, or intermediates when we trust no wider than those.
@@ -44,7 +48,7 @@ class Anchors:
         """The anchors in a PEM file; raises LdnError(exception) when it cannot be used."""
         try:
             found = tuple(x509.load_pem_x509_certificates(path.read_bytes()))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, x509.InvalidVersion) as error:
             text = f"the file with trusted authorities cannot be used: {path}; check trust.ca"
             raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
         return cls(found, issuing_only)
@@ -68,7 +72,7 @@ class Anchors:
         leaf, *between = chain
         try:
             path = tuple(self._verifier(moment).verify(leaf, between).chain)
-        except (verification.VerificationError, ValueError, UnsupportedAlgorithm) as error:
+        except (verification.VerificationError, *_UNREADABLE) as error:
             raise _disbelieved("chain") from error
         if self.issuing_only and path[1] not in self.certificates:
             raise _disbelieved("chain: issuing")

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-OK, SOON, URGENT, EXPIRED = "ok", "soon", "urgent", "expired"
-LEVELS = ((timedelta(0), EXPIRED), (timedelta(days=7), URGENT), (timedelta(days=30), SOON))
+OK, SOON, URGENT, ENDED = "ok", "soon", "urgent", "ended"
+LEVELS = ((timedelta(0), ENDED), (timedelta(days=7), URGENT), (timedelta(days=30), SOON))
 
 
 @dataclass(frozen=True)
@@ -23,14 +23,15 @@ class Outlook:
     name: str
     ends: datetime
     days: int  # whole days left; negative: days since it ended
-    level: str  # ok, soon (30 days or less), urgent (7 days or less), expired
+    level: str  # ok, soon (30 days or less), urgent (7 days or less), ended
 
 
 def forecast(endings: Iterable[Ending], now: datetime) -> list[Outlook]:
     """How long each still counts, what ends first first."""
     ordered = sorted(endings, key=lambda e: (e.ends, e.name))
-    return [Outlook(e.name, e.ends, (e.ends - now).days, _level(e.ends - now)) for e in ordered]
+    return [Outlook(e.name, e.ends, (e.ends - now).days, level(e.ends - now)) for e in ordered]
 
 
-def _level(left: timedelta) -> str:
+def level(left: timedelta) -> str:
+    """How urgent it is when so much time is left, in one word."""
     return next((name for bound, name in LEVELS if left <= bound), OK)

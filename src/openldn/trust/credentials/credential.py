@@ -4,7 +4,7 @@ Source: Nuts RFC023 §5; trust and broker §3.1 (the order of the checks).
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -35,7 +35,8 @@ NOW = Rule("vc.now", "RFC 7519 §4.1", "it is valid now, give or take the skew")
 CLAIMS = Rule("vc.claims", "trust and broker §3", "what this kind must say, it says")
 STATUS = Rule("status.known", "R71", "whether it is revoked can be known")
 
-_MOST_SEEN = 1_000  # credentials whose signature is not looked at again
+_MOST_SEEN = 1_000  # credentials that are not read again
+_LARGEST_SEEN = 16 * 1024  # characters of one of those
 
 
 class Believing(Protocol):
@@ -87,14 +88,21 @@ class Asked:
 
 @dataclass(frozen=True)
 class _Signed:
-    """A credential that its issuer signed."""
+    """A credential by itself: its issuer signed it, and it says what its kind must say.
 
+    Nothing here changes with time, with who presents it, or with whom we believe.
+    """
+
+    header: Mapping[str, Any]
     draft: Draft
     kind: CredentialType
     issuer: Did
     methods: Methods
-    algorithm: str
-    checks: tuple[Check, ...] = ()  # that were made of it
+    said: Mapping[str, tuple[str, ...]]
+    checks: tuple[Check, ...]  # that were made of it
+
+
+_Key = tuple[str, frozenset[str], tuple[str, ...]]  # all that `_Signed` depends on
 
 
 @dataclass(frozen=True)
@@ -105,23 +113,26 @@ class Credentials:
     belief: Believing
     trust: Trust
     statuses: Statuses | None = None  # None: a credential with a status cannot be believed
-    _seen: dict[tuple[object, ...], "_Signed"] = field(default_factory=dict, repr=False)
+    remembered: int = _MOST_SEEN
+    _seen: dict[_Key, "_Signed"] = field(default_factory=dict, repr=False)
 
     async def verify(self, text: str, asked: Asked, trail: Trail) -> Credential:
         """The credential in a JWT, believed; raises LdnError(the trail's issue).
 
         That its subject is who presents it is for the presentation to check.
         """
-        signed = await self._signed(text, asked, trail)
-        draft, kind, issuer, methods = signed.draft, signed.kind, signed.issuer, signed.methods
-        certificate = await self._certificate(methods, asked, trail)
-        self._require_issuer(draft, kind, asked, trail)
-        said = _content(draft, kind, issuer, methods, trail)
-        if kind.issuer_is == "delegator" and asked.holder:
+        key: _Key = (text, asked.types, tuple(asked.profile.alg_in.credential))
+        signed = await self._signed(key, asked, trail)
+        draft, issuer = signed.draft, signed.issuer
+        # what follows is asked anew each time: it changes, or depends on who presents
+        certificate = await self._certificate(signed.methods, asked, trail)
+        self._require_issuer(draft, signed.kind, asked, trail)
+        if signed.kind.issuer_is == "delegator" and asked.holder:
             known = {plain(text) for text in asked.delegators}
-            trail.require({plain(u) for u in said.get("ura", ())} <= known, DELEGATED)
-        _require_period(draft, methods, asked, trail)
+            trail.require({plain(u) for u in signed.said.get("ura", ())} <= known, DELEGATED)
+        _require_period(draft, signed.methods, asked, trail)
         statuses = await self._statuses(draft, issuer, asked, trail)
+        self._remember(key, signed)
         expires = draft.ends or asked.now + WITHOUT_END
         name = draft.id or jose.encoded(text.rpartition(".")[2].encode())[:43]
         own = [
@@ -136,31 +147,40 @@ class Credentials:
             expires=draft.ends,
             content=draft.content,
             evidence=(*own, *certificate),
-            claims=said,
-            algorithm=signed.algorithm,
+            claims=signed.said,
+            algorithm=str(signed.header["alg"]),
             raw=text,
         )
 
-    async def _signed(self, text: str, asked: Asked, trail: Trail) -> "_Signed":
-        """The credential, signed by its issuer; of a certificate this is looked at once.
+    async def _signed(self, key: _Key, asked: Asked, trail: Trail) -> "_Signed":
+        """The credential by itself; one that was believed before is not read again.
 
-        What a chain in the header signed stays so; whether the chain is believed is asked anew.
+        Whether its chain is believed is not part of it, nor any date or status.
         """
-        key = (text, asked.types, asked.profile.alg_in.credential)
-        kept = self._seen.get(key)
-        if kept is not None:
-            trail.checks += kept.checks
-            return kept
         own = Trail(issue=trail.issue)
         try:
-            found = await self._read(text, asked, own)
+            kept = self._seen.get(key)
+            if kept is not None and await self._same_keys(kept, own):
+                own.checks = list(kept.checks)
+                return kept
+            own.checks = []
+            return await self._read(key[0], asked, own)
         finally:
             trail.checks += own.checks
-        if found.methods.chain is not None:
-            while len(self._seen) >= _MOST_SEEN:
-                del self._seen[next(iter(self._seen))]
-            self._seen[key] = replace(found, checks=tuple(own.checks))
-        return found
+
+    async def _same_keys(self, kept: "_Signed", trail: Trail) -> bool:
+        """Whether the issuer has the keys it had; those of a did:web may have changed since."""
+        if kept.issuer.method != "web":
+            return True  # they stand in the DID, or in the credential
+        return await self.resolver.methods(kept.issuer, kept.header, trail) is kept.methods
+
+    def _remember(self, key: _Key, signed: "_Signed") -> None:
+        """Only what is believed is kept, so that strangers cannot fill the memory."""
+        if self._seen.get(key) is signed or len(key[0]) > _LARGEST_SEEN:
+            return
+        self._seen[key] = signed
+        while len(self._seen) > self.remembered:
+            del self._seen[next(iter(self._seen))]
 
     async def _read(self, text: str, asked: Asked, trail: Trail) -> "_Signed":
         token = jose.read(text, trail)
@@ -173,7 +193,8 @@ class Credentials:
         methods = await self.resolver.methods(issuer, token.header, trail)
         key = methods.key(token.header_text("kid"), (ASSERTION,), trail)
         jose.verify(token, key, _algorithms(kind, asked.profile), trail)
-        return _Signed(draft, kind, issuer, methods, token.header_text("alg"))
+        said = _content(draft, kind, issuer, methods, trail)
+        return _Signed(token.header, draft, kind, issuer, methods, said, tuple(trail.checks))
 
     async def _certificate(
         self, methods: Methods, asked: Asked, trail: Trail

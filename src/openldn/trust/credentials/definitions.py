@@ -4,7 +4,7 @@ Source: DIF Presentation Exchange 2; file shape of the knowledge platform and Nu
 (`{"<scope>": {"organization": {…}, "service_provider": {…}}}`); R50; trust and broker §5.3, §5.4.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from importlib.resources import files
 from typing import Any, NoReturn
@@ -39,7 +39,9 @@ def load_policies(content: bytes, origin: str = "policies") -> dict[str, ScopePo
     value = parse(content, _LIMITS)
     if not isinstance(value, dict):
         _wrong(origin, "an object with scopes is needed")
-    return {_plain(scope): _policy(value[scope], f"{origin}: {scope}") for scope in value}
+    if refused := [scope for scope in value if _reserved(scope)]:
+        _wrong(origin, f"no policy may have the name {', '.join(sorted(refused))} (R74)")
+    return {plain(scope): _policy(value[scope], f"{origin}: {scope}") for scope in value}
 
 
 @cache
@@ -55,7 +57,7 @@ def shipped_policies() -> Mapping[str, ScopePolicy]:
 
 def policy_of(policies: Mapping[str, ScopePolicy], scope: str) -> ScopePolicy | None:
     """What must be shown for a scope; letter case and dashes do not matter (R75)."""
-    return policies.get(_plain(scope))
+    return policies.get(plain(scope))
 
 
 def load_definition(value: Any, origin: str = "definition") -> Definition:
@@ -79,8 +81,20 @@ def load_definition(value: Any, origin: str = "definition") -> Definition:
     )
 
 
-def _plain(scope: str) -> str:
+def plain(scope: str) -> str:
+    """What names a scope, however it is written (R75)."""
     return scope.lower().replace("-", "").replace("_", "")
+
+
+def spelled(asked: Iterable[str], offered: Iterable[str]) -> frozenset[str]:
+    """The scopes asked, each as it is offered; one that is not offered stays as it was written."""
+    names = {plain(scope): scope for scope in offered}
+    return frozenset(names.get(plain(scope), scope) for scope in asked)
+
+
+def _reserved(scope: str) -> bool:
+    """Whether a policy engine keeps this name for itself; "testament" is nobody's."""
+    return plain(scope) == "system" or scope.lower().startswith(("test_", "test-"))
 
 
 def _policy(value: Any, origin: str) -> ScopePolicy:

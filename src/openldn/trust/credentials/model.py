@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any, Protocol
 
 from openldn.trust.evidence import Evidence, Value
+from openldn.trust.jose import Jws
 from openldn.trust.peers import Profile
 from openldn.trust.trail import Trail
 
@@ -131,9 +132,9 @@ class Presentations(Protocol):
     """The port of presentation verifying."""
 
     async def verify(
-        self, presentation: str, definition: Definition, expected: Expected, trail: Trail
+        self, presentation: str | Jws, definition: Definition, expected: Expected, trail: Trail
     ) -> Presented:
-        """The presentation, believed and fitting the definition.
+        """The presentation, as it came or read already, believed and fitting the definition.
 
         Raises LdnError(the trail's issue) with the reason code of the check that failed.
         """

@@ -1,4 +1,4 @@
-"""Looking in JSON by path: compiled once, by a library, values bounded.
+"""Looking in JSON by path: compiled once, by a library but for plain names, values bounded.
 
 Source: RFC 9535 (JSONPath), as DIF Presentation Exchange 2 §6 uses it.
 """
@@ -19,6 +19,8 @@ _MOST_SEARCHES = 2  # filters, and looks at whatever lies below; each multiplies
 # Functions and regular expressions of the library: paths come from other parties too, and
 # `search(@.x, '(a+)+$')` would keep us busy for ever.
 _BUSY = re.compile(r"\w\s*\(|~|(?<!^)\$")
+
+_PLAIN = re.compile(r"\$(?:\.[A-Za-z_][A-Za-z0-9_]{0,99})+")  # $.credentialSubject.name
 
 
 @lru_cache(maxsize=4096)
@@ -41,13 +43,33 @@ def _busy(text: str) -> bool:
 def found(content: Mapping[str, Any], paths: Sequence[str]) -> tuple[Any, ...]:
     """What stands at the first of these paths that leads somewhere; a list gives its members."""
     for text in paths:
-        try:
-            values = path(text).findall(content)
-        except (jsonpath.JSONPathError, RecursionError):
-            continue  # a function applied to what it is not for
+        names = _names(text)
+        values = _at(content, names) if names else _by_library(content, text)
         if values:
             return tuple(_flat(values))
     return ()
+
+
+@lru_cache(maxsize=4096)
+def _names(text: str) -> tuple[str, ...]:
+    """The names in a path that has nothing else, as most have; empty for any other path."""
+    fits = len(text) <= LARGEST_PATH and _PLAIN.fullmatch(text)
+    return tuple(text.split(".")[1:]) if fits else ()
+
+
+def _at(content: Any, names: Sequence[str]) -> list[Any]:
+    for name in names:
+        if not isinstance(content, dict) or name not in content:
+            return []
+        content = content[name]
+    return [content]
+
+
+def _by_library(content: Mapping[str, Any], text: str) -> list[Any]:
+    try:
+        return path(text).findall(content)
+    except (jsonpath.JSONPathError, RecursionError):
+        return []  # a function applied to what it is not for
 
 
 def texts(content: Mapping[str, Any], paths: Sequence[str]) -> tuple[str, ...]:

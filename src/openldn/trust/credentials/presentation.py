@@ -18,6 +18,7 @@ from openldn.trust.credentials.matching import select
 from openldn.trust.credentials.model import Credential, Definition, Expected, Presented
 from openldn.trust.credentials.resolver import AUTHENTICATION
 from openldn.trust.credentials.submission import read_submission
+from openldn.trust.jose import Jws
 from openldn.trust.trail import Rule, Trail
 
 FORM = Rule("vp.form", "VC-DM 1.1 §6.3.1", "vp is a VerifiablePresentation of credentials")
@@ -44,14 +45,16 @@ class Verifier:
     statement: dezi.Statement | None = None  # None: nobody comes with a statement of Dezi
 
     async def verify(
-        self, presentation: str, definition: Definition, expected: Expected, trail: Trail
+        self, presentation: str | Jws, definition: Definition, expected: Expected, trail: Trail
     ) -> Presented:
-        """The presentation, believed and fitting the definition.
+        """The presentation, as it came or read already, believed and fitting the definition.
 
         Raises LdnError(the trail's issue) with the reason code of the check that failed. What can
         be refused without looking anything up is refused first.
         """
-        token = jose.read(presentation, trail)
+        token = presentation
+        if isinstance(token, str):
+            token = jose.read(token, trail)
         holder = parse(token.claim("iss"), trail)
         fits = holder.method in _HOLDERS and token.claims.get("sub", holder.text) == holder.text
         trail.require(fits, HOLDER)

@@ -53,7 +53,6 @@ MODULES = (
     "openldn.trust.saml.trust",
     "openldn.trust.saml.xml",
     "openldn.trust.tokens.assertions",
-    "openldn.trust.tokens.belief",
     "openldn.trust.tokens.dpop",
     "openldn.trust.tokens.presented",
     "openldn.trust.tokens.readers",

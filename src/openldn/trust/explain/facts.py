@@ -15,7 +15,7 @@ from openldn.trust.certificates import party_of
 from openldn.trust.certificates.party import thumbprint
 from openldn.trust.explain.detect import Found, Sort
 from openldn.trust.explain.model import Sources, masked
-from openldn.trust.saml.names import SAML
+from openldn.trust.saml.names import ASSERTION, SAML
 from openldn.trust.saml.xml import parse
 from openldn.trust.trail import Trail
 
@@ -36,13 +36,13 @@ _CLAIMS = (  # label -> where it stands in claims, the first that is there
 async def facts_of(found: Found, sources: Sources) -> tuple[Facts, tuple[str, ...]]:
     """What it says of itself, masked, and who acted in between."""
     if found.jws is not None:
-        return _clean(_of_claims(found.jws.header, found.jws.claims)), _act(found.jws.claims)
+        return _clean(_of_claims(found.jws.header, found.jws.claims)), act_of(found.jws.claims)
     if found.sort is Sort.CERTIFICATE:
         return _clean(_of_certificate(found)), ()
     if found.sort is Sort.SAML:
         return _clean(_of_saml(found.xml)), ()
     told = await sources.introspect(found.text) if sources.introspect else None
-    return _clean(_of_claims({}, told or {})), _act(told or {})
+    return _clean(_of_claims({}, told or {})), act_of(told or {})
 
 
 def ends_of(found: Found, facts: Facts) -> datetime | None:
@@ -85,7 +85,8 @@ def _types(claims: Mapping[str, Any]) -> list[str]:
     return [str(t) for t in (named if isinstance(named, list) else [named])]
 
 
-def _act(claims: Mapping[str, Any]) -> tuple[str, ...]:
+def act_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
+    """Who acted in between, as the claims or the credential in them say; nearest first."""
     try:
         return tuple(map(masked, flat({**_subject(claims), **claims}.get("act"))))
     except ValueError:
@@ -122,6 +123,8 @@ def _of_saml(content: bytes) -> Iterator[tuple[str, str]]:
     yield "issuer", text("Issuer")
     yield "subject", text("NameID")
     yield "audience", text("Audience")
+    assertion = root if root.tag == ASSERTION else root.find(f".//{{{SAML}}}Assertion")
+    yield "id", assertion.get("ID", "") if assertion is not None else ""
     conditions = root.find(f".//{{{SAML}}}Conditions")
     if conditions is not None:
         yield "begins", conditions.get("NotBefore", "")

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from cryptography import x509
+
 from openldn.base.errors import LdnError
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Bsn
@@ -32,6 +34,9 @@ class Sources:
     documents: Documents | None = None  # None: nothing is fetched
     introspect: Ask | None = None  # what an opaque token stands for
     trail: Ask | None = None  # how the broker came to a jti
+    broker: str = ""  # issuer URL of the broker that is believed; empty: none
+    # issuer of SAML -> the certificates that are pinned for it; others: the anchors
+    pinned: Mapping[str, tuple[x509.Certificate, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """Explains one thing: sorts it, verifies it, tells it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from openldn.base.runtime import instant
 from openldn.trust.explain.detect import detect
-from openldn.trust.explain.facts import ends_of, facts_of
+from openldn.trust.explain.facts import act_of, ends_of, facts_of
 from openldn.trust.explain.model import Explanation, Sources, masked
-from openldn.trust.explain.verify import verified
+from openldn.trust.explain.verify import held, verified
 from openldn.trust.explain.words import LABELS, SORTS, step
 from openldn.trust.trail import Check, Rule
+
+VERIFIED = Rule("explain.verified", "OpenLDN", "it could be verified")
 
 
 async def explain(content: bytes, sources: Sources) -> Explanation:
@@ -18,7 +20,10 @@ async def explain(content: bytes, sources: Sources) -> Explanation:
     found = detect(content)
     collected = await verified(found, sources)
     facts, act = await facts_of(found, sources)
-    earlier = await _earlier(dict(facts).get("id", ""), sources)
+    inside = [str(jws.claims.get("jti", "")) for jws in held(found)]
+    earlier = await _earlier([dict(facts).get("id", ""), *inside], sources)
+    for jws in held(found):
+        act = act or act_of(jws.claims)
     return Explanation(
         sort=found.sort,
         facts=facts,
@@ -29,9 +34,12 @@ async def explain(content: bytes, sources: Sources) -> Explanation:
     )
 
 
-async def _earlier(jti: str, sources: Sources) -> tuple[Check, ...]:
+async def _earlier(ids: Sequence[str], sources: Sources) -> tuple[Check, ...]:
     """What the broker checked before it minted this, when it did."""
-    told = await sources.trail(jti) if sources.trail and jti else None
+    told: Mapping[str, Any] | None = None
+    for id in ids:
+        name = id.rpartition("#")[2].removeprefix("_")  # a credential's; a SAML assertion's
+        told = told or (await sources.trail(name) if sources.trail and name else None)
     checks = (told or {}).get("checks", [])
     return tuple(
         Check(Rule(c["code"], c["source"], c["text"]), c["outcome"], "by the broker")
@@ -60,7 +68,7 @@ def verdict(found: Explanation, language: str) -> str:
     words, failure = LABELS[language], found.first_failure
     if found.believed:
         return words["believed"]
-    rule = failure.rule if failure else Rule("unknown", "", "it could not be verified")
+    rule = failure.rule if failure else VERIFIED
     return words["disbelieved"].format(rule=rule.text, source=rule.source or rule.code)
 
 

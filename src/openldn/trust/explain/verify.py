@@ -15,14 +15,17 @@ from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.broker.readers import trail_failed
 from openldn.trust.broker.saml import BROKERED, brokered
+from openldn.trust.brokered import CREDENTIAL
 from openldn.trust.certificates import belief as belief_module
 from openldn.trust.certificates import chain, party_of
 from openldn.trust.certificates.belief import NONE, REVOKED, Belief
 from openldn.trust.credentials import credential, did, did_x509, presentation
 from openldn.trust.credentials.credential import Asked, Credentials, Trust
+from openldn.trust.credentials.keeping import did_web
 from openldn.trust.credentials.model import Definition, Descriptor, Expected, Field
 from openldn.trust.credentials.presentation import Verifier
 from openldn.trust.credentials.resolver import Resolver
+from openldn.trust.credentials.status import StatusLists
 from openldn.trust.documents import Terms
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.explain.collecting import Collected, collect
@@ -165,9 +168,19 @@ def _credentials(found: Found, sources: Sources) -> Credentials:
     """A verifier that believes the authorities given, and what issuers say of themselves."""
     issuing = frozenset(encoded(c.fingerprint(SHA256())) for c in sources.anchors.certificates)
     between = frozenset(
-        encoded(c.fingerprint(SHA256())) for jws in _held(found) for c in _below(jws, sources)
+        encoded(c.fingerprint(SHA256())) for jws in held(found) for c in _below(jws, sources)
     )
-    return Credentials(Resolver(sources.documents), _belief(sources), Trust(issuing | between))
+    brokers = {CREDENTIAL: frozenset({_did(sources.broker)})} if sources.broker else {}
+    trust, belief = Trust(issuing | between, brokers), _belief(sources)
+    resolver = Resolver(sources.documents)
+    if sources.documents is None:
+        return Credentials(resolver, belief, trust)
+    lists = StatusLists(sources.documents, resolver, belief, trust, sources.clock)
+    return Credentials(resolver, belief, trust, lists)
+
+
+def _did(broker: str) -> str:
+    return did_web(broker.removesuffix("/oauth2/broker")).text
 
 
 def _below(jws: jose.Jws, sources: Sources) -> tuple[x509.Certificate, ...]:
@@ -180,7 +193,7 @@ def _below(jws: jose.Jws, sources: Sources) -> tuple[x509.Certificate, ...]:
     return found[1:]
 
 
-def _held(found: Found) -> list[jose.Jws]:
+def held(found: Found) -> list[jose.Jws]:
     """The credentials as they came, unverified."""
     if found.jws is None:
         return []
@@ -198,7 +211,7 @@ def _held(found: Found) -> list[jose.Jws]:
 
 def _types(found: Found) -> tuple[str, ...]:
     kinds: list[str] = []
-    for jws in _held(found):
+    for jws in held(found):
         vc = jws.claims.get("vc")
         named = vc.get("type", []) if isinstance(vc, dict) else []
         kinds += [t for t in (named if isinstance(named, list) else [named]) if isinstance(t, str)]
@@ -228,7 +241,7 @@ async def _certificate(found: Found, sources: Sources, trail: Trail) -> object:
 
 async def _saml(found: Found, sources: Sources, trail: Trail) -> object:
     root = xml.parse(found.xml, trail)
-    issuer = root.findtext(f".//{{{SAML}}}Issuer", "")
+    issuer = root.findtext(f".//{{{SAML}}}Issuer", "").strip()
     audience = root.findtext(f".//{{{SAML}}}Audience", "")
     kind = _variant(found.xml)
     expected = SamlExpected(
@@ -236,7 +249,7 @@ async def _saml(found: Found, sources: Sources, trail: Trail) -> object:
         now=sources.clock(),
         profile=sources.profile,
         variant=kind,
-        pinned={issuer.strip(): sources.anchors.certificates},
+        pinned={issuer: sources.pinned.get(issuer, sources.anchors.certificates)},
         organization=organizations({}),
     )
     return (

@@ -121,7 +121,7 @@ def schema() -> bytes:
 # What is agreed with the parties of an infrastructure, unless a peer has a profile of its own.
 INFRASTRUCTURES = {
     "direct": "twiin",
-    "lsp": "twiin",
+    "lsp": "lsp",
     "nuts": "nuts-6",
     "zorgplatform": "zorgplatform",
 }

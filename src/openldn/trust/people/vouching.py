@@ -31,8 +31,8 @@ class PeopleSettings(Settings, frozen=True):
     status_hosts: tuple[str, ...]  # hosts that tell whether a statement still counts
     required: bool = True  # a question without a statement is refused
     ca: Path | None = None  # authorities that their certificates may come from; None: the system's
-    # Purpose of use -> level of assurance, instead of our own table.
-    needs: dict[str, str] = msgspec.field(default_factory=dict)
+    needs: dict[str, str] = msgspec.field(default_factory=dict)  # purpose of use -> level of
+    # assurance, instead of our own table
 
     @property
     def source(self) -> Source:

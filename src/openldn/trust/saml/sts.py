@@ -3,9 +3,8 @@
 Source: infrastructures §3 (Zorgplatform); WS-Trust 1.4 §4.
 """
 
-import asyncio
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 
 from cryptography import x509
@@ -22,12 +21,11 @@ from openldn.trust.saml.read import SamlExpected, read
 from openldn.trust.saml.signature import Signing
 from openldn.trust.saml.variants import Variant, reasons, variant
 from openldn.trust.tokens.model import AccessToken
+from openldn.trust.tokens.purse import Purse
 from openldn.trust.trail import Trail
 
 LARGEST = 10 * 1024 * 1024  # bytes of an answer that is read; give the HttpClient the same
 DEADLINE = 10.0  # seconds for one token
-_MARGIN = timedelta(seconds=30)  # an assertion this near its end is not used any more
-_KEPT = 10_000  # assertions
 _HEADERS = {"content-type": f"{soap.MEDIA_TYPE}; charset=utf-8", "accept": soap.MEDIA_TYPE}
 
 Key = tuple[Ura, str, Requester, str]
@@ -57,8 +55,10 @@ class StsClient:
     clock: Clock
     new_id: NewId
     deadline: float = DEADLINE
-    _tokens: dict[Key, AccessToken] = field(default_factory=dict, repr=False)
-    _asking: dict[Key, asyncio.Task[AccessToken]] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Begin with an empty purse."""
+        self._purse = Purse(self.clock)
 
     async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
         """An assertion for the party behind the STS, which opens `holder`'s data there.
@@ -76,29 +76,11 @@ class StsClient:
             text = "this node asks for its own organization only; check the settings of the STS"
             raise LdnError(Issue.FORBIDDEN, text)
         key = (holder, self.account.url, requester, workflow)
-        kept = self._tokens.get(key)
-        if kept is not None and kept.expires - self.clock() > _MARGIN:
-            return kept
-        task = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(requester, workflow))
-            task.add_done_callback(lambda done: self._asked(key, done))
-        return await asyncio.shield(task)
+        return self._purse.kept(key) or await self._purse.ask(key, self._ask(requester, workflow))
 
     def forget(self, token: AccessToken) -> None:
         """Do not use this assertion again: it was refused."""
-        self._tokens = {k: t for k, t in self._tokens.items() if t.value != token.value}
-
-    def _asked(self, key: Key, done: asyncio.Task[AccessToken]) -> None:
-        self._asking.pop(key, None)
-        # Looking at the exception keeps asyncio from reporting it when nobody waited to the end.
-        if done.cancelled() or done.exception() is not None:
-            return
-        if len(self._tokens) >= _KEPT:
-            now = self.clock()
-            self._tokens = {k: t for k, t in self._tokens.items() if t.expires > now}
-        if len(self._tokens) < _KEPT:
-            self._tokens[key] = done.result()
+        self._purse.forget(token)
 
     async def _ask(self, requester: Requester, workflow: str) -> AccessToken:
         reply = await self.client.send(

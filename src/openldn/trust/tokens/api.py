@@ -1,8 +1,7 @@
 """The authorization server on HTTP: metadata, tokens, definitions and introspection."""
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
-from urllib.parse import parse_qsl
+from collections.abc import Awaitable, Callable
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -11,19 +10,16 @@ from starlette.routing import Route
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
 from openldn.base.log import emit
-from openldn.fhir.http import read_body
 from openldn.trust.certificates import require_party
 from openldn.trust.tokens.errors import Refused, invalid_request, refused
+from openldn.trust.tokens.forms import read_form
 from openldn.trust.tokens.introspection import INACTIVE, introspected
 from openldn.trust.tokens.model import Shown
 from openldn.trust.tokens.presented import policy_of
 from openldn.trust.tokens.service import AuthorizationServer
 
-_LARGEST = 256 * 1024  # bytes of a token request: two presentations with their chains
-_FIELDS = 20
-_FORM = "application/x-www-form-urlencoded"
 _SHOWN = re.compile(
-    r"(bearer|dpop) +([A-Za-z0-9._~+/-]{1,512}=*)|(saml) +([A-Za-z0-9+/]{1,60000}={0,2})",
+    r"(bearer|dpop) +([A-Za-z0-9._~+/-]{1,512}=*)|(saml) +([A-Za-z0-9+/_-]{1,60000}={0,2})",
     re.IGNORECASE,
 )
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
@@ -106,7 +102,7 @@ def _proof(request: Request) -> str:
 async def _token(server: AuthorizationServer, request: Request) -> Response:
     certificate = peer_certificate(request.scope) or b""
     try:
-        form = await _form(request)
+        form = await read_form(request)
         answer = await server.grant(form, certificate, _proof(request))
     except LdnError as error:
         return _refusal(request, refused(error), certificate)
@@ -129,7 +125,7 @@ def _definition(server: AuthorizationServer, request: Request) -> Response:
 
 async def _introspect(server: AuthorizationServer, request: Request) -> Response:
     try:
-        token = (await _form(request)).get("token", "")
+        token = (await read_form(request)).get("token", "")
         if not token:
             raise invalid_request("introspection: token")
     except LdnError as error:
@@ -137,28 +133,6 @@ async def _introspect(server: AuthorizationServer, request: Request) -> Response
     grant = await server.presence.found(token)
     answer = introspected(grant, server.issuer, server.audience) if grant else dict(INACTIVE)
     return JSONResponse(answer, headers=_PRIVATE)
-
-
-async def _form(request: Request) -> Mapping[str, str]:
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != _FORM:
-        raise LdnError(Issue.INVALID, f"send {_FORM}", detail="content type")
-    body = await read_body(request, _LARGEST)
-    try:
-        pairs = parse_qsl(
-            body.decode("ascii"),
-            keep_blank_values=True,
-            strict_parsing=bool(body),
-            errors="strict",
-            max_num_fields=_FIELDS,
-        )
-    except ValueError as error:
-        raise LdnError(Issue.INVALID, "the form cannot be read", detail="form") from error
-    form = dict(pairs)
-    if len(form) != len(pairs):
-        # RFC 6749 §3.2: a parameter must not come twice
-        raise LdnError(Issue.INVALID, "a parameter comes twice", detail="form: duplicate")
-    return form
 
 
 def _refusal(request: Request, error: Refused, certificate: bytes) -> Response:

@@ -8,12 +8,11 @@ from cryptography import x509
 from openldn.base.errors import LdnError
 from openldn.base.runtime import Clock
 from openldn.trust.certificates import Anchors, thumbprint
+from openldn.trust.certificates.belief import REVOKED
+from openldn.trust.certificates.chain import CHAIN
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.tokens.assertions import der_of
-from openldn.trust.trail import Rule, Trail
-
-CHAIN = Rule("chain", "RFC 5280 §6", "the certificate leads to an authority we believe")
-REVOCATION = Rule("chain.revocation", "RFC 5280 §6.3", "the certificate is not revoked")
+from openldn.trust.trail import Trail
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class Anchored:
         except LdnError as error:
             raise trail.refusal(CHAIN) from error
         trail.note(CHAIN)
-        trail.skip(REVOCATION, "no revocation means configured")
+        trail.skip(REVOKED, "no revocation means configured")
         leaf = chain[0]
         ders = tuple(map(der_of, chain))
         issuer = leaf.issuer.rfc4514_string()

@@ -18,12 +18,11 @@ from openldn.trust.parties import Requester
 from openldn.trust.peers import Profile, profile
 from openldn.trust.tokens.dpop import Prover
 from openldn.trust.tokens.model import AccessToken
+from openldn.trust.tokens.purse import Purse
 from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.speaking import Metadata, Order, Plain, Speaker, speaker_for
 
 _METADATA = timedelta(hours=1)
-_MARGIN = timedelta(seconds=30)  # a token this near its end is not used any more
-_KEPT = 10_000  # tokens
 _WELL_KNOWN = "/.well-known/oauth-authorization-server"
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/json"}
 _SCHEMES = {"bearer": "Bearer", "dpop": "DPoP"}
@@ -67,13 +66,12 @@ class TokenClient:
     speakers: Mapping[str, Speaker] = field(default_factory=dict)  # by dialect; D2 is always there
     profiles: Callable[[Ura], Profile] = lambda _: profile("twiin")  # what is agreed with a holder
     prover: Prover | None = None  # binds tokens to its key, by DPoP
-    _tokens: dict[Key, AccessToken] = field(default_factory=dict, repr=False)
     _metadata: dict[str, tuple[Metadata, datetime]] = field(default_factory=dict, repr=False)
-    _asking: dict[Key, asyncio.Task[AccessToken]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         """Speak at least D2, with the certificate of our organization."""
         plain: Speaker = Plain(self.signer, self.new_id)
+        self._purse = Purse(self.clock)
         self._speakers = {"D2": plain, **self.speakers}
 
     async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
@@ -86,29 +84,11 @@ class TokenClient:
             text = "this node asks for its own organization only; check the signing certificate"
             raise LdnError(Issue.FORBIDDEN, text)
         key = (holder, issuer.rstrip("/"), requester)
-        kept = self._tokens.get(key)
-        if kept is not None and kept.expires - self.clock() > _MARGIN:
-            return kept
-        task = self._asking.get(key)
-        if task is None:
-            task = self._asking[key] = asyncio.create_task(self._ask(key))
-            task.add_done_callback(lambda done: self._asked(key, done))
-        return await asyncio.shield(task)
+        return self._purse.kept(key) or await self._purse.ask(key, self._ask(key))
 
     def forget(self, token: AccessToken) -> None:
         """Do not use this token again: the holder refused it."""
-        self._tokens = {k: t for k, t in self._tokens.items() if t.value != token.value}
-
-    def _asked(self, key: Key, done: asyncio.Task[AccessToken]) -> None:
-        self._asking.pop(key, None)
-        # Looking at the exception keeps asyncio from reporting it when nobody waited to the end.
-        if done.cancelled() or done.exception() is not None:
-            return
-        if len(self._tokens) >= _KEPT:
-            now = self.clock()
-            self._tokens = {k: t for k, t in self._tokens.items() if t.expires > now}
-        if len(self._tokens) < _KEPT:
-            self._tokens[key] = done.result()
+        self._purse.forget(token)
 
     async def _ask(self, key: Key) -> AccessToken:
         holder, issuer, requester = key

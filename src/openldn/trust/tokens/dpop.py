@@ -5,11 +5,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 from openldn.base.errors import LdnError
 from openldn.base.runtime import Clock, NewId
+from openldn.fhir.codec import dump, parse
 from openldn.trust import jose
 from openldn.trust.jose import Jws, Key
 from openldn.trust.tokens.assertions import moment
@@ -100,9 +102,15 @@ def _key(token: Jws, trail: Trail) -> Key:
     jwk = token.header.get("jwk")
     trail.require(isinstance(jwk, dict), KEY)
     try:
-        return jose.key_of_jwk(jwk if isinstance(jwk, dict) else {})
+        return _imported(dump(jwk))
     except LdnError as error:
         raise trail.refusal(KEY) from error
+
+
+@lru_cache(maxsize=4096)
+def _imported(jwk: bytes) -> Key:
+    """The key in this JSON object; a caller shows the same one with every request."""
+    return jose.key_of_jwk(parse(jwk))
 
 
 @dataclass(frozen=True)

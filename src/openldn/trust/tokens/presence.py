@@ -21,6 +21,7 @@ from openldn.trust.tokens.model import Grant, ReadSaml, Shown
 from openldn.trust.tokens.store import TokenStore
 from openldn.trust.trail import Trail
 
+_URL_SAFE = str.maketrans("-_", "+/")
 FRESH = timedelta(seconds=5)  # how long a token is believed without asking the store again
 
 
@@ -66,12 +67,13 @@ class Presence:
         if read is None:
             raise _refused("token: saml")
         try:
-            assertion = base64.b64decode(shown.token, validate=True)
+            padded = shown.token.rstrip("=").translate(_URL_SAFE)  # AORTA sends base64url
+            assertion = base64.b64decode(padded + "=" * (-len(padded) % 4), validate=True)
         except ValueError as error:
             raise _refused("token: saml form") from error
         grant = await read(assertion, shown.certificate)
         if not await self.known(grant.requester.organization):
-            raise _refused("not known")
+            raise _refused("client.known")
         return grant
 
     async def found(self, token: str) -> Grant | None:

@@ -136,7 +136,7 @@ async def _verified(
         _REQUIRED[desk.form["grant_type"]],
         desk.form.get("presentation_submission", ""),
     )
-    return await presentations.verify(desk.form[parameter], definition, expected, trail)
+    return await presentations.verify(desk.tokens[parameter], definition, expected, trail)
 
 
 def policy_for(desk: Desk) -> ScopePolicy:

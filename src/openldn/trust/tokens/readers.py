@@ -1,9 +1,10 @@
 """The dialects, each read into the one `Proof`."""
 
 import hmac
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import lru_cache
 
 from cryptography import x509
 
@@ -12,6 +13,7 @@ from openldn.fhir.identifiers import Ura
 from openldn.trust import jose
 from openldn.trust.brokered import completed
 from openldn.trust.certificates import CertificateParty, require_party, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Claims, Proof, Value
 from openldn.trust.tokens import assertions
 from openldn.trust.tokens.assertions import Word
@@ -121,7 +123,8 @@ async def certified_assertion(desk: Desk, trail: Trail) -> Proof:
             raise invalid_target(TARGET.code)
     trail.note(TARGET)
     told = word.claims.get("scope")
-    trail.require(told is None or desk.scopes <= set(str(told).split()), CLAIMED)
+    claimed = spelled(str(told).split(), desk.scopes)
+    trail.require(told is None or desk.scopes <= claimed, CLAIMED)
     check_client_id(desk, trail, word.subject)
     proof = proof_of(word, word, desk, trail)
     return replace(proof, dialect="D5", organization_name=party.name)
@@ -165,12 +168,15 @@ async def certificate_alone(desk: Desk, trail: Trail) -> Proof:
 
 def tls_chain(desk: Desk) -> tuple[x509.Certificate, ...]:
     """The certificate of the connection and the authorities above it that we hold."""
-    return led(desk.certificate, desk.ports.issuers)
+    return chain_of(desk.certificate, desk.ports.issuers)
 
 
-def led(der: bytes, issuers: Sequence[x509.Certificate]) -> tuple[x509.Certificate, ...]:
-    """This certificate and the authorities above it that are among these."""
-    chain = [x509.load_der_x509_certificate(der)]
+@lru_cache(maxsize=1024)
+def chain_of(
+    certificate: bytes, issuers: tuple[x509.Certificate, ...]
+) -> tuple[x509.Certificate, ...]:
+    """This certificate (DER) and the authorities above it, of these."""
+    chain = [x509.load_der_x509_certificate(certificate)]
     while len(chain) < 4:
         above = next((c for c in issuers if c.subject == chain[-1].issuer), None)
         if above is None or above in chain:

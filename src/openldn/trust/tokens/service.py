@@ -15,6 +15,7 @@ from openldn.base.runtime import Clock, NewId
 from openldn.fhir.identifiers import Ura
 from openldn.trust import brokered, jose
 from openldn.trust.certificates import Anchors, thumbprint
+from openldn.trust.credentials.definitions import spelled
 from openldn.trust.evidence import Proof
 from openldn.trust.jose import Jws
 from openldn.trust.parties import Requester
@@ -49,8 +50,8 @@ _SIGNED = ("client_assertion", "assertion")
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
 REFUSAL = 0.025  # seconds every refusal takes at least, so that time tells nothing
 
-USED = Rule("assertion: used before", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
-KNOWN = Rule("not known", "LDN", "the organization takes part now")
+USED = Rule("assertion.once", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
+KNOWN = Rule("client.known", "LDN", "the organization takes part now")
 LASTING = Rule("grant.evidence", "trust and broker §5.5", "what it rests on has not expired")
 NARROW = Rule("grant.scope", "RFC 8693 §1.1", "no scope beyond what was proven")
 
@@ -151,6 +152,8 @@ class AuthorizationServer:
         await self._not_withdrawn(proof, trail)
         proof = await self._connected(proof, desk, trail)
         await self._once_more(proof, used, desk)
+        if proof.scopes is not None:
+            proof = replace(proof, scopes=spelled(proof.scopes, self.scopes))
         elsewhere = self._elsewhere(request.form)
         if proof.scopes is not None and not desk.scopes:
             desk = replace(desk, scopes=proof.scopes if elsewhere else proof.scopes & self.scopes)
@@ -188,7 +191,7 @@ class AuthorizationServer:
             found = request.tokens.get(parameter)
             if isinstance(found, Jws):
                 tokens[parameter] = found
-        scopes = frozenset(request.form.get("scope", "").split())
+        scopes = spelled(request.form.get("scope", "").split(), self.scopes)
         return Desk(
             *(request.form, tokens, request.certificate, scopes, self.issuer),
             *(self.public | {self.issuer}, now, self.profile(request.dialect)),

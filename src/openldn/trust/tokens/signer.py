@@ -35,7 +35,8 @@ class Signer:
         try:
             _ = signer.algorithm, signer.party
         except (LdnError, StopIteration, IndexError) as error:
-            text = "the signing certificate names no care provider; check signing_certificate"
+            text = "it names no care provider, or its key is of a kind that we do not use"
+            text = f"check the signing certificate: {text}"
             raise LdnError(Issue.EXCEPTION, text, detail=type(error).__name__) from error
         return signer
 

@@ -163,6 +163,21 @@ class Certified:
 
 
 @dataclass(frozen=True)
+class ByCertificate:
+    """D7: the certificate of the connection alone."""
+
+    client_id: str  # our URA
+
+    async def __call__(self, order: Order) -> dict[str, str]:
+        """The form of a request without any assertion. Source: RFC 8705 §2.1."""
+        return {
+            "grant_type": CLIENT_CREDENTIALS,
+            "client_id": self.client_id,
+            "scope": order.scope,
+        }
+
+
+@dataclass(frozen=True)
 class Exchanged:
     """D6: what another network gave us, for a token here; we are the one who acts."""
 

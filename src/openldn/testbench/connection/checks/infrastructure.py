@@ -20,7 +20,8 @@ async def aorta(visit: Visit) -> Result:
         "aorta-id": f"initialRequestID={new_uuid()}; requestID={request}",
         "aorta-version": "contentVersion=1.0.0; acceptVersion=1.0.0",
     }
-    without, with_it = await visit.send(url), await visit.send(url, headers=named)
+    unnamed = dict.fromkeys(named, "")
+    without, with_it = await visit.send(url, headers=unnamed), await visit.send(url, headers=named)
     echoed = request in with_it.headers.get("aorta-id", "")
     said = (
         f"without: status {without.status}; with: status {with_it.status}, "

@@ -50,8 +50,18 @@ def context_of(settings: ZorgplatformSettings) -> ssl.SSLContext:
 
 def app(platform: Platform) -> Any:
     """The whole simulator as an ASGI application."""
-    routes = [*_sts(platform), *_launches(platform), *_fhir(platform), *_controls(platform)]
+    routes = [
+        Route("/health", _health),
+        *_sts(platform),
+        *_launches(platform),
+        *_fhir(platform),
+        *_controls(platform),
+    ]
     return application(routes, role="sim-zorgplatform", new_id=platform.new_id)
+
+
+async def _health(request: Request) -> Response:
+    return respond_json({"status": "ready"})
 
 
 def _sts(platform: Platform) -> list[Route]:

@@ -1,0 +1,50 @@
+"""The index of rules names, for every rule of trust, tests that exist."""
+
+import ast
+import re
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parent.parent
+PAGE = TESTS.parent / "docs" / "reference" / "rules.md"
+ROW = re.compile(r"^\| ([RAE]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
+NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
+TEXT = PAGE.read_text(encoding="utf-8")
+ROWS = ROW.findall(TEXT)
+RULES = [
+    *(f"R{n:02}" for n in range(45, 76)),
+    *(f"A{n:02}" for n in range(1, 21)),
+    *(f"E{n:02}" for n in range(1, 9)),
+]
+
+
+@cache
+def _in(file: str) -> frozenset[str]:
+    """The names of the test functions in a file; none when there is no such file."""
+    path = TESTS / file
+    if not path.is_file():
+        return frozenset()
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef)
+    found = (n for n in ast.parse(path.read_text(encoding="utf-8")).body if isinstance(n, kinds))
+    return frozenset(f.name for f in found if f.name.startswith("test_"))
+
+
+def test_every_rule_has_one_row_in_order() -> None:
+    assert [rule for rule, *_ in ROWS] == RULES
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])
+def test_a_rule_has_an_answer_and_a_proof(row: tuple[str, str, str, str]) -> None:
+    rule, text, answer, proven = row
+
+    assert text and answer
+    assert NAMED.findall(proven), f"{rule} is proven by nothing"
+    assert NAMED.sub("", proven).strip() == ""
+
+
+def test_every_test_that_is_named_exists() -> None:
+    lost = [f"{file}::{name}" for file, name in NAMED.findall(TEXT) if name not in _in(file)]
+
+    assert not lost
