@@ -45,5 +45,9 @@ def test_a_revoked_certificate_of_our_own_opens_nothing(
                 reply = await client.send("GET", node.url + path, deadline=10)
                 assert reply.status in {401, 404, 405}, (path, reply.status)
             assert (await ask(client, node, body_of())).status == 401
+            url = f"{node.parts.server.issuer}/introspect"
+            kind = {"content-type": "application/x-www-form-urlencoded"}
+            reply = await client.send("POST", url, headers=kind, body=b"token=x", deadline=10)
+            assert reply.status == 401
 
     asyncio.run(case())

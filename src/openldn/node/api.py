@@ -55,15 +55,19 @@ class Unrevoked:
         """The same routes, for such connections only."""
         return [self._around(r) if isinstance(r, Route) else r for r in routes]
 
+    async def check(self, request: Request) -> None:
+        """Raises LdnError(login) for a certificate that does not count; without one nothing."""
+        if certificate := peer_certificate(request.scope):
+            chain = chain_of(certificate, self.issuers)
+            await self.believes.believe(chain, Trail(), self.revocation)
+
     def _around(self, route: Route) -> Route:
         endpoint: Endpoint = route.endpoint
 
         @wraps(endpoint)  # the log calls the route by this name
         async def kept(request: Request) -> Response:
-            if certificate := peer_certificate(request.scope):
-                chain = chain_of(certificate, self.issuers)
-                await self.believes.believe(chain, Trail(), self.revocation)
-            return await endpoint(request)  # without a certificate it refuses itself
+            await self.check(request)
+            return await endpoint(request)
 
         return Route(route.path, kept, methods=list(route.methods or ()))
 

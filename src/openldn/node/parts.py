@@ -260,6 +260,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
 
     async def own_only(request: Request) -> None:
         own(request)
+        await ours.check(request)
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
