@@ -214,7 +214,11 @@ class HttpClient:
                 ssl=self.context or True, limit=0, limit_per_host=self.limit, keepalive_timeout=60
             )
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=None), trust_env=False
+                # what one party sets would tell it, or another at its address, who asks again
+                cookie_jar=aiohttp.DummyCookieJar(),
+                connector=connector,
+                timeout=aiohttp.ClientTimeout(total=None),
+                trust_env=False,
             )
         return self._session
 

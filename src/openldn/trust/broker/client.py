@@ -43,6 +43,10 @@ class _Given(msgspec.Struct, frozen=True):
     jti: str = ""
     client_assertion: str = ""
 
+    def __repr__(self) -> str:
+        """Which one it is; never the token."""
+        return f"_Given({self.jti!r})"
+
 
 class _Refusal(msgspec.Struct, frozen=True):
     error: str = ""
