@@ -37,7 +37,9 @@ from openldn.fhir.codec import parse
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.functions.addressing.client import DirectoryClient
 from openldn.functions.addressing.model import Organization
+from openldn.infrastructures.lsp import VERSION
 from openldn.testbench.synth.people import FAMILIES, bsns
+from openldn.trust.aorta.headers import AortaId
 from openldn.trust.certificates.issue import Subject, Term, create_authority, issue_server
 from openldn.trust.parties import Person, Requester
 from openldn.trust.tokens.client import TokenClient
@@ -88,7 +90,14 @@ def token_for(network: Laptop, asker: str, holder: str, bsn: str = JANSEN) -> st
 def visit(network: Laptop, who: str, holder: str, token: str, query: str) -> Reply:
     """Ask a holder's data with this token, on a connection of `who`."""
     url = f"{network.plan.origin(holder)}/fhir/STU3/{query}"
-    return network.call(who, "GET", url, headers={"authorization": f"Bearer {token}"})
+    headers = {"authorization": f"Bearer {token}", **in_chain()}
+    return network.call(who, "GET", url, headers=headers)
+
+
+def in_chain() -> dict[str, str]:
+    """What the LSP wants to know of every message."""
+    ids = AortaId.begin(new_uuid)
+    return {"aorta-id": str(ids.hop(new_uuid)), "aorta-version": str(VERSION)}
 
 
 def test_every_part_of_the_table_answers(network: Laptop) -> None:

@@ -80,9 +80,10 @@ def exchanged(network: Laptop, holder: str, kind: str) -> Exchanged:
 
 def explained(network: Laptop, text: str) -> Any:
     done = openldn("trust", "explain", text, "--network", str(network.folder), "--json")
-    assert done.returncode == 0, done.stdout + done.stderr
     assert JANSEN not in done.stdout
-    return json.loads(done.stdout)
+    found = json.loads(done.stdout)
+    assert done.returncode == (0 if found["believed"] else 1)
+    return found
 
 
 @pytest.mark.parametrize(
@@ -94,7 +95,10 @@ def test_what_the_broker_made_is_explained_with_what_it_checked_before(
     network: Laptop, holder: str, kind: str, sort: str
 ) -> None:
     found = explained(network, exchanged(network, holder, kind).token)
-    assert (found["kind"], found["believed"], found["next"]) == (sort, True, None)
+    assert (found["kind"], found["act"]) == (sort, [network.plan.broker])
+    # a presentation counts for five seconds, which may be over by now: that is all that is wrong
+    wrong = {c["source"] for c in found["checks"] if c["outcome"] not in ("pass", "skip")}
+    assert wrong <= {"R45"}
     earlier = {c["code"] for c in found["checks"] if c["said"] == "by the broker"}
     assert {"broker.once", "broker.scope"} <= earlier
     assert any(c["source"].startswith("RFC 5280 §6.3") for c in found["checks"])  # revocation

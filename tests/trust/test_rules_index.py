@@ -7,9 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from openldn.node.refusing import OWN
+from openldn.trust.dealings.rules import rules
+
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "reference" / "rules.md"
-ROW = re.compile(r"^\| ([RAE]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
+ROW = re.compile(r"^\| ([RAEC]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = ROW.findall(TEXT)
@@ -17,6 +20,7 @@ RULES = [
     *(f"R{n:02}" for n in range(45, 76)),
     *(f"A{n:02}" for n in range(1, 21)),
     *(f"E{n:02}" for n in range(1, 9)),
+    *("R84", "C40"),
 ]
 
 
@@ -48,3 +52,13 @@ def test_every_test_that_is_named_exists() -> None:
     lost = [f"{file}::{name}" for file, name in NAMED.findall(TEXT) if name not in _in(file)]
 
     assert not lost
+
+
+def test_every_reason_code_in_the_help_for_operators_exists() -> None:
+    help_page = TESTS.parent / "docs" / "operate" / "when-something-is-wrong.md"
+    table = help_page.read_text(encoding="utf-8").partition("## Reason codes")[2]
+    first = [row.split("|")[1] for row in table.splitlines() if row.startswith("| `")]
+    told = {code.rstrip("…") for cell in first for code in re.findall(r"`([^`]+)`", cell)}
+    known = {*rules(), *OWN, "uzi."}  # the last are details of `certificate.party`
+
+    assert {code for code in told if not any(k.startswith(code) for k in known)} == set()

@@ -138,17 +138,10 @@ class HttpClient:
         reached, refuses our certificate or breaks off, too-long when the reply is too large.
         """
         self._require_secure(url)
-        try:
-            async with asyncio.timeout(deadline):
-                call = self._open().request(
-                    method, url, headers=headers, data=body, allow_redirects=False
-                )
-                async with call as response:
-                    return await self._reply(response)
-        except TimeoutError as error:
-            raise _late(deadline) from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise as_call_error(error, self.context) from error
+        call = self._open().request(method, url, headers=headers, data=body, allow_redirects=False)
+        with _telling(deadline, self.context):
+            async with asyncio.timeout(deadline), call as response:
+                return await self._reply(response)
 
     async def _reply(self, response: aiohttp.ClientResponse) -> Reply:
         body = await response.content.read(self.largest + 1)
@@ -175,13 +168,9 @@ class HttpClient:
         """
         self._require_secure(url)
         call = self._open().request(method, url, headers=headers, data=body, allow_redirects=False)
-        try:
+        with _telling(deadline, self.context):
             async with asyncio.timeout(deadline):
                 response = await call
-        except TimeoutError as error:
-            raise _late(deadline) from error
-        except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-            raise as_call_error(error, self.context) from error
         try:
             named = {k.lower(): v for k, v in response.headers.items()}
             yield StreamedReply(response.status, named, self._lines(response, deadline))
@@ -213,8 +202,10 @@ class HttpClient:
             connector = aiohttp.TCPConnector(
                 ssl=self.context or True, limit=0, limit_per_host=self.limit, keepalive_timeout=60
             )
+            none, endless = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=None)
+            # without cookies: they would tell a party, or another at its address, who asks again
             self._session = aiohttp.ClientSession(
-                connector=connector, timeout=aiohttp.ClientTimeout(total=None), trust_env=False
+                connector=connector, cookie_jar=none, timeout=endless, trust_env=False
             )
         return self._session
 
@@ -226,17 +217,21 @@ class HttpClient:
 
 
 async def _piece(response: aiohttp.ClientResponse, deadline: float) -> bytes:
-    try:
+    with _telling(deadline):
         async with asyncio.timeout(deadline):
             return await response.content.readany()
+
+
+@contextmanager
+def _telling(deadline: float, context: ssl.SSLContext | None = None) -> Iterator[None]:
+    """Failures of a call come out as LdnError that says what happened."""
+    try:
+        yield
     except TimeoutError as error:
-        raise _late(deadline) from error
+        text = f"no answer within {deadline:g} s; try again later"
+        raise LdnError(Issue.TIMEOUT, text) from error
     except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
-        raise as_call_error(error) from error
-
-
-def _late(deadline: float) -> LdnError:
-    return LdnError(Issue.TIMEOUT, f"no answer within {deadline:g} s; try again later")
+        raise as_call_error(error, context) from error
 
 
 def _large() -> LdnError:

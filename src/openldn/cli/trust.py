@@ -236,8 +236,7 @@ def _asked(act: Act, what: str, said: dict[str, str]) -> tuple[str, str, bytes |
 async def _sent(identity: Identity, method: str, url: str, body: bytes | None) -> Reply:
     client = HttpClient(client_context(identity))
     try:
-        headers = {"content-type": "application/json"}
-        return await client.send(method, url, headers=headers, body=body, deadline=_DEADLINE)
+        return await client.send(method, url, body=body, deadline=_DEADLINE)
     finally:
         await client.close()
 

@@ -1,8 +1,10 @@
 """What an organization's own applications may ask its node; nobody else."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
+from cryptography import x509
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
@@ -16,8 +18,12 @@ from openldn.node.ask import Asker, collection, events
 from openldn.node.serve import trace_of
 from openldn.patterns.pull import Plan, Pull
 from openldn.trust.certificates import require_party
+from openldn.trust.tokens.ports import Believes
+from openldn.trust.tokens.readers import chain_of
+from openldn.trust.trail import Trail
 
 STREAM = "application/x-ndjson"
+Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 @dataclass(frozen=True)
@@ -32,6 +38,38 @@ class Own:
         if party.ura != self.ura:
             text = "this address is for the organization's own applications; use your own node"
             raise LdnError(Issue.FORBIDDEN, text)
+
+
+@dataclass(frozen=True)
+class Unrevoked:
+    """Lets in connections whose certificate still counts: TLS itself looks at no list.
+
+    Whoever stole the key of an application could else go on asking in the organization's name.
+    """
+
+    believes: Believes
+    issuers: tuple[x509.Certificate, ...]  # authorities between a TLS client and the anchor
+    revocation: str = "crl-or-ocsp"
+
+    def around(self, routes: Sequence[BaseRoute]) -> list[BaseRoute]:
+        """The same routes, for such connections only."""
+        return [self._around(r) if isinstance(r, Route) else r for r in routes]
+
+    async def check(self, request: Request) -> None:
+        """Raises LdnError(login) for a certificate that does not count; without one nothing."""
+        if certificate := peer_certificate(request.scope):
+            chain = chain_of(certificate, self.issuers)
+            await self.believes.believe(chain, Trail(), self.revocation)
+
+    def _around(self, route: Route) -> Route:
+        endpoint: Endpoint = route.endpoint
+
+        @wraps(endpoint)  # the log calls the route by this name
+        async def kept(request: Request) -> Response:
+            await self.check(request)
+            return await endpoint(request)
+
+        return Route(route.path, kept, methods=list(route.methods or ()))
 
 
 def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:

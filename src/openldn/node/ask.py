@@ -37,6 +37,10 @@ class Practitioner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: str = ""
     loa: str = ""  # told by the application; what counts stands in the statement
 
+    def __repr__(self) -> str:
+        """In which role; not who."""
+        return f"Practitioner({self.role!r})"
+
 
 class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What an application sends to ask."""
@@ -47,6 +51,10 @@ class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     practitioner: Practitioner
     release: str = ""
     statement: str = ""  # of Dezi about the practitioner, as it was given
+
+    def __repr__(self) -> str:
+        """Who is asked; not about whom."""
+        return f"Body({self.holder!r})"
 
 
 @dataclass(frozen=True)

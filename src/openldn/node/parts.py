@@ -23,7 +23,7 @@ from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.authorization.model import Consent
 from openldn.infrastructures import lsp
-from openldn.node.api import Own, ask_routes
+from openldn.node.api import Own, Unrevoked, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
@@ -260,17 +260,21 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
 
     async def own_only(request: Request) -> None:
         own(request)
+        await ours.check(request)
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
     wanted = of_infrastructure(parts.settings.infrastructure).headers
+    ports = parts.believed.ports
+    assert ports.believes is not None  # noqa: S101  (put together in `believing`)
+    ours = Unrevoked(ports.believes, ports.issuers)
     return [
         *keeping.around(token_routes(parts.server, guard=own_only), "token"),
         *keeping.around(lsp.around(serve_routes(parts.holder), wanted), "fhir"),
         *did_routes([parts.means.wallet.key]),
-        *wallet_routes(parts.means.wallet, parts.means.signing, own),
-        *trust_routes(trust_state(parts)),
-        *ask_routes(parts.asker, parts.pull),
-        *audit_routes(parts.audit),
-        *station.routes("/station"),
+        *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
+        *ours.around(trust_routes(trust_state(parts))),
+        *ours.around(ask_routes(parts.asker, parts.pull)),
+        *ours.around(audit_routes(parts.audit)),
+        *ours.around(station.routes("/station")),
     ]

@@ -3,6 +3,7 @@
 import asyncio
 import zlib
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -12,6 +13,7 @@ from conftest import Databases
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from trust.credentials.kit import Party, Site, Uzi, resigned, site
+from trust.tokens.presenting import did_jwk
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import Pool
@@ -379,3 +381,31 @@ def test_two_packed_streams_behind_each_other_are_not_a_list() -> None:
 
     with pytest.raises(LdnError):
         unpacked(jose.encoded(twice), Trail())
+
+
+def test_a_stranger_does_not_hold_up_the_list_of_another(databases: Databases) -> None:
+    """Who points at another's list fetches it in vain; that must not keep it from its issuer."""
+
+    async def work(world: World) -> None:
+        text, name = await world.issue()
+        await world.publish()
+        await world.check(text)
+        stranger = did_jwk()
+        subject = {"id": stranger.did, **SAID}
+        making = world.uzi.making(timedelta(days=30))
+        entry = await world.lists.entry("other")
+        chosen = type(making)(making.clock, making.new_id, making.life, entry)
+        alien = issue_credential(holder_issuer(stranger), "NutsEmployeeCredential", subject, chosen)
+        await world.lists.revoke(name)
+        await world.publish()
+        world.clock.advance(31)
+        for _ in range(3):
+            assert await world.refused(alien) == "status.issuer"
+            with suppress(LdnError):
+                await world.check(text)
+            await asyncio.sleep(0.1)
+            world.clock.advance(4)
+
+        assert await world.refused(text) == "status.revoked"
+
+    with_world(databases, work)

@@ -9,7 +9,7 @@ import pytest
 import openldn.trust
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.authorization.policy import RULES
-from openldn.node.refusing import POLICY
+from openldn.node.refusing import OWN, POLICY
 from openldn.trust.dealings.advice import OTHER, advice_of, turn_of
 from openldn.trust.dealings.model import Direction
 from openldn.trust.dealings.rules import MODULES, rule_of, rules
@@ -103,3 +103,17 @@ def test_the_turn_is_the_peers_when_we_refuse_and_ours_when_we_are_refused() -> 
     assert turn_of(advice_of("jwt.alg"), Direction.OUT) == "us"
     assert turn_of(advice_of("certificate.crl"), Direction.IN) == "us"
     assert turn_of(OTHER, Direction.IN) == "peer"
+
+
+def test_every_rule_of_a_node_itself_is_told_too() -> None:
+    """Those above trust, which the list in `trust/dealings/rules.py` cannot name."""
+    node = Path(openldn.__file__).parent / "node"
+    trees = (ast.parse(path.read_text(encoding="utf-8")) for path in node.rglob("*.py"))
+    codes = {
+        str(call.args[0].value)
+        for tree in trees
+        for call in made(tree)
+        if isinstance(call, ast.Call) and isinstance(call.args[0], ast.Constant)
+    }
+
+    assert {"saml.issuer.known", "saml.still"} <= codes <= set(OWN)

@@ -43,6 +43,10 @@ class _Given(msgspec.Struct, frozen=True):
     jti: str = ""
     client_assertion: str = ""
 
+    def __repr__(self) -> str:
+        """Which one it is; never the token."""
+        return f"_Given({self.jti!r})"
+
 
 class _Refusal(msgspec.Struct, frozen=True):
     error: str = ""
@@ -83,13 +87,7 @@ class BrokerClient:
             "audience": audience,
             "scope": " ".join(sorted(requester.scopes)),
         }
-        reply = await self.http.send(
-            "POST",
-            f"{self.url}/token",
-            headers=_FORM,
-            body=urlencode(form).encode("ascii"),
-            deadline=self.deadline,
-        )
+        reply = await self._send(urlencode(form).encode("ascii"))
         if reply.status != 200:
             raise _refusal(reply)
         given = _read(reply)
@@ -98,6 +96,15 @@ class BrokerClient:
             raise _unusable("another token than was asked")
         lasting = timedelta(seconds=min(max(given.expires_in, 0), 3600))
         return Exchanged(given.access_token, given.client_assertion, given.jti, began + lasting)
+
+    async def _send(self, body: bytes) -> Reply:
+        try:
+            return await self.http.send(
+                "POST", f"{self.url}/token", headers=_FORM, body=body, deadline=self.deadline
+            )
+        except LdnError as error:
+            text = f"the broker to other infrastructures: {error.message}"
+            raise LdnError(error.issue, text, detail=error.detail) from error
 
 
 @dataclass(frozen=True)

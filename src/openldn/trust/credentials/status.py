@@ -144,11 +144,13 @@ class StatusLists:
             methods = await self.resolver.methods(issuer, {}, trail)
         reading = _Reading(issuer, methods, self.trust, self.clock)
         terms = Terms(_one_of(reading, url), self.fresh, self.stale, lambda s: s.ends)
-        if (self.documents.age(url) or 0.0) > 2 * self.fresh:
+        # kept apart by issuer: what a stranger makes of another's list must not stand in its way
+        place = f"{url}#{issuer.text}"
+        if (self.documents.age(place) or 0.0) > 2 * self.fresh:
             with suppress(LdnError, TimeoutError):
                 async with asyncio.timeout(_PATIENCE / 2):
-                    return await self.documents.refresh(url, terms, _ASK)
-        return await self.documents.get(url, terms, _ASK)
+                    return await self.documents.refresh(place, terms, _ASK)
+        return await self.documents.get(place, terms, _ASK)
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ more than its proof, and never lives longer.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from cryptography import x509
@@ -28,8 +28,8 @@ class Content:
     """What an assertion says."""
 
     issuer: str
-    name_id: str  # empty: a system
-    values: Mapping[str, str]  # attributes by our short names
+    name_id: str = field(repr=False)  # empty: a system
+    values: Mapping[str, str] = field(repr=False)  # attributes by our short names
     issued: datetime
     ends: datetime
 

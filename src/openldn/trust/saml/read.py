@@ -100,6 +100,10 @@ class _Read(NamedTuple):
     values: Mapping[str, str]
     signed_by: x509.Certificate
 
+    def __repr__(self) -> str:
+        """Which one it is; nothing of what it says."""
+        return f"_Read({self.id!r})"
+
 
 def read(xml: bytes, expected: SamlExpected, trail: Trail) -> Proof:
     """What the one assertion in this document proves; raises LdnError(the trail's issue)."""

@@ -4,7 +4,7 @@ Source: SOAP 1.2 part 1 §5; WS-Addressing 1.0 SOAP binding; WS-Security SAML to
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from lxml import etree
@@ -49,8 +49,8 @@ class Request:
     """A request as it came in."""
 
     message_id: str
-    assertion: bytes  # who asks; still to be believed
-    body: Element  # the one element in the body
+    assertion: bytes = field(repr=False)  # who asks; still to be believed
+    body: Element = field(repr=False)  # the one element in the body
 
 
 def request(to: str, message_id: str, assertion: bytes, body: Element, now: datetime) -> bytes:

@@ -39,6 +39,10 @@ class _Given(msgspec.Struct, frozen=True):
     scope: str | None = None
     jti: str = ""
 
+    def __repr__(self) -> str:
+        """Which one it is; never the token."""
+        return f"_Given({self.jti!r})"
+
 
 class _Refusal(msgspec.Struct, frozen=True):
     error: str = ""

@@ -3,7 +3,7 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any
@@ -42,7 +42,8 @@ class Call:
     method: str
     url: str  # as configured, never as the header Host has it
     now: datetime
-    token: str = ""  # the access token it comes with; empty at the token endpoint
+    # the access token it comes with; empty at the token endpoint
+    token: str = field(default="", repr=False)
     algorithms: tuple[str, ...] = ALGORITHMS
 
 
