@@ -471,3 +471,93 @@ def test_a_question_refused_for_want_of_the_directory_leaves_evidence(standing: 
         assert access.reason == "the directory cannot be reached"
 
     standing.visit(check)
+
+
+class Failing:
+    """A source that fails in its own way."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    async def search(self, wanted: object) -> None:
+        raise self.error
+
+
+AWAY = [
+    LdnError(Issue.INCOMPLETE, "away"),
+    LdnError(Issue.TIMEOUT, "late"),
+    LdnError(Issue.TRANSIENT, "busy"),
+    TimeoutError(),
+    ConnectionResetError(),
+    ValueError("not JSON"),
+    KeyError("allow"),
+]
+
+
+@pytest.mark.parametrize("seam", ["verify", "known", "sources", "audit"])
+def test_r73_e03_e04_whatever_cannot_be_asked_or_understood_is_never_a_yes(
+    standing: Standing, seam: str
+) -> None:
+    """Token, directory, source and evidence: away or malformed, each time 5xx and no data."""
+
+    async def check(visitor: Visitor) -> None:
+        for error in AWAY:
+
+            async def fails(*_: object, error: Exception = error) -> bool:
+                raise error
+
+            class Log:
+                record = staticmethod(fails)
+
+            broken = Failing(error)
+            changed: dict[str, object] = {
+                "verify": fails,
+                "known": fails,
+                "sources": dict.fromkeys(FhirVersion, broken),
+                "audit": Log(),
+            }
+            holder = replace(visitor.hospital.parts.holder, **{seam: changed[seam]})  # type: ignore[arg-type]
+            app = application(serve_routes(holder), role="test", new_id=new_uuid)
+            context = server_context(visitor.hospital.parts.settings.identity)
+            async with serving(app, "127.0.0.1", 0, context) as port:
+                url = f"https://127.0.0.1:{port}/fhir/STU3/Condition/_search"
+                reply = await visitor.send("POST", url, urlencode([about()]).encode(), FORM)
+
+            assert reply.status in {500, 502, 503, 504}, (seam, error, reply.status)
+            assert parse(reply.body)["resourceType"] == "OperationOutcome"
+            assert "Condition" not in reply.body.decode()
+
+    standing.visit(check)
+
+
+def test_e05_who_does_not_take_part_is_refused_also_with_a_token(standing: Standing) -> None:
+    async def nobody(ura: object) -> bool:
+        return False
+
+    async def check(visitor: Visitor) -> None:
+        holder = replace(visitor.hospital.parts.holder, known=nobody)
+        app = application(serve_routes(holder), role="test", new_id=new_uuid)
+        context = server_context(visitor.hospital.parts.settings.identity)
+        async with serving(app, "127.0.0.1", 0, context) as port:
+            url = f"https://127.0.0.1:{port}/fhir/STU3/Condition/_search"
+            reply = await visitor.send("POST", url, urlencode([about()]).encode(), FORM)
+
+        assert reply.status == 403
+        assert "not active in the directory" in why(reply)
+
+    standing.visit(check)
+
+
+@pytest.mark.parametrize("path", ["/fhir/R9/Condition", "/fhir/Condition", "/Condition", "/fhir"])
+def test_e06_the_policy_sees_what_is_asked_below_the_base_and_nothing_answers_elsewhere(
+    standing: Standing, path: str
+) -> None:
+    async def check(visitor: Visitor) -> None:
+        inside = await visitor.post("Condition/_search", [about()])
+        outside = await visitor.send("GET", f"{visitor.hospital.url}{path}?{urlencode([about()])}")
+
+        assert inside.status == 200
+        assert outside.status == 404
+        assert "Condition" not in outside.body.decode().replace(path, "")
+
+    standing.visit(check)
