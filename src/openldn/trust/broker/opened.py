@@ -144,6 +144,7 @@ async def _put_together(
         store=store,
         clock=clock,
         new_id=new_id,
+        connected=trusted.connected,
         longest=timedelta(seconds=settings.lifetime),
         kept=timedelta(days=settings.trail_days),
     )

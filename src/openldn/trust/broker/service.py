@@ -5,7 +5,7 @@ Source: RFC 8693 §2; trust and broker §9.
 
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -17,7 +17,7 @@ from openldn.trust.broker.model import Arrived, Asked, Audience, Draft, Made, Mi
 from openldn.trust.broker.rate import Rate
 from openldn.trust.broker.store import ConversionStore, Record, record_of
 from openldn.trust.certificates import require_party, thumbprint
-from openldn.trust.evidence import Proof, Status
+from openldn.trust.evidence import Evidence, Proof, Status
 from openldn.trust.jose import encoded
 from openldn.trust.trail import Rule, Trail
 
@@ -41,6 +41,7 @@ _LONGEST_SHOWN = timedelta(hours=1, minutes=2)  # of any profile, with what cloc
 _SWEEP = timedelta(minutes=1)
 
 Directory = Callable[[str], Awaitable[Audience | None]]  # issuer URL -> who takes part there
+Connected = Callable[[bytes, Trail], Awaitable[Evidence]]  # certificate (DER); raises LdnError
 Entry = Callable[[Draft], Awaitable[Status]]  # a fresh place in the broker's status list
 
 
@@ -56,6 +57,7 @@ class Broker:
     store: ConversionStore
     clock: Clock
     new_id: NewId
+    connected: Connected | None = None  # None: whoever TLS lets in is believed
     rate: Rate = field(default_factory=Rate)
     longest: timedelta = timedelta(minutes=15)
     kept: timedelta = timedelta(days=365 * 5)  # how long a trail can be read
@@ -98,6 +100,7 @@ class Broker:
         audience = await self._audience(form["audience"], trail)
         arrived = Arrived(self.audiences, certificate, now)
         proof = await self._read(form["subject_token_type"], form["subject_token"], arrived, trail)
+        proof = await self._connected(proof, certificate, trail)
         actor = await self._actor(form, arrived, trail)
         await self._use(party, (proof, actor), trail)
         asked = Asked(
@@ -138,6 +141,14 @@ class Broker:
         trail.require(reader is not None, TYPE)
         assert reader is not None  # noqa: S101  (required above)
         return await reader.read(token, arrived, trail)
+
+    async def _connected(self, proof: Proof, certificate: bytes, trail: Trail) -> Proof:
+        """The proof, resting on the certificate of the connection too, which binds what is minted."""
+        if self.connected is None:
+            return proof
+        shown = await self.connected(certificate, trail)
+        evidence = tuple(dict.fromkeys((*proof.evidence, shown)))
+        return replace(proof, evidence=evidence)
 
     async def _actor(self, form: Mapping[str, str], arrived: Arrived, trail: Trail) -> Proof | None:
         if "actor_token" not in form:

@@ -12,11 +12,12 @@ from openldn.base.log import emit
 from openldn.base.runtime import Clock
 from openldn.trust.broker.anchors_store import AnchorStore
 from openldn.trust.certificates import Anchors, thumbprint
-from openldn.trust.certificates.belief import Belief
+from openldn.trust.certificates.belief import CRL_OR_OCSP, Belief
 from openldn.trust.certificates.revocation import Freshness
 from openldn.trust.documents import Documents
 from openldn.trust.evidence import Evidence, Kind
 from openldn.trust.jose import encoded
+from openldn.trust.tokens.readers import chain_of
 from openldn.trust.trail import Trail
 
 EVERY = 5.0  # seconds; a removed anchor is forgotten within this
@@ -44,6 +45,11 @@ class Trusted:
     ) -> Evidence:
         """The leaf as evidence, once it is believed; raises LdnError(the trail's issue)."""
         return await self._belief.believe(chain, trail, revocation)
+
+    async def connected(self, certificate: bytes, trail: Trail) -> Evidence:
+        """The certificate of a connection (DER) as evidence; raises LdnError(the trail's issue)."""
+        chain = chain_of(certificate, self._belief.anchors.certificates)
+        return await self.believe(chain, trail, CRL_OR_OCSP)
 
     async def still(self, evidence: Evidence) -> bool:
         """Whether it still counts: chain and revocation; of SAML, that its signer is pinned."""
