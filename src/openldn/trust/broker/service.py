@@ -143,7 +143,7 @@ class Broker:
         return await reader.read(token, arrived, trail)
 
     async def _connected(self, proof: Proof, certificate: bytes, trail: Trail) -> Proof:
-        """The proof, resting on the certificate of the connection too, which binds what is minted."""
+        """The proof, resting on the certificate of the connection too: it binds what is minted."""
         if self.connected is None:
             return proof
         shown = await self.connected(certificate, trail)
