@@ -156,8 +156,7 @@ class HttpClient:
             body += more
         if len(body) > self.largest:
             raise _large()
-        headers = {k.lower(): v for k, v in response.headers.items()}
-        return Reply(response.status, headers, body)
+        return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @asynccontextmanager
     async def stream(
@@ -213,12 +212,9 @@ class HttpClient:
             connector = aiohttp.TCPConnector(
                 ssl=self.context or True, limit=0, limit_per_host=self.limit, keepalive_timeout=60
             )
+            patience, jar = aiohttp.ClientTimeout(total=None), aiohttp.DummyCookieJar()
             self._session = aiohttp.ClientSession(
-                # what one party sets would tell it, or another at its address, who asks again
-                cookie_jar=aiohttp.DummyCookieJar(),
-                connector=connector,
-                timeout=aiohttp.ClientTimeout(total=None),
-                trust_env=False,
+                connector=connector, cookie_jar=jar, timeout=patience, trust_env=False
             )
         return self._session
 
