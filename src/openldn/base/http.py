@@ -149,8 +149,7 @@ class HttpClient:
             body += more
         if len(body) > self.largest:
             raise _large()
-        headers = {k.lower(): v for k, v in response.headers.items()}
-        return Reply(response.status, headers, body)
+        return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
 
     @asynccontextmanager
     async def stream(

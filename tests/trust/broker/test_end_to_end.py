@@ -408,3 +408,25 @@ def test_no_page_elsewhere_makes_an_operator_approve(
         assert [a.kind for a in await there.made.trusted.store.every()] == ["authority"]
 
     at(case)
+
+
+def test_a_revoked_certificate_on_the_connection_ends_what_was_minted_over_it(
+    at: Callable[[Case], None],
+) -> None:
+    """What is minted is bound to that certificate: who stole its key gets nothing more."""
+
+    async def case(there: Running) -> None:
+        status, _ = await from_lsp(there)
+        assert status == 200
+        assert await there.made.feed.look() == 0
+
+        there.served.revoking.revoke(_serial(there.folder(PRACTICE) / "server.pem"))
+        there.clock.advance(20)
+        await there.made.feed.look()
+        there.clock.advance(20)
+        assert await there.made.feed.look() in {0, 1}
+        assert not await there.made.feed.store.outstanding(there.clock())
+        status, refused = await from_lsp(there)
+        assert (status, refused["error"]) == (400, "invalid_request")
+
+    at(case)

@@ -100,6 +100,11 @@ def test_a_good_saml_assertion_is_believed() -> None:
 
     assert found.believed, [c for c in found.checks if c.outcome != "pass"]
     assert dict(found.facts)["issuer"] == saml_world.STS
+    # a user of another system is a person: their name is not for who explains the token
+    assert dict(found.facts)["person"] == "said, not shown"
+    user = saml_world.content(values=values).name_id.partition("@")[0]
+    assert user
+    assert user not in json.dumps(told(found, "en"))
 
 
 def broken_assertions(world: World) -> dict[str, tuple[str, str]]:

@@ -121,7 +121,10 @@ def _of_saml(content: bytes) -> Iterator[tuple[str, str]]:
 
     yield "types", etree.QName(root).localname
     yield "issuer", text("Issuer")
-    yield "subject", text("NameID")
+    name = text("NameID")
+    of_person = not name.startswith("urn:")
+    yield "subject", name.rpartition("@")[2] if "@" in name else "" if of_person else name
+    yield "person", "said, not shown" if name and of_person else ""
     yield "audience", text("Audience")
     assertion = root if root.tag == ASSERTION else root.find(f".//{{{SAML}}}Assertion")
     yield "id", assertion.get("ID", "") if assertion is not None else ""
