@@ -288,7 +288,7 @@ def test_an_assertion_is_of_no_use_to_who_took_it(standing: Standing) -> None:
             await world.refused(brokered, by="addressing"),
         )
 
-    assert standing.run(check) == ("policy.shown-by-its-owner", "saml.holder")
+    assert standing.run(check) == ("saml.connection", "saml.holder")
 
 
 def test_an_assertion_about_one_patient_opens_no_other(standing: Standing) -> None:

@@ -13,7 +13,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
 from openldn.base.runtime import Clock
 from openldn.functions.authorization.policy import RULES
-from openldn.node.assertions import ISSUER, STILL
+from openldn.node.assertions import CONNECTION, ISSUER, STILL
 from openldn.patterns.pull import Answer, Plan
 from openldn.trust.certificates import require_party
 from openldn.trust.dealings.model import Contact, Contacts, Direction, Refusal, Refusals
@@ -37,6 +37,7 @@ _TEXTS = {
     "policy.consented": "the consent is there that the legal basis asks for",
 }
 POLICY = {rule.code: Rule(rule.code, _SOURCE, _TEXTS[rule.code]) for rule in RULES}
+POLICY |= {rule.code: rule for rule in (CONNECTION, ISSUER, STILL)}
 # Every rule of the node itself, beside those of trust.
 OWN = POLICY | {rule.code: rule for rule in (ISSUER, STILL)}
 Endpoint = Callable[[Request], Awaitable[Response]]
