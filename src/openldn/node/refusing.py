@@ -37,6 +37,7 @@ _TEXTS = {
     "policy.consented": "the consent is there that the legal basis asks for",
 }
 POLICY = {rule.code: Rule(rule.code, _SOURCE, _TEXTS[rule.code]) for rule in RULES}
+POLICY |= {rule.code: rule for rule in (CONNECTION, ISSUER, STILL)}
 # Every rule of the node itself, beside those of trust.
 OWN = POLICY | {rule.code: rule for rule in (CONNECTION, ISSUER, STILL)}
 Endpoint = Callable[[Request], Awaitable[Response]]
