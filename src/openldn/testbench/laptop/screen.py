@@ -34,9 +34,8 @@ class Screen:
             table.add_row(*row)
         table.add_section()
         table.add_row("addressing (directory)", "", "", f"{plan.origin('addressing')}/fhir/R4")
-        table.add_row(
-            "broker (trust between them)", "", "", f"{plan.origin('broker')}/oauth2/broker"
-        )
+        table.add_row("broker (trust between them)", "", "", plan.broker)
+        table.add_row("administration", "", "", f"{plan.origin('portal')}/beheer/")
         table.add_row("professional portal", "", "", f"{plan.origin('portal')}/", style="bold")
         self._console.print()
         self._console.print(table)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 from cryptography.hazmat.primitives.serialization import Encoding
 from lxml import etree
 
@@ -20,6 +21,7 @@ from openldn.trust.saml.xml import parse
 from openldn.trust.trail import Trail
 
 Facts = tuple[tuple[str, str], ...]
+_ACT = "https://openldn.nl/claims/act"
 _LATEST = 2**33  # seconds since 1970 that a date can hold
 _CLAIMS = (  # label -> where it stands in claims, the first that is there
     ("issuer", ("iss",)),
@@ -40,7 +42,7 @@ async def facts_of(found: Found, sources: Sources) -> tuple[Facts, tuple[str, ..
     if found.sort is Sort.CERTIFICATE:
         return _clean(_of_certificate(found)), ()
     if found.sort is Sort.SAML:
-        return _clean(_of_saml(found.xml)), ()
+        return _clean(_of_saml(found.xml)), _act_of_saml(found.xml)
     told = await sources.introspect(found.text) if sources.introspect else None
     return _clean(_of_claims({}, told or {})), act_of(told or {})
 
@@ -91,6 +93,16 @@ def act_of(claims: Mapping[str, Any]) -> tuple[str, ...]:
         return tuple(map(masked, flat({**_subject(claims), **claims}.get("act"))))
     except ValueError:
         return ("?",)
+
+
+def _act_of_saml(content: bytes) -> tuple[str, ...]:
+    """What a broker says in an attribute of its own."""
+    try:
+        root = parse(content, Trail())
+        said = root.findtext(f".//{{{SAML}}}Attribute[@Name='{_ACT}']/{{{SAML}}}AttributeValue")
+        return act_of({"act": msgspec.json.decode(said)}) if said else ()
+    except (LdnError, msgspec.MsgspecError):
+        return ()
 
 
 def _of_certificate(found: Found) -> Iterator[tuple[str, str]]:
