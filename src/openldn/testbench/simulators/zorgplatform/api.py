@@ -22,6 +22,7 @@ from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.testbench.simulators.zorgplatform.model import Fault, ZorgplatformSettings
 from openldn.testbench.simulators.zorgplatform.platform import Platform, Professional
+from openldn.trust.certificates.tls_profiles import restrict, tls_profile
 from openldn.trust.evidence import Proof
 from openldn.trust.saml.sts_service import read_envelope, refused
 from openldn.trust.saml.sts_service import respond as respond_soap
@@ -41,7 +42,7 @@ def context_of(settings: ZorgplatformSettings) -> ssl.SSLContext:
     Browsers come without one, for launches.
     """
     identity = Identity(settings.certificate, settings.key_file, settings.ca)
-    context = server_context(identity)
+    context = restrict(server_context(identity), tls_profile("ncsc-2.1"))
     context.verify_mode = ssl.CERT_OPTIONAL
     if settings.tls_1_2:
         context.maximum_version = ssl.TLSVersion.TLSv1_2
