@@ -18,7 +18,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
         (timedelta(days=7, seconds=1), 7, "soon"),
         (timedelta(days=7), 7, "urgent"),
         (timedelta(seconds=1), 0, "urgent"),
-        (timedelta(0), 0, "ended"),
+        (timedelta(0), 0, "urgent"),  # notAfter itself still counts (RFC 5280 §4.1.2.5)
         (timedelta(seconds=-1), -1, "ended"),
         (timedelta(days=-40), -40, "ended"),
     ],

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 OK, SOON, URGENT, ENDED = "ok", "soon", "urgent", "ended"
-LEVELS = ((timedelta(0), ENDED), (timedelta(days=7), URGENT), (timedelta(days=30), SOON))
+LEVELS = ((timedelta(days=7), URGENT), (timedelta(days=30), SOON))
 
 
 @dataclass(frozen=True)
@@ -33,5 +33,7 @@ def forecast(endings: Iterable[Ending], now: datetime) -> list[Outlook]:
 
 
 def level(left: timedelta) -> str:
-    """How urgent it is when so much time is left, in one word."""
+    """How urgent it is when so much time is left, in one word; the last moment still counts."""
+    if left < timedelta(0):
+        return ENDED
     return next((name for bound, name in LEVELS if left <= bound), OK)
