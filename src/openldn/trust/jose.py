@@ -14,7 +14,6 @@ from typing import Any
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
@@ -173,23 +172,15 @@ def key_of(raw: PublicKey | PrivateKey) -> Key:
             raise LdnError(Issue.INVALID, "a key must be EC, RSA or Ed25519; make another")
 
 
+@lru_cache(maxsize=4096)
 def key_of_certificate(certificate: x509.Certificate) -> Key:
     """The public key of a certificate; raises LdnError(invalid) for a kind we do not use."""
     try:
         public = certificate.public_key()
     except UnsupportedAlgorithm as error:
         raise LdnError(Issue.INVALID, "a key must be EC, RSA or Ed25519; make another") from error
-    spki = public.public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return _key_of_spki(spki)
-
-
-@lru_cache(maxsize=4096)
-def _key_of_spki(spki: bytes) -> Key:
-    raw = serialization.load_der_public_key(spki)
-    if isinstance(raw, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
-        return key_of(raw)
+    if isinstance(public, ec.EllipticCurvePublicKey | rsa.RSAPublicKey | ed25519.Ed25519PublicKey):
+        return key_of(public)
     raise LdnError(Issue.INVALID, "a key must be EC, RSA or Ed25519; make another")
 
 

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from cryptography import x509
-from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.base.errors import Issue, LdnError
@@ -44,6 +43,7 @@ DEFAULT = Freshness()
 _AT_ONCE = 8  # documents renewed at the same time
 _IDLE = 3600.0  # seconds after which a source nobody asks for is no longer renewed
 
+_Chain = tuple[str | x509.Certificate, ...]  # the policy, and the certificates, leaf first
 Cleared = tuple[Source, Document]  # where we looked, and the document that does not revoke
 
 
@@ -74,7 +74,7 @@ class Belief:
     documents: Documents | None
     clock: Clock
     freshness: Freshness = DEFAULT
-    _verdicts: dict[tuple[bytes, ...], _Verdict] = field(default_factory=dict, repr=False)
+    _verdicts: dict[_Chain, _Verdict] = field(default_factory=dict, repr=False)
     _used: dict[str, _Used] = field(default_factory=dict, repr=False)
     _examining: dict[int, asyncio.Task[None]] = field(default_factory=dict, repr=False)
 
@@ -154,7 +154,7 @@ class Belief:
 
     def _led(self, chain: Sequence[x509.Certificate], policy: str, trail: Trail) -> _Verdict:
         now = self.clock()
-        key = (policy.encode(), *(c.fingerprint(SHA256()) for c in chain))
+        key: _Chain = (policy, *chain)  # certificates are equal when all their bytes are
         kept = self._verdicts.get(key)
         if kept is None or not kept.since <= now < kept.until:
             self._verdicts.pop(key, None)

@@ -1,9 +1,10 @@
 """Where grants, their evidence and what was used once are kept: shared by all processes."""
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import msgspec
@@ -12,6 +13,7 @@ from openldn.base.sql import Connection, Pool, Row, connection, migrate, transac
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.trust.evidence import Claims, Evidence
 from openldn.trust.parties import Person, Requester
+from openldn.trust.tokens.gathering import Gathering
 from openldn.trust.tokens.model import Binding, Grant
 
 _MOST_WRITTEN = 4096  # evidence that we know to stand in the table
@@ -36,11 +38,32 @@ _EVIDENCE = msgspec.json.Decoder(Evidence)
 
 
 @dataclass(frozen=True)
+class _Use:
+    """Hashes of what one caller marks used."""
+
+    holder: str
+    hashes: frozenset[bytes]
+    expires: datetime
+
+
+@dataclass(frozen=True)
 class TokenStore:
-    """The grants, evidence and used values of the holders in one database."""
+    """The grants, evidence and used values of the holders in one database.
+
+    What is marked used and what is granted at about the same time is written in one go: a
+    transaction for each costs more processor than all else that a token needs.
+    """
 
     pool: Pool
     _written: dict[tuple[str, str], datetime] = field(default_factory=dict, repr=False)
+
+    @cached_property
+    def _uses(self) -> Gathering[_Use, frozenset[bytes]]:
+        return Gathering(self._use_all)
+
+    @cached_property
+    def _adds(self) -> Gathering[tuple[bytes, Grant], None]:
+        return Gathering(self._add_all)
 
     async def prepare(self) -> None:
         """Make the tables; several processes may do so at once."""
@@ -52,40 +75,71 @@ class TokenStore:
         All are marked either way, so that a refused request cannot be tried again.
         """
         hashes = {hashlib.sha256(v.encode()).digest(): v for v in values}
+        fresh = await self._uses.put(_Use(holder.value, frozenset(hashes), expires))
+        return frozenset(hashes[one] for one in fresh)
+
+    async def _use_all(self, uses: Sequence[_Use]) -> list[frozenset[bytes]]:
+        """What each was the first to use; of several in one group the first in line is."""
+        first: dict[tuple[str, bytes], int] = {}
+        for place, use in enumerate(uses):
+            for one in use.hashes:
+                first.setdefault((use.holder, one), place)
         sql = """INSERT INTO used_assertion (holder, hash, expires)
-                 SELECT $1, hash, $3 FROM unnest($2::bytea[]) AS hash
-                 ON CONFLICT DO NOTHING RETURNING hash"""
+                 SELECT * FROM unnest($1::text[], $2::bytea[], $3::timestamptz[])
+                 ON CONFLICT DO NOTHING RETURNING holder, hash"""
+        # in one order, so that two processes with the same values cannot wait for each other
+        keys = sorted(first)
+        expires = [uses[first[key]].expires for key in keys]
         async with connection(self.pool) as db:
-            # in one order, so that two requests with the same values cannot wait for each other
-            fresh = await db.fetch(sql, holder.value, sorted(hashes), expires)
-        return frozenset(hashes[row["hash"]] for row in fresh)
+            rows = await db.fetch(sql, [h for h, _ in keys], [one for _, one in keys], expires)
+        fresh: list[set[bytes]] = [set() for _ in uses]
+        for row in rows:
+            fresh[first[row["holder"], row["hash"]]].add(row["hash"])
+        return [frozenset(found) for found in fresh]
 
     async def add(self, key: bytes, grant: Grant) -> None:
         """Keep a grant under the hash of its token."""
+        await self._adds.put((key, grant))
+
+    async def _add_all(self, grants: Sequence[tuple[bytes, Grant]]) -> list[None]:
         sql = """INSERT INTO access_token (holder, hash, id, organization, organization_name,
                    uzi, role, name, purpose, patient, scopes, thumbprint, issued, expires,
                    key, evidence, proof)
                  VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14,
                    $15, $16, $17)"""
+        values = [_values(key, grant) for key, grant in grants]
         async with connection(self.pool) as db:
-            for evidence in grant.evidence:
-                await self._keep(db, grant, evidence)
-            await db.execute(sql, *_values(key, grant))
+            await self._keep(db, [grant for _, grant in grants])
+            await db.executemany(sql, values)  # all or none
+        return [None] * len(grants)
 
-    async def _keep(self, db: Connection, grant: Grant, evidence: Evidence) -> None:
-        """Keep it at least as long as the token lives, unless it stands there already."""
-        key = (grant.holder.value, key_of(evidence))
-        written = self._written.get(key)
-        if written is not None and written >= grant.expires:
-            return
+    async def _keep(self, db: Connection, grants: Sequence[Grant]) -> None:
+        """Keep what they rest on as long as they live, unless it stands there already."""
+        missing: dict[tuple[str, str], Evidence] = {}
+        for grant in grants:
+            for evidence in grant.evidence:
+                key = (grant.holder.value, key_of(evidence))
+                written = self._written.get(key)
+                if written is None or written < grant.expires:
+                    missing[key] = evidence
+        if missing:
+            await self._write_evidence(db, missing)
+
+    async def _write_evidence(
+        self, db: Connection, missing: Mapping[tuple[str, str], Evidence]
+    ) -> None:
         sql = """INSERT INTO evidence (holder, key, content, expires) VALUES ($1, $2, $3, $4)
                  ON CONFLICT (holder, key) DO UPDATE
                  SET content = excluded.content,
                    expires = greatest(evidence.expires, excluded.expires)"""
-        await db.execute(sql, *key, _ENCODER.encode(evidence).decode(), evidence.expires)
+        rows = [
+            (*key, _ENCODER.encode(evidence).decode(), evidence.expires)
+            for key, evidence in sorted(missing.items(), key=lambda pair: pair[0])
+        ]
+        await db.executemany(sql, rows)
         if len(self._written) >= _MOST_WRITTEN:
             self._written.clear()
-        self._written[key] = evidence.expires
+        self._written.update({key: evidence.expires for key, evidence in missing.items()})
 
     async def find(self, holder: Ura, key: bytes) -> Grant | None:
         """The grant of the token with this hash, also when it has expired; None without one."""
@@ -131,6 +185,7 @@ class TokenStore:
                 await db.execute(sql, holder.value, now)
 
 
+@lru_cache(maxsize=1024)
 def key_of(evidence: Evidence) -> str:
     """What names a piece of evidence: all of it, for an id is chosen by who issues."""
     digest = hashlib.sha256(_ENCODER.encode(evidence)).hexdigest()

@@ -1,0 +1,73 @@
+"""Writes of many callers in one go: each waits for its own outcome only."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from openldn.base.errors import LdnError
+
+MOST = 256  # writes in one go
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+@dataclass
+class Gathering(Generic[Item, Result]):
+    """What is put while one write is under way goes together in the next, without a pause.
+
+    `write` is all or none, and gives the outcomes in the order of what it was given. Who put
+    something has its outcome only once it is written. A caller that is cancelled takes nothing
+    from the others; what it put may be written all the same.
+    """
+
+    write: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]
+    most: int = MOST
+    _waiting: list[tuple[Item, asyncio.Future[Result]]] = field(default_factory=list, repr=False)
+    writing: asyncio.Task[None] | None = field(default=None, repr=False)  # while it lasts
+
+    async def put(self, item: Item) -> Result:
+        """Have it written; raises what the write raises."""
+        done: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, done))
+        if self.writing is None:
+            self.writing = asyncio.create_task(self._write_all())
+            self.writing.add_done_callback(self._unbegun)
+        return await done
+
+    async def _write_all(self) -> None:
+        group: list[tuple[Item, asyncio.Future[Result]]] = []
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[: self.most], self._waiting[self.most :]
+                await self._write(group)
+        finally:
+            self._release(group)
+
+    def _unbegun(self, writing: asyncio.Task[None]) -> None:
+        if self.writing is writing:  # cancelled before it took its first step
+            self._release([])
+
+    def _release(self, group: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        """Nobody may wait for ever; who has an outcome keeps it."""
+        for _, done in (*group, *self._waiting):
+            done.cancel()
+        self._waiting, self.writing = [], None
+
+    async def _write(self, group: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self.write([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001  (whatever it is, who waits is told)
+            if len(group) > 1 and not isinstance(error, LdnError):
+                # the store is there but one of these cannot be kept: only its caller is told
+                for one in group:
+                    await self._write([one])
+                return
+            for _, done in group:
+                if not done.done():
+                    done.set_exception(error)
+            return
+        for (_, done), result in zip(group, results, strict=True):
+            if not done.done():
+                done.set_result(result)
