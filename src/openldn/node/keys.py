@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from openldn.base.runtime import instant
 from openldn.node.settings import NodeSettings
 from openldn.trust.certificates import thumbprint
-from openldn.trust.certificates.forecast import level
+from openldn.trust.certificates.forecast import URGENT, level
 from openldn.trust.certificates.keys import Signing
 
 _PKCS12 = frozenset({".p12", ".pfx"})
@@ -72,7 +72,8 @@ def level_of(begins: datetime, ends: datetime, now: datetime) -> str:
     """How near the end is, in one word."""
     if now < begins:
         return "future"
-    return level(ends - now)
+    # a certificate counts through its last moment (RFC 5280 §4.1.2.5)
+    return URGENT if now == ends else level(ends - now)
 
 
 def certificate_shown(
