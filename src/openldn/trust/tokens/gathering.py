@@ -56,18 +56,30 @@ class Gathering(Generic[Item, Result]):
         self._waiting, self.writing = [], None
 
     async def _write(self, group: Sequence[tuple[Item, asyncio.Future[Result]]]) -> None:
-        try:
-            results = await self.write([item for item, _ in group])
-        except Exception as error:  # noqa: BLE001  (whatever it is, who waits is told)
-            if len(group) > 1 and not isinstance(error, LdnError):
-                # the store is there but one of these cannot be kept: only its caller is told
-                for one in group:
-                    await self._write([one])
-                return
+        write = self.write([item for item, _ in group])
+        (outcome,) = await asyncio.gather(write, return_exceptions=True)
+        if not isinstance(outcome, BaseException):
+            for (_, done), result in zip(group, outcome, strict=True):
+                _tell(done, result)
+        elif len(group) > 1 and _of_one_item(outcome):
+            for one in group:
+                await self._write([one])
+        elif isinstance(outcome, Exception):
             for _, done in group:
-                if not done.done():
-                    done.set_exception(error)
-            return
-        for (_, done), result in zip(group, results, strict=True):
-            if not done.done():
-                done.set_result(result)
+                _tell(done, outcome)
+        else:
+            raise outcome  # the write itself was cancelled
+
+
+def _of_one_item(error: BaseException) -> bool:
+    """The store is there but one of the items cannot be kept: only its caller is told."""
+    return isinstance(error, Exception) and not isinstance(error, LdnError)
+
+
+def _tell(done: asyncio.Future[Result], outcome: Result | Exception) -> None:
+    if done.done():
+        return
+    if isinstance(outcome, Exception):
+        done.set_exception(outcome)
+    else:
+        done.set_result(outcome)
