@@ -15,7 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -50,6 +50,7 @@ OURS = "D2, registered client, DPoP, no client certificate"
 CERTIFIED = "D2, two plain JWTs, by certificate"
 MEMORY = "oidc-provider, private_key_jwt + DPoP, kept in memory"
 KEPT = "oidc-provider, private_key_jwt + DPoP, kept in PostgreSQL"
+TWICE = ", two processes"
 AT_ONCE = 12  # requests under way
 PATIENCE = 60.0  # seconds a server may take to start
 CHECKS = 20_000  # of one token
@@ -105,19 +106,14 @@ def _measured(folder: Path, subjects: list[Subject], seconds: float) -> list[Row
 
 
 def _ratios(rates: dict[str, float]) -> Iterator[Row]:
-    """Our JWT dialect to the baseline, each in one process."""
+    """Our JWT dialect to the baseline, both in as many processes; its own memory serves one."""
     if KEPT not in rates:
         return
-    ours, short = rates[CERTIFIED], "by certificate"
-    like = rates[OURS], "DPoP"
-    for (rate, how), theirs, target in (
-        ((ours, short), KEPT, "≥ 1.5×"),
-        (like, KEPT, ""),
-        ((ours, short), MEMORY, ""),
-        (like, MEMORY, ""),
-    ):
-        where = theirs.rpartition(" ")[2]
-        yield _row(f"D2 {how} to oidc-provider, {where}", rate, "/s", rates[theirs], target)
+    for theirs, suffix in ((KEPT, ""), (KEPT, TWICE), (MEMORY, "")):
+        where = theirs.rpartition(" ")[2] + suffix
+        for ours, how in ((CERTIFIED, "by certificate"), (OURS, "DPoP")):
+            rate, baseline = rates[ours + suffix], rates[theirs + suffix]
+            yield _row(f"D2 {how} to oidc-provider, {where}", rate, "/s", baseline, "≥ 1.5×")
 
 
 def _length(subject: Subject, seconds: float, turn: int) -> float:
@@ -169,10 +165,11 @@ def _servers(folder: Path, dsn: str) -> Iterator[list[Subject]]:
             _two(folder, TWO, *double, "≥ 450/s"),
             _two(folder, ONE, *single, ""),
             *_dialects(folder, *single),
+            *_doubled(_dialects(folder, *double)),
         ]
         if (place := _installed(folder)) is not None:
-            for name, kept in ((MEMORY, ""), (KEPT, dsn)):
-                subjects.append(stack.enter_context(_baseline(folder, place, name, kept)))
+            for name, kept, n in ((MEMORY, "", 1), (KEPT, dsn, 1), (KEPT + TWICE, dsn, 2)):
+                subjects.append(stack.enter_context(_baseline(folder, place, name, kept, n)))
         yield subjects
 
 
@@ -195,6 +192,13 @@ def _dialects(folder: Path, port: int, pids: Sequence[int]) -> list[Subject]:
         Subject("D7, certificate alone", *at, lambda: (asker.alone(), {}), pids),
         Subject(OURS, *at, asker.registered, pids, certified=False),
     ]
+
+
+def _doubled(subjects: Sequence[Subject]) -> Iterator[Subject]:
+    """What is set beside the baseline, in two processes."""
+    for subject in subjects:
+        if subject.name in (OURS, CERTIFIED):
+            yield replace(subject, name=subject.name + TWICE, at_once=2 * AT_ONCE)
 
 
 @contextmanager
@@ -221,15 +225,21 @@ def _installed(folder: Path) -> Path | None:
 
 
 @contextmanager
-def _baseline(folder: Path, place: Path, name: str, dsn: str) -> Iterator[Subject]:
+def _baseline(folder: Path, place: Path, name: str, dsn: str, processes: int) -> Iterator[Subject]:
     port, key = _free_port(), jose.key_of(ec.generate_private_key(ec.SECP256R1()))
     own = folder / "holder"
     jwk = dump(jose.public_jwk(key) | {"alg": "ES256", "use": "sig"}).decode()
     files = [str(own / "server.key"), str(own / "server.pem")]
-    command = ["node", "server.mjs", str(port), *files, jwk, *([dsn] if dsn else [])]
+    command = ["node", "server.mjs", str(port), *files, jwk, dsn, str(processes)]
     with _process(command, place, folder / f"oidc-{port}.log", port) as pid:
-        ask = _private_key_jwt(f"https://127.0.0.1:{port}", key)
-        yield Subject(name, port, "/token", ask, [pid], certified=False)
+        time.sleep(1.5 * (processes - 1))  # that one listens does not tell that all do
+        ask, pids = _private_key_jwt(f"https://127.0.0.1:{port}", key), [pid, *_children(pid)]
+        at_once = AT_ONCE * processes
+        yield Subject(name, port, "/token", ask, pids, certified=False, at_once=at_once)
+
+
+def _children(pid: int) -> list[int]:
+    return [int(n) for n in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _private_key_jwt(issuer: str, key: jose.Key) -> Ask:

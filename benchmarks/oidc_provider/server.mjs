@@ -1,13 +1,14 @@
 // The baseline: oidc-provider, client_credentials with private_key_jwt and DPoP, over TLS.
-// node server.mjs PORT KEY.pem CHAIN.pem JWK [DSN]
+// node server.mjs PORT KEY.pem CHAIN.pem JWK [DSN [PROCESSES]]
 // With a DSN what it keeps stands in PostgreSQL, as ours does; without, in its own memory.
+import cluster from 'node:cluster';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import pg from 'pg';
 import Provider from 'oidc-provider';
 
-const [port, key, chain, jwk, dsn] = process.argv.slice(2);
-const pool = dsn && new pg.Pool({ connectionString: dsn, max: 8 });
+const [port, key, chain, jwk, dsn, processes = '1'] = process.argv.slice(2);
+const pool = dsn ? new pg.Pool({ connectionString: dsn, max: 8 }) : undefined;
 
 class Kept {
   constructor(name) { this.name = name; }
@@ -55,5 +56,9 @@ const provider = new Provider(`https://127.0.0.1:${port}`, {
   },
 });
 
-createServer({ key: readFileSync(key), cert: readFileSync(chain) }, provider.callback())
-  .listen(Number(port), '127.0.0.1');
+if (cluster.isPrimary && Number(processes) > 1) {
+  for (let n = 0; n < Number(processes); n += 1) cluster.fork();
+} else {
+  createServer({ key: readFileSync(key), cert: readFileSync(chain) }, provider.callback())
+    .listen(Number(port), '127.0.0.1');
+}
