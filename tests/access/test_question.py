@@ -274,12 +274,12 @@ def test_sessions_and_their_questions_are_bounded() -> None:
 
 def test_a_form_of_one_visit_is_no_proof_in_another() -> None:
     rooms = Rooms()
-    proof = rooms.sessions.proof("visit-1")
+    proof = rooms.sessions.forms.proof("visit-1")
 
-    assert rooms.sessions.proven("visit-1", proof)
-    assert not rooms.sessions.proven("visit-2", proof)
-    assert not rooms.sessions.proven("", rooms.sessions.proof(""))
-    assert not rooms.sessions.proven("visit-1", "ä" + proof)
+    assert rooms.sessions.forms.proven("visit-1", proof)
+    assert not rooms.sessions.forms.proven("visit-2", proof)
+    assert not rooms.sessions.forms.proven("", rooms.sessions.forms.proof(""))
+    assert not rooms.sessions.forms.proven("visit-1", "ä" + proof)
 
 
 def test_a_question_does_not_show_its_bsn_or_its_contents_in_its_repr() -> None:

@@ -119,7 +119,7 @@ async def sign_in(visit: Visit) -> Response:
 
 async def signed_in(visit: Visit) -> Response:
     """Begins a session for the chosen node; an earlier one ends."""
-    fields = await visit.desk.visits.form(visit.request, visit.visit)
+    fields = await visit.desk.visits.forms.read(visit.request, visit.visit)
     chosen = [n for n in visit.desk.nodes.network().nodes if n.key == fields.get("node")]
     if not chosen:
         raise LdnError(Issue.INVALID, "choose one of the nodes listed")
@@ -133,7 +133,7 @@ async def signed_in(visit: Visit) -> Response:
 
 async def sign_out(visit: Visit) -> Response:
     """Ends the session."""
-    await visit.desk.visits.form(visit.request, visit.visit)
+    await visit.desk.visits.forms.read(visit.request, visit.visit)
     if visit.signed:
         visit.desk.visits.end(visit.signed.id)
     response = to(f"{PREFIX}/sign-in")

@@ -67,7 +67,7 @@ def render(
         "path": visit.request.url.path,
         "here": _here(visit.request),
         "session": visit.signed,
-        "proof": visit.desk.visits.proof(visit.visit),
+        "proof": visit.desk.visits.forms.proof(visit.visit),
         "now": visit.desk.clock(),
         "sections": SECTIONS,
         "rule": partial(rule_in, visit.words.language),

@@ -34,13 +34,45 @@ class Signed(Generic[T]):
 
 
 @dataclass
+class Forms:
+    """What tells the forms of this process from any other."""
+
+    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+
+    def proof(self, visit: str) -> str:
+        """What a form of this visit carries to prove that it is one of ours."""
+        return hmac.new(self._secret, visit.encode(), hashlib.sha256).hexdigest()
+
+    def proven(self, visit: str, proof: str) -> bool:
+        """Whether the form was made by us for this visit."""
+        return bool(visit) and hmac.compare_digest(self.proof(visit).encode(), proof.encode())
+
+    async def read(self, request: Request, visit: str) -> Mapping[str, str]:
+        """The fields of a form that we made; raises LdnError(forbidden) for any other."""
+        site = request.headers.get("sec-fetch-site", "same-origin")
+        if site not in {"same-origin", "none"}:
+            text = "this form came from another site; start at our own page"
+            raise LdnError(Issue.FORBIDDEN, text)
+        body = await read_body(request, _LARGEST_FORM)
+        try:
+            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=32))
+        except ValueError as error:
+            text = "the form cannot be read; go back and try again"
+            raise LdnError(Issue.INVALID, text) from error
+        if not self.proven(visit, fields.get("proof", "")):
+            text = "this form is too old or not ours; open the page again"
+            raise LdnError(Issue.FORBIDDEN, text)
+        return fields
+
+
+@dataclass
 class Visits(Generic[T]):
     """All sessions of this process, gone with it."""
 
     clock: Clock
     idle: timedelta
     longest: timedelta
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    forms: Forms = field(default_factory=Forms, repr=False)
     _open: OrderedDict[str, Signed[T]] = field(default_factory=OrderedDict, repr=False)
 
     def begin(self, member: T) -> Signed[T]:
@@ -75,28 +107,6 @@ class Visits(Generic[T]):
         ]
         for id in over:
             self.end(id)
-
-    def proof(self, visit: str) -> str:
-        """What a form of this visit carries to prove that it is one of ours."""
-        return hmac.new(self._secret, visit.encode(), hashlib.sha256).hexdigest()
-
-    async def form(self, request: Request, visit: str) -> Mapping[str, str]:
-        """The fields of a form that we made; raises LdnError(forbidden) for any other."""
-        site = request.headers.get("sec-fetch-site", "same-origin")
-        if site not in {"same-origin", "none"}:
-            text = "this form came from another site; start at our own page"
-            raise LdnError(Issue.FORBIDDEN, text)
-        body = await read_body(request, _LARGEST_FORM)
-        try:
-            fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=32))
-        except ValueError as error:
-            text = "the form cannot be read; go back and try again"
-            raise LdnError(Issue.INVALID, text) from error
-        given = fields.get("proof", "").encode()
-        if not visit or not hmac.compare_digest(self.proof(visit).encode(), given):
-            text = "this form is too old or not ours; open the page again"
-            raise LdnError(Issue.FORBIDDEN, text)
-        return fields
 
 
 def require_own_host(request: Request, hosts: Collection[str]) -> None:

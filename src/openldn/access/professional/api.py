@@ -3,7 +3,7 @@
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -11,6 +11,7 @@ from starlette.routing import Route
 from starlette.types import ASGIApp
 
 from openldn.access.frame.pages import own_path, to
+from openldn.access.frame.visits import require_own_host
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
 from openldn.access.professional.pages import (
@@ -29,14 +30,14 @@ from openldn.access.professional.question import Holder, Question
 from openldn.access.professional.readers import library
 from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sections import section_of
+from openldn.access.professional.settings import PortalSettings
 from openldn.access.professional.signing_in import returned, to_provider
 from openldn.access.professional.summary import shelf_of, summary
 from openldn.access.professional.words import LANGUAGES, language_of, words
 from openldn.base.errors import Issue, LdnError
-from openldn.fhir.http import application, read_body, respond_json
+from openldn.fhir.http import application, respond_json
 from openldn.fhir.identifiers import Bsn
 
-_LARGEST_FORM = 16 * 1024
 Page = Callable[[Visit], Awaitable[Response]]
 
 
@@ -82,7 +83,7 @@ def _endpoint(
     portal: Portal, page: Page, *, members: bool
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        _require_own_host(portal, request)
+        require_own_host(request, _hosts(portal.settings))
         visit = _visit(portal, request)
         if members and visit.session is None:
             return to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
@@ -100,27 +101,14 @@ def _visit(portal: Portal, request: Request) -> Visit:
     return Visit(portal, request, words(language), session, bound)
 
 
-def _require_own_host(portal: Portal, request: Request) -> None:
-    """Refuses names that are not ours, so that no foreign site can point its name at us."""
-    name, settings = request.url.hostname or "", portal.settings
+def _hosts(settings: PortalSettings) -> set[str]:
+    """The names this portal is known by, beside those of this machine itself."""
     public = urlsplit(settings.sign_in.public).hostname if settings.sign_in else None
-    known = {"localhost", "127.0.0.1", "::1", settings.host, *settings.hosts, public}
-    if name not in known:
-        raise LdnError(Issue.FORBIDDEN, "this name is not ours; the operator must add it to hosts")
+    return {settings.host, *settings.hosts} | ({public} if public else set())
 
 
 async def _form(visit: Visit) -> Mapping[str, str]:
-    """The fields of a form that we made; raises LdnError(forbidden) for any other."""
-    if visit.request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
-        raise LdnError(Issue.FORBIDDEN, "this form came from another site; start at our own page")
-    body = await read_body(visit.request, _LARGEST_FORM)
-    try:
-        fields = dict(parse_qsl(body.decode(), keep_blank_values=True, max_num_fields=32))
-    except ValueError as error:
-        raise LdnError(Issue.INVALID, "the form cannot be read; go back and try again") from error
-    if not visit.portal.sessions.proven(visit.visit, fields.get("proof", "")):
-        raise LdnError(Issue.FORBIDDEN, "this form is too old or not ours; open the page again")
-    return fields
+    return await visit.portal.sessions.forms.read(visit.request, visit.visit)
 
 
 def _problem(visit: Visit, error: LdnError) -> Response:

@@ -55,7 +55,7 @@ def render(
         "path": path,
         "here": path,
         "session": visit.session,
-        "proof": visit.portal.sessions.proof(visit.visit),
+        "proof": visit.portal.sessions.forms.proof(visit.visit),
         "now": visit.portal.clock(),
         "idle_seconds": round(visit.portal.settings.idle_minutes * 60),
     }

@@ -1,13 +1,12 @@
 """Who is signed in, in memory: bounded in number and time, gone with the process."""
 
-import hashlib
-import hmac
 import secrets
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from openldn.access.frame.visits import Forms
 from openldn.access.professional.people import Practitioner, Standing
 from openldn.access.professional.question import Question
 from openldn.access.professional.settings import Node
@@ -46,7 +45,7 @@ class Sessions:
     idle: timedelta
     longest: timedelta
     drop: Callable[[Question], None]  # told when a question is given up
-    _secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
+    forms: Forms = field(default_factory=Forms, repr=False)
     _open: OrderedDict[str, Session] = field(default_factory=OrderedDict, repr=False)
 
     def begin(
@@ -98,11 +97,3 @@ class Sessions:
         """What the open sessions rest on that may be revoked, by id of the session."""
         held = [(s.id, s.standing.evidence) for s in self._open.values() if s.standing]
         return [(id, evidence) for id, evidence in held if evidence]
-
-    def proof(self, visit: str) -> str:
-        """What a form of this visit carries to prove that it is one of ours."""
-        return hmac.new(self._secret, visit.encode(), hashlib.sha256).hexdigest()
-
-    def proven(self, visit: str, proof: str) -> bool:
-        """Whether the form was made by us for this visit."""
-        return bool(visit) and hmac.compare_digest(self.proof(visit).encode(), proof.encode())
