@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openldn.base.errors import Issue, LdnError
-from openldn.fhir.identifiers import Bsn, Ura
+from openldn.fhir.identifiers import Bsn, Oin, Ura
 
 
 @pytest.mark.parametrize("text", ["999911120", "999990019", "111222333", "123456782"])
@@ -65,3 +65,17 @@ def test_a_ura_has_eight_digits_whatever_was_typed() -> None:
 def test_a_ura_of_another_shape_is_refused(text: str) -> None:
     with pytest.raises(LdnError):
         Ura.parse(text)
+
+
+@pytest.mark.parametrize("text", ["00000099000000001000", "00000003ABCD12340000"])
+def test_i05_an_oin_is_read_as_it_is(text: str) -> None:
+    assert str(Oin.parse(text)) == text
+
+
+@pytest.mark.parametrize(
+    "text", ["0000009900000000100", "00000099000000001001", "000000990000000010000", "zz" * 10]
+)
+def test_i05_what_is_no_oin_is_refused(text: str) -> None:
+    with pytest.raises(LdnError) as refused:
+        Oin.parse(text)
+    assert refused.value.issue is Issue.INVALID

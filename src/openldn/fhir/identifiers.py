@@ -1,5 +1,6 @@
 """Dutch identifiers as types: parsed once at the edge, trusted after, never printed by accident."""
 
+import re
 from dataclasses import dataclass
 from typing import Self
 
@@ -12,6 +13,7 @@ UZI_SYSTEM = "http://fhir.nl/fhir/NamingSystem/uzi"
 UZI_ROLE_SYSTEM = "http://fhir.nl/fhir/NamingSystem/uzi-rolcode"
 AGB_SYSTEM = "http://fhir.nl/fhir/NamingSystem/agb-z"
 
+_OIN = re.compile(r"[0-9]{8}(?:[A-Z0-9]{8}0000|[A-Z0-9]{9}000)")
 _WEIGHTS = (9, 8, 7, 6, 5, 4, 3, 2, -1)
 
 
@@ -34,6 +36,28 @@ class Ura:
         if not _digits(text) or len(text) > 8:
             raise LdnError(Issue.INVALID, "a URA has at most eight digits")
         return cls(text.zfill(8))
+
+    def __str__(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True, order=True)
+class Oin:
+    """An organization in government traffic: twenty characters."""
+
+    value: str
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """The OIN in `text`; raises LdnError(invalid) for anything else.
+
+        Source: PRS app/models/oin.py after Logius OIN 3.0.0: eight digits, then eight characters
+        and 0000 or nine characters and 000.
+        """
+        if not _OIN.fullmatch(text):
+            text = "an OIN has 20 characters: 8 digits, then 8 and 0000 or 9 and 000"
+            raise LdnError(Issue.INVALID, text)
+        return cls(text)
 
     def __str__(self) -> str:
         return self.value

@@ -1,8 +1,11 @@
 """Who takes part: care providers, their people, and on whose behalf they act."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from openldn.fhir.identifiers import Bsn, Ura
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.identifiers import Bsn, Oin, Ura
 
 
 @dataclass(frozen=True)
@@ -24,3 +27,38 @@ class Requester:
     organization_name: str = ""
     person: Person | None = None
     patient: Bsn | None = None  # the one patient this request is about, when the token fixes it
+
+
+@dataclass(frozen=True)
+class Caller:
+    """Who calls a national service, as its gateway established it.
+
+    The gateway is the only one that makes a Caller; a service behind it never reads a header of
+    the request to learn who calls.
+    """
+
+    organization: Ura  # on whose behalf: the main organization
+    scopes: frozenset[str]  # "nvi:create", "prs:read"
+    oin: Oin | None = None  # the main organization in government traffic
+    acting: str = ""  # URA or OIN of who holds the connection, where that is another
+    source: str = ""  # the application of the organization: its client id
+    audience: str = ""
+    name: str = ""
+
+    def need(self, scope: str) -> None:
+        """Raises LdnError(forbidden), naming the scope, unless it was given."""
+        if scope not in self.scopes:
+            text = f"this needs the scope {scope}; ask for a token that carries it"
+            raise LdnError(Issue.FORBIDDEN, text, detail="caller.scope")
+
+
+CALLER = "openldn.caller"  # where the gateway puts the Caller in the ASGI scope
+
+
+def caller_of(scope: Mapping[str, Any]) -> Caller:
+    """Who calls; raises LdnError(login) when no gateway let this request in."""
+    found = scope.get(CALLER)
+    if not isinstance(found, Caller):
+        text = "nobody established who calls; come through the gateway with a token"
+        raise LdnError(Issue.LOGIN, text, detail="caller.absent")
+    return found
