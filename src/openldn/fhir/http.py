@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -19,6 +19,7 @@ from openldn.base.log import emit
 from openldn.base.runtime import NewId
 from openldn.fhir.codec import Format, dump, encode, parse
 from openldn.fhir.model import FhirVersion, Resource, outcome_of
+from openldn.fhir.observed import Observed
 
 LARGEST = 32 * 1024 * 1024  # bytes of a request body, unless the route says otherwise
 PATIENCE = 60.0  # seconds a caller may take to send its body
@@ -81,6 +82,11 @@ class Rim:
     new_id: NewId
     inner: ASGIApp
     say: Say = tell
+    observed: Observed | None = None
+
+    def watched(self, observed: Observed) -> "Rim":
+        """The same, and `observed` remembers how it went."""
+        return replace(self, observed=observed)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request; whatever fails becomes an answer, and one line in the log."""
@@ -99,7 +105,7 @@ class Rim:
         except Exception as error:  # the rim: nothing may leave here but an answer
             failure = as_ldn_error(error)
             await self._answer(call, receive, failure, None)
-        call.log(failure)
+        call.log(failure, self.observed)
 
     async def _answer(
         self, call: "_Call", receive: Receive, error: LdnError, more: Mapping[str, str] | None
@@ -133,13 +139,17 @@ class _Call:
             message = {**message, "headers": [*headers, own, *echoed, *spare]}
         await self._send(message)
 
-    def log(self, failure: LdnError | None) -> None:
+    def log(self, failure: LdnError | None, observed: Observed | None) -> None:
         endpoint = self.scope.get("endpoint")
+        route = getattr(endpoint, "__name__", type(endpoint).__name__)
+        took = round((time.perf_counter() - self._began) * 1000, 1)
+        if observed is not None:
+            observed.note(route, self.status, took, failure)
         facts = {
             "method": self.scope["method"],
-            "route": getattr(endpoint, "__name__", type(endpoint).__name__),
+            "route": route,
             "status": self.status,
-            "milliseconds": round((time.perf_counter() - self._began) * 1000, 1),
+            "milliseconds": took,
             "correlation": self.correlation,
             **self.scope["state"].get(_LOGGED, {}),
         }
@@ -165,7 +175,7 @@ def application(
     new_id: NewId,
     lifespan: Lifespan | None = None,
     say: Say = tell,
-) -> ASGIApp:
+) -> Rim:
     """These routes behind the rim; `say` is how this role tells a failure (default FHIR)."""
     router = Router(list(routes), lifespan=lifespan, redirect_slashes=False)
 
