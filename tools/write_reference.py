@@ -176,7 +176,12 @@ def _events() -> Iterator[str]:
     for event in CATALOGUE.values():
         fields = ", ".join(f"`{f}`" for f in sorted(event.fields))
         meaning = f"{event.meaning[0].upper()}{event.meaning[1:]}"
-        yield f"\n## {event.name}\n\n{meaning}. Fields: {fields}."
+        if not event.streams:
+            yield f"\n## {event.name}\n\n{meaning}. Fields: {fields}."
+            continue
+        yield f"\n## {event.name}\n\n{meaning}. Written once to each stream:\n"
+        for stream, allowed in event.streams.items():
+            yield f"- {stream}: " + ", ".join(f"`{f}`" for f in sorted(allowed))
 
 
 def _issues() -> Iterator[str]:

@@ -43,3 +43,48 @@ def test_what_a_library_logs_is_told_without_its_text(
     line = json.loads(capsys.readouterr().err)
     assert line["detail"] == "asyncio ValueError"
     assert "999911120" not in str(line)
+
+
+def lines(text: str) -> dict[str, dict[str, object]]:
+    """Stream -> its line."""
+    found = [json.loads(line) for line in text.splitlines()]
+    return {line["stream"]: line for line in found}
+
+
+@pytest.mark.parametrize("name", log.OPERATIONAL)
+def test_g01_an_operational_event_reaches_each_stream_with_its_fields_only(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("localization")
+    event = log.OPERATIONAL[name]
+    given = {f: "x" for f in event.fields - {"role"}}
+
+    log.emit(name, **given, bsn="999911120", token="t", pseudonym="p", jwe="j")
+
+    found = lines(capsys.readouterr().err)
+    assert set(found) == set(event.streams)
+    for stream, line in found.items():
+        assert set(line) == {"event", "level", "timestamp", "stream"} | event.streams[stream]
+        assert "999911120" not in str(line)
+
+
+def test_g02_deleting_all_of_an_organization_is_critical_to_security(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure("localization")
+
+    log.emit("900503", ura_number="90000001", deleted_count=3, organization="Ziekenhuis")
+
+    siem = lines(capsys.readouterr().err)["siem"]
+    assert (siem["level"], siem["deleted_count"]) == ("critical", 3)
+    assert "organization" not in siem
+
+
+def test_what_is_told_as_grave_has_the_graver_level(capsys: pytest.CaptureFixture[str]) -> None:
+    log.configure("localization")
+
+    log.emit("100602", shutdown_reason="signal")
+    log.emit_grave("100602", shutdown_reason="crash", last_exception_type="OSError")
+
+    levels = [json.loads(line)["level"] for line in capsys.readouterr().err.splitlines()]
+    assert levels == ["info", "info", "critical", "critical"]

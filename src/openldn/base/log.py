@@ -5,26 +5,42 @@ Audit is not here: who saw what of whom is the generic function `functions/audit
 
 import logging
 import sys
-from collections.abc import MutableMapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 import structlog
 
+PUBLIC, APP, SIEM = "public", "app", "siem"  # who reads a stream: inspectors, us, security
+
 
 @dataclass(frozen=True)
 class Event:
-    """One kind of log line: its level and the fields that may reach the stream."""
+    """One kind of log line: its level and the fields that may reach the stream.
+
+    An event with `streams` is written once to each, with the fields that stream may have.
+    """
 
     name: str
     level: int
     fields: frozenset[str]
     meaning: str
+    streams: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    grave: int = 0  # the level when it is told as grave; 0 = it has one level
 
 
 def _event(name: str, level: int, fields: str, meaning: str) -> Event:
     return Event(name, level, frozenset(fields.split()), meaning)
+
+
+def _streamed(
+    name: str, level: int, meaning: str, *, grave: int = 0, **streams: str
+) -> tuple[str, Event]:
+    """An event of a national service, with the fields each stream may carry."""
+    allowed = {s: frozenset(f"role {fields}".split()) for s, fields in streams.items()}
+    together = frozenset[str]().union(*allowed.values())
+    return name, Event(name, level, together, meaning, allowed, grave)
 
 
 _REQUEST = (
@@ -50,6 +66,129 @@ CATALOGUE = {
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }
+_WHO = "organization ura_number pseudonym_hash"
+_OINS = "handelende_oin namens_oin doel_oin"
+_ROW = "exception_type table column value_length column_limit"
+_BASE = "error_type retry_attempt backoff_seconds"
+_ENDED = "shutdown_reason last_exception_type"
+_KEYS = "oprf_secret_versie ontvanger_pubkey_id"
+_HEALTH = "component status"
+_DENIED = "ura_number resource_ura"
+_FAILED = "ura_number http_status error_reason"
+# Source: event ids and fields of the ministry's localization and pseudonym services (NVI, PRS).
+OPERATIONAL = dict(
+    (
+        _streamed("094500", logging.INFO, "a request came in", app="endpoint method"),
+        _streamed(
+            *("900400", logging.INFO, "a record was registered"), public=_WHO, app="ura_number"
+        ),
+        _streamed("900401", logging.INFO, "it was registered already", app="ura_number"),
+        _streamed(
+            *("900402", logging.INFO, "a record was read by its id"), public=_WHO, app="ura_number"
+        ),
+        _streamed("900403", logging.INFO, "records were queried", app="ura_number result_count"),
+        _streamed(
+            *("900404", logging.WARNING, "a registration failed"),
+            app=f"{_FAILED} endpoint",
+            siem=_FAILED,
+        ),
+        _streamed(
+            *("900405", logging.WARNING, "access was denied"),
+            app=f"{_DENIED} endpoint",
+            siem=_DENIED,
+        ),
+        _streamed(*("900500", logging.INFO, "a record was deleted"), public=_WHO, app="ura_number"),
+        _streamed(
+            *("900501", logging.WARNING, "all records of a patient were deleted"),
+            public=f"{_WHO} deleted_count",
+            app="ura_number deleted_count",
+            siem="ura_number deleted_count",
+        ),
+        _streamed(
+            *("900503", logging.CRITICAL, "all records of an organization were deleted"),
+            public="organization ura_number deleted_count",
+            app="ura_number deleted_count",
+            siem="ura_number deleted_count",
+        ),
+        _streamed(
+            *("900600", logging.INFO, "a localization found holders"),
+            public=_WHO,
+            app="ura_number pseudonym_hash",
+            siem="ura_number result_count",
+        ),
+        _streamed(
+            *("900601", logging.WARNING, "a localization failed"),
+            grave=logging.ERROR,
+            app="ura_number error_reason http_status",
+            siem="ura_number error_reason http_status",
+        ),
+        _streamed(
+            "900602", logging.INFO, "a localization found nobody", app="ura_number result_count"
+        ),
+        _streamed("001000", logging.INFO, "a request came in", app="endpoint method"),
+        _streamed(
+            *("210400", logging.INFO, "an evaluation succeeded"),
+            app=f"{_OINS} {_KEYS}",
+            siem=_OINS,
+        ),
+        _streamed(
+            *("210402", logging.ERROR, "an evaluation failed"),
+            app=f"{_OINS} error_type endpoint",
+            siem=f"{_OINS} error_type",
+        ),
+        _streamed(
+            *("210403", logging.WARNING, "refused: the recipient has no active key"),
+            app=f"{_OINS} endpoint",
+            siem="handelende_oin doel_oin",
+        ),
+        _streamed(
+            *("270406", logging.CRITICAL, "the key module cannot be reached"),
+            app="error_reason retry_attempt",
+            siem="error_reason",
+        ),
+        _streamed(
+            *("270407", logging.ERROR, "a request came without correlation id"),
+            app="endpoint method",
+            siem="endpoint method",
+        ),
+        _streamed("100605", logging.ERROR, "the tables are not as expected", app=_ROW),
+        *(
+            row
+            for unhealthy, started, stopped, away, fault in (
+                ("100600", "100601", "100602", "100603", "100604"),
+                ("270400", "270401", "270402", "270403", "270404"),
+            )
+            for row in (
+                _streamed(
+                    *(unhealthy, logging.ERROR, "a part is not healthy"),
+                    app=f"{_HEALTH} error_detail",
+                    siem=_HEALTH,
+                ),
+                _streamed(
+                    *(started, logging.INFO, "the service started"),
+                    app="version config_path crypto_service_api_enabled",
+                ),
+                _streamed(
+                    *(stopped, logging.INFO, "the service stopped, or (grave) crashed"),
+                    grave=logging.CRITICAL,
+                    app=_ENDED,
+                    siem="shutdown_reason",
+                ),
+                _streamed(
+                    *(away, logging.ERROR, "the database cannot be reached"),
+                    app=_BASE,
+                    siem="error_type",
+                ),
+                _streamed(
+                    *(fault, logging.ERROR, "something broke that nobody foresaw"),
+                    app="exception_type endpoint method",
+                    siem="exception_type endpoint method",
+                ),
+            )
+        ),
+    )
+)
+CATALOGUE |= OPERATIONAL
 _ALWAYS = frozenset({"event", "level", "timestamp"})
 
 
@@ -93,9 +232,24 @@ class _Foreign(logging.Handler):
 
 
 def emit(name: str, **fields: object) -> None:
-    """Write one event of the catalogue; an unknown name is a programming error (KeyError)."""
-    event = CATALOGUE[name]
-    (_LOGGER[0] or structlog.get_logger()).log(event.level, name, **fields)
+    """Write one event of the catalogue; an unknown name is a programming error (KeyError).
+
+    What has streams is written once to each, marked with `stream`.
+    """
+    _emit(CATALOGUE[name], CATALOGUE[name].level, fields)
+
+
+def emit_grave(name: str, **fields: object) -> None:
+    """Write one event at its graver level: a crash where a stop is usual."""
+    _emit(CATALOGUE[name], CATALOGUE[name].grave, fields)
+
+
+def _emit(event: Event, level: int, fields: Mapping[str, object]) -> None:
+    logger, name = _LOGGER[0] or structlog.get_logger(), event.name
+    if not event.streams:
+        logger.log(level, name, **fields)
+    for stream in event.streams:
+        logger.log(level, name, stream=stream, **fields)
 
 
 def only_allowed(
@@ -104,4 +258,6 @@ def only_allowed(
     """Drop each field that its event may not carry, whoever put it there."""
     event = CATALOGUE.get(str(line.get("event")))
     allowed = _ALWAYS | (event.fields if event else frozenset())
+    if event is not None and event.streams:
+        allowed = _ALWAYS | {"stream"} | event.streams.get(str(line.get("stream")), frozenset())
     return {k: v for k, v in line.items() if k in allowed}
