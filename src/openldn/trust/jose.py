@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from joserfc import jws
 from joserfc.errors import JoseError, SecurityWarning
 from joserfc.jwk import ECKey, OKPKey, RSAKey
+from joserfc.registry import HeaderParameter
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import dump, parse
@@ -56,7 +57,14 @@ class _Registry(jws.JWSRegistry):
     max_payload_length = LARGEST
 
 
-_REGISTRY = _Registry(algorithms=list(ALGORITHMS))
+def _plain(value: Any) -> None:
+    """Any form: who uses such a header looks at it."""
+
+
+_SIGNING = {  # of signatures under documents (JAdES), which the library does not know
+    name: HeaderParameter(name, _plain) for name in ("canon", "sigT", "srCms")
+}
+_REGISTRY = _Registry(_SIGNING, list(ALGORITHMS))
 
 
 @dataclass(frozen=True)
@@ -128,9 +136,14 @@ def sign(
     claims: Mapping[str, Any], key: Key, algorithm: str, header: Mapping[str, Any] | None = None
 ) -> str:
     """The claims as a compact JWS; `alg` and `typ` stand in the header unless given."""
-    whole = {"typ": "JWT", **(header or {}), "alg": algorithm}
+    return sign_bytes(dump(dict(claims)), key, algorithm, {"typ": "JWT", **(header or {})})
+
+
+def sign_bytes(payload: bytes, key: Key, algorithm: str, header: Mapping[str, Any]) -> str:
+    """These bytes as the payload of a compact JWS; `alg` stands in the header."""
     with _quiet(algorithm):
-        return jws.serialize_compact(whole, dump(dict(claims)), key, [algorithm], _REGISTRY)
+        whole = {**header, "alg": algorithm}
+        return jws.serialize_compact(whole, payload, key, [algorithm], _REGISTRY)
 
 
 @contextmanager
