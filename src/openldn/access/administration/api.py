@@ -13,6 +13,7 @@ from starlette.types import ASGIApp
 from openldn.access.administration.desk import Desk
 from openldn.access.administration.filters import NAMES, asked, typed
 from openldn.access.administration.findings import findings, rows, verdict
+from openldn.access.administration.functions import functions, worst
 from openldn.access.administration.pages import DOOR, Visit, render, words
 from openldn.access.administration.settings import PREFIX
 from openldn.access.frame.pages import HEADERS, own_path, to
@@ -51,6 +52,7 @@ def routes(desk: Desk) -> list[Route]:
         ("GET", "/peers", peers, True),
         ("GET", "/documents", documents, True),
         ("GET", "/refusals", refusals, True),
+        ("GET", "/network", network, True),
     )
     return [
         Route(PREFIX + path, _endpoint(desk, page, members=members), methods=[method])
@@ -176,6 +178,13 @@ async def peers(visit: Visit) -> Response:
 async def documents(visit: Visit) -> Response:
     """The documents of other parties that trust rests on."""
     return await _section(visit, "documents")
+
+
+async def network(visit: Visit) -> Response:
+    """How the functions are that every node leans on: health, time, last refusals."""
+    found = await functions(visit.desk.nodes)
+    context = {"found": found, "worst": worst(found)}
+    return render(visit, "network.html", context)
 
 
 async def _section(visit: Visit, name: str) -> Response:

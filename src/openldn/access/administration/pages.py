@@ -19,7 +19,8 @@ from openldn.access.frame.words import LANGUAGES, Words, catalog
 
 FOLDER = Path(__file__).parent
 DOOR = door(FOLDER)
-SECTIONS = ("", "keys", "credentials", "peers", "refusals", "documents")  # in the order of the menu
+PARTS = ("keys", "credentials", "peers", "refusals", "documents")  # of one node
+SECTIONS = ("", *PARTS, "network")  # in the order of the menu
 
 
 def words(language: str) -> Words:
@@ -70,6 +71,7 @@ def render(
         "proof": visit.desk.visits.forms.proof(visit.visit),
         "now": visit.desk.clock(),
         "sections": SECTIONS,
+        "parts": PARTS,
         "rule": partial(rule_in, visit.words.language),
         "idle_seconds": round(visit.desk.settings.idle_minutes * 60),
     }
