@@ -31,6 +31,7 @@ MEANINGS = {
     Issue.INVALID: "the request cannot be understood: a value is wrong",
     Issue.STRUCTURE: "the body is not well-formed, or not FHIR",
     Issue.LOGIN: "no certificate or token that counts",
+    Issue.SECURITY: "against what protects the data: of another organization, or used twice",
     Issue.FORBIDDEN: "known, but not allowed; every reason is told",
     Issue.NOT_FOUND: "nothing there",
     Issue.NOT_SUPPORTED: "a method, format (406, 415) or interaction we do not offer",
