@@ -34,7 +34,7 @@ class Role:
     build: Build  # given its settings: everything it needs, for as long as it serves
 
 
-ROLES = ("node", "addressing", "authority", "broker", "portal", "simulators")
+ROLES = ("node", "addressing", "authority", "authorization", "broker", "portal", "simulators")
 
 
 def role_of(name: str) -> Role:

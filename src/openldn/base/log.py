@@ -48,6 +48,7 @@ _REQUEST = (
     " initialRequestID requestID"
 )
 _REFUSED = "role issue detail correlation peer"
+_DECIDED = "role correlation shape allow policies detail"
 CATALOGUE = {
     e.name: e
     for e in (
@@ -63,6 +64,7 @@ CATALOGUE = {
         _event("insecure", logging.WARNING, "role setting", "a development stand-in is on"),
         _event("unrenewed", logging.WARNING, "role issue detail", "a kept copy was not renewed"),
         _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
+        _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }
@@ -150,11 +152,6 @@ OPERATIONAL = dict(
             *("270407", logging.ERROR, "a request came without correlation id"),
             app="endpoint method",
             siem="endpoint method",
-        ),
-        _streamed(
-            *("bulk", logging.WARNING, "an organization asks more in a minute than it may"),
-            app="part peer count",
-            siem="part peer count",
         ),
         _streamed("100605", logging.ERROR, "the tables are not as expected", app=_ROW),
         *(

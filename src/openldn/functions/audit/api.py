@@ -19,9 +19,10 @@ from openldn.fhir.codec import parse
 from openldn.fhir.http import read_body, respond, respond_json
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.audit.model import READ, AuditFilter, Event, Party
+from openldn.functions.audit.model import READ, Access, AuditFilter
 from openldn.functions.audit.service import AuditLog
 from openldn.trust.certificates import require_party
+from openldn.trust.parties import Requester
 
 PATH = "/api/audit"
 _LARGEST = 16 * 1024  # bytes of a form
@@ -92,21 +93,25 @@ async def _answer(request: Request, log: AuditLog, pairs: list[tuple[str, str]])
 
 def _reading(
     request: Request, log: AuditLog, wanted: AuditFilter, started: datetime, count: int
-) -> Event:
+) -> Access:
     """That the log was consulted is itself an event."""
-    patient = f"patient={BSN_SYSTEM}|{wanted.patient.value}&" if wanted.patient else ""
     holder = log.source.holder
-    return Event(
+    patient = f"patient={BSN_SYSTEM}|{wanted.patient.value}&" if wanted.patient else ""
+    return Access(
         code=READ,
         started=started,
         ended=log.clock(),
-        purpose="HOPERAT",
-        client=Party(str(holder), address=request.client.host if request.client else ""),
-        organization=holder,
+        outcome="0",
+        requester=Requester(holder, frozenset(), "HOPERAT"),
+        holder=holder,
         patient=wanted.patient,
+        exchange="",
+        pattern="",
         query=f"{request.method} AuditEvent?{patient}{urlencode(_pairs(wanted))}",
         correlation=request.state.correlation,
         count=count,
+        peer=request.client.host if request.client else "",
+        checks="T---",
     )
 
 

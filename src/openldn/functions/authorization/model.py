@@ -43,6 +43,25 @@ class Consent(StrEnum):
 
 
 @dataclass(frozen=True)
+class Ground:
+    """What a legal basis asks of consent."""
+
+    registry: bool  # the registry of consents is asked
+    referral: bool  # a local consent bound to the referral is needed
+    silence: bool  # no answer may pass
+    objection: bool  # an objection may pass
+
+
+# Source: generic functions §4.5.
+GROUNDS = {
+    Basis.EXPLICIT: Ground(registry=True, referral=False, silence=False, objection=False),
+    Basis.IMPLIED: Ground(registry=False, referral=True, silence=False, objection=False),
+    Basis.EMERGENCY: Ground(registry=True, referral=False, silence=True, objection=False),
+    Basis.PATIENT: Ground(registry=False, referral=False, silence=True, objection=True),
+}
+
+
+@dataclass(frozen=True)
 class AllowedQuery:
     """One row of an exchange's query table: what may be asked, apart from whose it is.
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from openldn.base.errors import LdnError
 from openldn.functions.authorization.model import (
     FORM,
+    GROUNDS,
     INCLUDES,
     PATIENTS,
     AllowedQuery,
@@ -85,11 +86,11 @@ def consented(facts: Facts) -> str | None:
     Source: generic functions §4.5: no answer is no, except in an emergency; an objection holds
     always, except against the patient.
     """
-    if facts.basis is Basis.PATIENT or facts.consent is Consent.PERMIT:
-        return None
+    ground = GROUNDS[facts.basis]
     if facts.consent is Consent.DENY:
-        return "the patient objects"
-    return None if facts.basis is Basis.EMERGENCY else "no consent of the patient is known"
+        return None if ground.objection else "the patient objects"
+    passes = facts.consent is Consent.PERMIT or ground.silence
+    return None if passes else "no consent of the patient is known"
 
 
 def treats(facts: Facts) -> str | None:

@@ -1,1 +1,0 @@
-"""Authentication: the gateway in front of national services, and the tokens it gives."""

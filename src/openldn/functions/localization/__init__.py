@@ -1,1 +1,0 @@
-"""Localization: which care providers hold data of a patient, told by an index without BSNs."""

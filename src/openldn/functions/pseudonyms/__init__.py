@@ -1,1 +1,0 @@
-"""Pseudonyms: who a patient is to one recipient, without telling anyone else."""
