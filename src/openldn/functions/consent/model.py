@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from openldn.fhir.identifiers import Bsn, Ura
 
@@ -96,6 +96,48 @@ class Answer:
     def permits(self) -> bool:
         """Whether data may go: a permission, or no objection in an emergency."""
         return self.decision is Decision.PERMIT or self.emergency
+
+
+class Level(StrEnum):
+    """How closely a choice points at something."""
+
+    ANY = "any"
+    CATEGORY = "category"
+    PROVIDER = "provider"  # one organization, by URA
+    PERSON = "person"  # one practitioner, by UZI or Dezi number
+    EXCHANGE = "exchange"
+    TASK = "task"  # what one Task or authorization base names
+
+
+class Target(NamedTuple):
+    """What one side of a choice is about."""
+
+    level: Level
+    value: str = ""
+
+    def __repr__(self) -> str:
+        return f"Target({self.level.value})"  # whom a patient trusts is nobody's business
+
+
+ANYTHING = Target(Level.ANY)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One thing that was chosen: who may, or may not, be given which data by whom, and when."""
+
+    id: str
+    decision: Decision  # PERMIT or DENY
+    holder: Target = ANYTHING  # any, category, provider
+    user: Target = ANYTHING  # any, category, provider, person
+    context: Target = ANYTHING  # any, exchange
+    resource: Target = ANYTHING  # any, category, task
+    start: datetime | None = None
+    end: datetime | None = None  # no longer counts from this moment
+
+    def holds(self, at: datetime) -> bool:
+        """Whether `at` lies in the period of this choice."""
+        return (self.start is None or self.start <= at) and (self.end is None or at < self.end)
 
 
 class Consents(Protocol):
