@@ -65,6 +65,7 @@ CATALOGUE = {
         _event("unrenewed", logging.WARNING, "role issue detail", "a kept copy was not renewed"),
         _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
+        _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }
