@@ -31,6 +31,7 @@ MEANINGS = {
     Issue.INVALID: "the request cannot be understood: a value is wrong",
     Issue.STRUCTURE: "the body is not well-formed, or not FHIR",
     Issue.LOGIN: "no certificate or token that counts",
+    Issue.SECURITY: "against what protects the data: of another organization, or used twice",
     Issue.FORBIDDEN: "known, but not allowed; every reason is told",
     Issue.NOT_FOUND: "nothing there",
     Issue.NOT_SUPPORTED: "a method, format (406, 415) or interaction we do not offer",
@@ -114,11 +115,17 @@ def _settings() -> Iterator[str]:
         settings = role_of(name).settings
         yield f"\n## {name}\n"
         yield from _table(settings)
-        for field in msgspec.structs.fields(settings):
-            if (inner := _inner(field.type)) is not None:
-                yield f"\n### {name}: `[{field.name}]`\n"
-                yield f"{inspect.cleandoc(inner.__doc__ or '').splitlines()[0]}\n"
-                yield from _table(inner)
+        yield from _below(name, settings, "")
+
+
+def _below(name: str, settings: type[Settings], above: str) -> Iterator[str]:
+    """The tables inside these settings, and those inside them."""
+    for field in msgspec.structs.fields(settings):
+        if (inner := _inner(field.type)) is not None:
+            yield f"\n### {name}: `[{above}{field.name}]`\n"
+            yield f"{inspect.cleandoc(inner.__doc__ or '').splitlines()[0]}\n"
+            yield from _table(inner)
+            yield from _below(name, inner, f"{above}{field.name}.")
 
 
 def _table(kind: type[Settings]) -> Iterator[str]:

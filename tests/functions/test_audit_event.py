@@ -117,7 +117,7 @@ def test_a_failure_claims_no_profile_and_says_why_without_personal_data(outcome:
 
 
 def test_a_read_is_a_read() -> None:
-    event = event_of(replace(SERVED_JANSEN, interaction="read"))
+    event = event_of(replace(SERVED_JANSEN, interaction="read", query="GET Observation/77"))
 
     assert event["action"] == "R"
     assert event["meta"]["profile"][0] == f"{BALP}.PatientRead"

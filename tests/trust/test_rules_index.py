@@ -1,4 +1,4 @@
-"""The index of rules names, for every rule of trust, tests that exist."""
+"""The index of rules names, for every rule, tests that exist."""
 
 import ast
 import re
@@ -12,7 +12,7 @@ from openldn.trust.dealings.rules import rules
 
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "reference" / "rules.md"
-ROW = re.compile(r"^\| ([RAEC]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
+ROW = re.compile(r"^\| ([A-Z]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = ROW.findall(TEXT)
@@ -21,7 +21,9 @@ RULES = [
     *(f"A{n:02}" for n in range(1, 21)),
     *(f"E{n:02}" for n in range(1, 9)),
     *("R84", "C40"),
-]
+    *("L34", "L35", "L36", "L37", "L44"),
+    *(f"N{n:02}" for n in range(1, 7)),
+]  # those that must stand there; each function adds its own
 
 
 @cache
@@ -35,8 +37,11 @@ def _in(file: str) -> frozenset[str]:
     return frozenset(f.name for f in found if f.name.startswith("test_"))
 
 
-def test_every_rule_has_one_row_in_order() -> None:
-    assert [rule for rule, *_ in ROWS] == RULES
+def test_every_rule_has_one_row() -> None:
+    found = [rule for rule, *_ in ROWS]
+
+    assert sorted(found) == sorted(set(found)), "a rule has one row"
+    assert set(RULES) - set(found) == set()
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row[0])

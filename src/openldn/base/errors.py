@@ -9,6 +9,7 @@ class Issue(StrEnum):
     INVALID = "invalid"
     STRUCTURE = "structure"
     LOGIN = "login"
+    SECURITY = "security"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
     NOT_SUPPORTED = "not-supported"
@@ -28,6 +29,7 @@ STATUS = {
     Issue.INVALID: 400,
     Issue.STRUCTURE: 400,
     Issue.LOGIN: 401,
+    Issue.SECURITY: 403,
     Issue.FORBIDDEN: 403,
     Issue.NOT_FOUND: 404,
     Issue.NOT_SUPPORTED: 405,

@@ -154,6 +154,11 @@ OPERATIONAL = dict(
             app="endpoint method",
             siem="endpoint method",
         ),
+        _streamed(
+            *("bulk", logging.WARNING, "an organization asks more in a minute than it may"),
+            app="part peer count",
+            siem="part peer count",
+        ),
         _streamed("100605", logging.ERROR, "the tables are not as expected", app=_ROW),
         *(
             row

@@ -177,13 +177,18 @@ def application(
     say: Say = tell,
 ) -> Rim:
     """These routes behind the rim; `say` is how this role tells a failure (default FHIR)."""
+    return Rim(role, new_id, unrimmed(routes, lifespan), say)
+
+
+def unrimmed(routes: Sequence[BaseRoute], lifespan: Lifespan | None = None) -> ASGIApp:
+    """These routes, which raise their failures: for use behind the rim of another."""
     router = Router(list(routes), lifespan=lifespan, redirect_slashes=False)
 
     async def inner(scope: Scope, receive: Receive, send: Send) -> None:
         scope["app"] = router  # so that the framework raises, and we answer
         await router(scope, receive, send)
 
-    return Rim(role, new_id, inner, say)
+    return inner
 
 
 def _correlation(scope: Scope, new_id: NewId) -> str:

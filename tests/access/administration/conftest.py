@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from access.administration.world import World, running, well
+from access.administration.world import World, remembered, running, well
 
 
 @pytest.fixture(scope="session")
@@ -24,5 +24,6 @@ def desk(desk_world: World) -> Iterator[World]:
     yield desk_world
     node = desk_world.node
     node.state, node.refusals, node.down = well(), [], False
+    node.status = remembered().told()
     node.asked.clear()
     desk_world.clock.ahead *= 0

@@ -11,7 +11,8 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from playwright.sync_api import Browser, Page, expect
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-PAGES = ["", "keys", "credentials", "peers", "refusals", "documents", "sign-in", "nowhere"]
+SECTIONS = ["", "keys", "credentials", "peers", "refusals", "documents", "network"]
+PAGES = [*SECTIONS, "sign-in", "nowhere"]
 Open = Callable[..., Page]
 
 

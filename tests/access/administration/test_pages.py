@@ -19,6 +19,7 @@ from access.administration.world import (
     World,
     refusal,
     refused,
+    remembered,
     trouble,
 )
 
@@ -27,7 +28,9 @@ from openldn.access.administration.settings import AdministrationSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import new_uuid, utc_now
 
-PAGES = [f"/beheer/{n}" for n in ("", "keys", "credentials", "peers", "refusals", "documents")]
+PAGES = [
+    f"/beheer/{n}" for n in ("", "keys", "credentials", "peers", "refusals", "documents", "network")
+]
 
 
 class Operator:
@@ -344,3 +347,32 @@ def test_administration_does_not_open_without_a_way_to_sign_in(tmp_path: Path) -
 
     assert refused_to.value.issue is Issue.INVALID
     assert "insecure_simulated_operators" in refused_to.value.message
+
+
+def test_each_function_is_asked_itself_and_silence_is_told_with_the_next_step(
+    operator: Operator, desk: World
+) -> None:
+    desk.node.status = remembered(
+        ("create", 403, "caller.scope"), ("localize", 503, HOSTILE)
+    ).told()
+
+    reply = operator.open("/beheer/network")
+
+    page = text_of(reply.text)
+    assert "Lokalisatie" in page and "antwoordt, maar faalde 1 keer" in page
+    assert "Toestemming" in page and "antwoordt niet; start haar" in page
+    assert "Een functie antwoordt niet." in page
+    assert "caller.scope" in page and "1,5 ms" in page
+    assert HOSTILE not in reply.text
+
+
+def test_a_function_that_tells_nonsense_breaks_no_page(operator: Operator, desk: World) -> None:
+    desk.node.status = {"milliseconds": [1], "refusals": "x", "failures": True, "requests": None}
+
+    assert "antwoordt" in text_of(operator.open("/beheer/network").text)
+
+
+def test_a_slow_function_asks_attention(operator: Operator, desk: World) -> None:
+    desk.node.status = remembered(milliseconds=1500.0).told()
+
+    assert "antwoordt, maar traag" in text_of(operator.open("/beheer/network").text)

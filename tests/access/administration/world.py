@@ -21,10 +21,11 @@ from starlette.routing import Route
 from openldn.access.administration.api import app
 from openldn.access.administration.desk import open_desk
 from openldn.access.administration.settings import AdministrationSettings
-from openldn.base.errors import LdnError
+from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity, server_context, serving
 from openldn.base.runtime import instant, new_uuid, utc_now
 from openldn.fhir.identifiers import Ura
+from openldn.fhir.observed import Observed
 from openldn.node.trust import wanted_of
 from openldn.trust.certificates.issue import Subject, create_authority, issue_server
 
@@ -181,6 +182,17 @@ def refused() -> list[Any]:
     ]
 
 
+def remembered(*refused: tuple[str, int, str], milliseconds: float = 1.5) -> Observed:
+    """The memory of a function: two requests that went well, and these refusals."""
+    kept = Observed("localization", utc_now)
+    for _ in range(2):
+        kept.note("localize", 200, milliseconds, None)
+    for route, status, code in refused:
+        error = LdnError(Issue.FORBIDDEN, "not yours", detail=code)
+        kept.note(route, status, milliseconds, error)
+    return kept
+
+
 @dataclass
 class FakeNode:
     """Tells what a test wants it to tell."""
@@ -190,10 +202,16 @@ class FakeNode:
     down: bool = False
     asked: list[str] = field(default_factory=list)
     certificates: list[bool] = field(default_factory=list)
+    status: dict[str, Any] = field(default_factory=lambda: remembered().told())
 
     def app(self) -> Starlette:
         trust, refusals = "/api/trust", "/api/trust/refusals"
-        return Starlette(routes=[Route(trust, self.trust), Route(refusals, self.listed)])
+        routes = [Route(trust, self.trust), Route(refusals, self.listed)]
+        return Starlette(routes=[*routes, Route("/status", self.told)])
+
+    async def told(self, request: Request) -> Response:
+        """As a function of the network tells of itself."""
+        return JSONResponse(self.status)
 
     async def trust(self, request: Request) -> Response:
         tls = request.scope["extensions"]["tls"]
@@ -280,4 +298,15 @@ def network_file(pki: Path, port: int) -> dict[str, Any]:
     silent = entry("silent", "Praktijk Zonder Node", "90000004", "lsp", 9)
     other = entry("other", "Node Van Een Ander", CLINIC, "lsp", port)
     trust = {"ca": str(pki / "ca.pem")}
-    return {"version": 1, "nodes": [hospital, silent, other], "services": {}, "trust": trust}
+    localization = entry("localization", "Localization", HOSPITAL, "direct", port)
+    consent = entry("consent", "Consent", "90000094", "direct", 9)
+    functions = [
+        each | {"api": each["api"].removesuffix("/api")} for each in (localization, consent)
+    ]
+    return {
+        "version": 1,
+        "nodes": [hospital, silent, other],
+        "services": {},
+        "functions": functions,
+        "trust": trust,
+    }

@@ -42,6 +42,7 @@ class Network(msgspec.Struct, frozen=True):
     nodes: tuple[Node, ...]
     trust: Trust
     services: dict[str, str] = {}
+    functions: tuple[Node, ...] = ()  # what runs beside the nodes, with its operator's certificate
 
     def node(self, key: str) -> Node:
         """The node with this key; raises LdnError(not-found)."""

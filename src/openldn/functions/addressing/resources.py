@@ -134,21 +134,21 @@ def endpoint_for(
 
     Of several the one that began last, then the one with the lowest id. Source: §7.6.
     """
-    valid = [r for r in resources if _active(r) and _in_period(r, now)]
-    serving = [r for r in valid if payload in _payloads(r) and _is(r, CONNECTIONS) and _fhir(r)]
+    valid = [r for r in resources if _active(r) and in_period(r, now)]
+    serving = [r for r in valid if payload in payloads_of(r) and _is(r, CONNECTIONS) and _fhir(r)]
     issuers = sorted(str(r["address"]) for r in valid if _is(r, AUTHORIZATION))
     if not serving:
         return None
     # max gives the first of equals, so the lowest id
     by_id = sorted(serving, key=lambda r: str(r["id"]))
-    chosen = max(by_id, key=lambda r: _bounds(r)[0])
+    chosen = max(by_id, key=lambda r: bounds(r)[0])
     return Endpoint(
         holder=holder,
         infrastructure=_infrastructure(chosen),
         fhir=_fhir(chosen) or FhirVersion.STU3,
         url=str(chosen["address"]).rstrip("/"),
         authorization_server=issuers[0] if issuers else "",
-        payloads=tuple(_payloads(chosen)),
+        payloads=tuple(payloads_of(chosen)),
     )
 
 
@@ -160,17 +160,21 @@ def _is(resource: Resource, system: str) -> bool:
     return bool(resource.get("connectionType", {}).get("system") == system)
 
 
-def _payloads(resource: Resource) -> list[str]:
+def payloads_of(resource: Resource) -> list[str]:
+    """The codes of what an Endpoint serves."""
     codings = (c for t in resource.get("payloadType", []) for c in t.get("coding", []))
     return [str(c.get("code", "")) for c in codings]
 
 
 def _fhir(resource: Resource) -> FhirVersion | None:
-    for mime in resource.get("payloadMimeType", []):
-        found = _VERSION.search(str(mime))
-        if found and (version := _VERSIONS.get(found[1][:3])):
-            return version
-    return None
+    return next(iter(fhir_versions(resource)), None)
+
+
+def fhir_versions(resource: Resource) -> list[FhirVersion]:
+    """The FHIR versions an Endpoint says it speaks, in the order it says them."""
+    said = (_VERSION.search(str(mime)) for mime in resource.get("payloadMimeType", []))
+    known = (_VERSIONS.get(found[1][:3]) for found in said if found)
+    return [version for version in known if version]
 
 
 def _infrastructure(resource: Resource) -> str:
@@ -182,12 +186,13 @@ def _names_road(extension: Resource) -> bool:
     return bool(extension.get("url") == INFRASTRUCTURE)
 
 
-def _in_period(resource: Resource, now: datetime) -> bool:
-    start, end = _bounds(resource)
+def in_period(resource: Resource, now: datetime) -> bool:
+    """Whether this moment is in its period, which is half-open: [start, end)."""
+    start, end = bounds(resource)
     return start <= now and (end is None or now < end)
 
 
-def _bounds(resource: Resource) -> tuple[datetime, datetime | None]:
+def bounds(resource: Resource) -> tuple[datetime, datetime | None]:
     """The period as [start, end); a date alone counts from its midnight, to the next as an end."""
     period = resource.get("period") or {}
     start, end = str(period.get("start", "")), str(period.get("end", ""))

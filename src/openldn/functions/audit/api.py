@@ -19,10 +19,9 @@ from openldn.fhir.codec import parse
 from openldn.fhir.http import read_body, respond, respond_json
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.audit.model import READ, Access, AuditFilter
+from openldn.functions.audit.model import READ, AuditFilter, Event, Party
 from openldn.functions.audit.service import AuditLog
 from openldn.trust.certificates import require_party
-from openldn.trust.parties import Requester
 
 PATH = "/api/audit"
 _LARGEST = 16 * 1024  # bytes of a form
@@ -93,25 +92,21 @@ async def _answer(request: Request, log: AuditLog, pairs: list[tuple[str, str]])
 
 def _reading(
     request: Request, log: AuditLog, wanted: AuditFilter, started: datetime, count: int
-) -> Access:
+) -> Event:
     """That the log was consulted is itself an event."""
-    holder = log.source.holder
     patient = f"patient={BSN_SYSTEM}|{wanted.patient.value}&" if wanted.patient else ""
-    return Access(
+    holder = log.source.holder
+    return Event(
         code=READ,
         started=started,
         ended=log.clock(),
-        outcome="0",
-        requester=Requester(holder, frozenset(), "HOPERAT"),
-        holder=holder,
+        purpose="HOPERAT",
+        client=Party(str(holder), address=request.client.host if request.client else ""),
+        organization=holder,
         patient=wanted.patient,
-        exchange="",
-        pattern="",
         query=f"{request.method} AuditEvent?{patient}{urlencode(_pairs(wanted))}",
         correlation=request.state.correlation,
         count=count,
-        peer=request.client.host if request.client else "",
-        checks="T---",
     )
 
 

@@ -1,254 +1,237 @@
-"""The FHIR AuditEvent of an access: IHE BALP patterns with the content NEN 7513 asks.
+"""The FHIR AuditEvent of an event: IHE BALP patterns with the content NEN 7513 asks.
+
+The parts that repeat (agents, grounds, source) are made once and kept as canonical JSON, because
+one pull writes dozens of events that differ in their query only.
 
 Source: specification of audit events §8.2-§8.7; profiles.ihe.net/ITI/BALP.
 """
 
-import base64
-import hashlib
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from functools import lru_cache
 
-from openldn.base.errors import LdnError
+import msgspec
+
+from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import instant
-from openldn.fhir.identifiers import (
-    BSN_SYSTEM,
-    CANON,
-    URA_SYSTEM,
-    UZI_ROLE_SYSTEM,
-    UZI_SYSTEM,
-    Bsn,
-)
+from openldn.fhir.identifiers import CANON, URA_SYSTEM, Bsn
 from openldn.fhir.model import Resource
-from openldn.functions.audit.model import READ, REQUESTED, SERVED, Access, Source
+from openldn.functions.audit.agents import agents, cast_of, observer
+from openldn.functions.audit.catalogue import BALP, ROWS, SYSTEMS, TERMS, Row, action_of
+from openldn.functions.audit.elements import canonical, clean, coding, kept, masked
+from openldn.functions.audit.entities import entities, reference_of
+from openldn.functions.audit.model import (
+    CLIENT,
+    REQUESTED,
+    SERVED,
+    Access,
+    Event,
+    Party,
+    Source,
+)
 
-_DCM = "http://dicom.nema.org/resources/ontology/DCM"
-_TERMS = "http://terminology.hl7.org/CodeSystem"
-_REST = "http://hl7.org/fhir/restful-interaction"
-_BALP = "https://profiles.ihe.net/ITI/BALP"
-_REASON = f"{_TERMS}/v3-ActReason"
-_JTI = "urn:ietf:params:oauth:jti:"
+__all__ = ["audit_event", "canonical", "event_of", "masked", "per_patient", "written"]
+
 TAG = f"{CANON}/CodeSystem/audit-event"
-NODE = f"{CANON}/NamingSystem/node-id"
-CLIENT = f"{CANON}/NamingSystem/gateway-client"
-LONGEST = 64 * 1024  # characters of a query that are kept
-
-_BSN_VALUE = re.compile(r"(bsn|2\.16\.840\.1\.113883\.2\.4\.6\.3)(\||%7c)[^&,\s]*", re.IGNORECASE)
-_NINE = re.compile(r"(?<!\d)\d{9}(?!\d)")
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
+_DEFINED = f"{CANON}/StructureDefinition"
+_CATEGORIES = "http://minvws.github.io/generiekefuncties-docs/CodeSystem/nl-gf-data-categories-cs"
+_MINIMAL = f"{BALP}/StructureDefinition/IHE.BasicAudit.OAUTHaccessTokenUse.Minimal"
+_TOKENED = frozenset({REQUESTED, SERVED})
 
 
-@dataclass(frozen=True)
-class Kind:
-    """One row of the event catalog."""
+def event_of(access: Access, source: Source) -> Event:
+    """The access as an event of the catalogue: who called whom, seen from the keeper of the log."""
+    asked = access.requester
+    other = Party(str(asked.organization), CLIENT, access.peer)
+    asking = access.code == REQUESTED
+    holder = access.holder if asking else None
+    server = Party(str(holder), URA_SYSTEM, access.peer) if asking else None
+    client = None if asking else other
+    return Event(
+        access.code, access.started, access.ended, access.outcome, access.reason,
+        asked.purpose, client, server, asked.person,
+        organization=asked.organization,
+        organization_name=asked.organization_name,
+        holder=holder,
+        patient=access.patient,
+        query=access.query,
+        interaction=access.interaction,
+        correlation=access.correlation,
+        trace=access.trace,
+        token=access.token,
+        checks=access.checks,
+        legal_basis=access.legal_basis,
+        policy=access.policy,
+        relation=access.relation,
+        consent=access.consent,
+        exchange=access.exchange,
+        pattern=access.pattern,
+        count=access.count,
+        dialect=access.dialect,
+        act=access.act,
+    )  # fmt: skip
 
-    type: tuple[str, str]  # system, code
-    subtype: str = ""  # ISO 21089 life cycle
-    action: str = "E"
 
-
-KINDS = {
-    REQUESTED: Kind((f"{_TERMS}/audit-event-type", "rest"), "receive"),
-    SERVED: Kind((f"{_TERMS}/audit-event-type", "rest"), "disclose"),
-    READ: Kind((_DCM, "110101"), action="R"),
-}
+def per_patient(event: Event, patients: Sequence[Bsn]) -> list[Event]:
+    """One event for each patient whose data one request touched (BALP PatientQuery, rule G06)."""
+    return [replace(event, patient=patient) for patient in patients]
 
 
 def audit_event(access: Access, source: Source, recorded: datetime, id: str) -> Resource:
-    """The AuditEvent (FHIR R4) of this access as the keeper of the log saw it.
+    """The AuditEvent (FHIR R4) of this access as the keeper of the log saw it."""
+    made: Resource = msgspec.json.decode(written(event_of(access, source), source, recorded, id))
+    return made
 
-    The BSN stands in `entity.what` and, encoded, in `entity.query`: that is evidence. Nowhere
-    else: descriptions and reasons are masked.
+
+def written(event: Event, source: Source, recorded: datetime, id: str) -> bytes:
+    """The AuditEvent (FHIR R4) of this event as canonical JSON.
+
+    Raises LdnError(exception) when the event lacks what its row of the catalogue needs, or holds
+    a BSN where none may be known: faults of ours.
     """
-    kind = KINDS[access.code]
-    event = {
+    row = ROWS[event.code]
+    if event.patient is not None and not source.personal:
+        text = "an audit event of this service may hold no BSN; report this fault"
+        raise LdnError(Issue.EXCEPTION, text, detail=f"audit.{event.code}.bsn")
+    head = _head(row, event.interaction, bool(event.consents), event.purpose)
+    whole: Resource = {
+        **head,
         "resourceType": "AuditEvent",
         "id": id,
-        "meta": {"profile": _profiles(access), "tag": [{"system": TAG, "code": access.code}]},
-        "extension": list(_extensions(access)),
-        "type": _coding(*kind.type),
-        "subtype": _subtypes(access, kind),
-        "action": "R" if access.interaction == "read" else kind.action,
-        "period": {"start": instant(access.started), "end": instant(access.ended)},
+        "meta": _meta(row.code, _profiles(row, event, source)),
+        "extension": _extensions(row, event),
+        "period": {"start": instant(event.started), "end": instant(event.ended or event.started)},
         "recorded": instant(recorded),
-        "outcome": access.outcome,
-        "outcomeDesc": masked(access.reason, access.patient),
-        "purposeOfEvent": [_concept(_REASON, access.requester.purpose)],
-        "agent": list(_agents(access, source)),
-        "source": {
-            "site": str(source.holder),
-            "observer": {"type": "Device", "identifier": _identifier(NODE, source.node)},
-            "type": [_coding(f"{_TERMS}/security-source-type", "4")],
-        },
-        "entity": list(_entities(access)),
+        "outcome": event.outcome,
+        "agent": agents(cast_of(event, source)),
+        "source": _source(source),
     }
-    pruned: Resource = _pruned(event)
-    return pruned
+    if reason := clean(masked(event.reason, event.patient)):
+        whole["outcomeDesc"] = reason
+    if (about := entities(event)) != _NOTHING:
+        whole["entity"] = about
+    return canonical(whole)
 
 
-def masked(text: str, patient: Bsn | None = None) -> str:
-    """The text with everything that is or may be a BSN replaced by `***`."""
-    text = _BSN_VALUE.sub(r"\1\2***", text)
-    if patient is not None:
-        text = text.replace(patient.value, "***")
-    return _NINE.sub(_masked_number, text)
+_NOTHING = msgspec.Raw(b"[]")
 
 
-def _masked_number(found: re.Match[str]) -> str:
-    before = found.string[: found.start()].lower()
-    if before.endswith(("snomed.info/sct|", "snomed.info%2fsct%7c", "snomed.info/sct%7c")):
-        return found[0]
-    try:
-        Bsn.parse(found[0])
-    except LdnError:
-        return found[0]
-    return "***"
+@lru_cache(maxsize=1024)
+def _head(row: Row, interaction: str, consents: bool, purpose: str) -> dict[str, msgspec.Raw]:
+    """What follows from the row alone."""
+    subtypes = [_subtype(code, interaction, consents) for code in row.subtypes]
+    reason = {"coding": [{"system": f"{TERMS}/v3-ActReason", "code": purpose}]}
+    parts: dict[str, object] = {
+        "type": coding(row.type),
+        "subtype": subtypes,
+        "action": action_of(row, interaction),
+        "purposeOfEvent": [reason] if purpose else [],
+    }
+    return {name: kept(part) for name, part in parts.items() if part}
 
 
-def _profiles(access: Access) -> list[str]:
-    if access.outcome != "0" or access.code == READ or access.patient is None:
-        return []  # BALP fixes the outcome of its RESTful profiles to success
-    base = f"{_BALP}/StructureDefinition/IHE.BasicAudit"
-    name = "PatientRead" if access.interaction == "read" else "PatientQuery"
-    used = access.token and access.requester.person
-    return [f"{base}.{name}", *([f"{base}.OAUTHaccessTokenUse.Minimal"] if used else [])]
+def _subtype(code: str, interaction: str, consents: bool) -> Resource:
+    if code == "RI#*":
+        return {"system": SYSTEMS["RI"], "code": interaction}
+    if code == "AZ#*":
+        return coding("AZ#AuthZ-Consent" if consents else "AZ#AuthZ-Role")
+    return coding(code)
 
 
-def _subtypes(access: Access, kind: Kind) -> list[Resource]:
-    if not kind.subtype:
-        return []
-    lifecycle = _coding(f"{_TERMS}/iso-21089-lifecycle", kind.subtype)
-    return [_coding(_REST, access.interaction), lifecycle]
+@lru_cache(maxsize=1024)
+def _meta(code: str, profiles: tuple[str, ...]) -> msgspec.Raw:
+    return kept({"profile": list(profiles), "tag": [{"system": TAG, "code": code}]})
 
 
-def _extensions(access: Access) -> Iterator[Resource]:
-    values = (
-        ("nen7513-checks", "valueString", access.checks),
-        ("authorization-protocol", "valueUri", _uri("policy", access.policy)),
-        ("treatment-relation-protocol", "valueUri", _uri("treatment-relation", access.relation)),
-        ("consent-profile", "valueUri", _uri("consent", access.consent)),
-        ("legal-basis", "valueCode", access.legal_basis),
-        ("exchange", "valueCode", access.exchange),
-        ("pattern", "valueCode", access.pattern),
-        ("trace-context", "valueString", access.trace),
-        ("token-dialect", "valueCode", access.dialect),
-        *(("acted-through", "valueUri", actor) for actor in access.act),
+@lru_cache(maxsize=64)
+def _source(source: Source) -> msgspec.Raw:
+    kind = coding(f"ST#{source.kind}")
+    return kept({"site": str(source.holder), "observer": observer(source), "type": [kind]})
+
+
+def _profiles(row: Row, event: Event, source: Source) -> tuple[str, ...]:
+    """The BALP profiles this event fulfills; a failure claims none (§8.5)."""
+    if event.outcome != "0" or not row.profile or not _complete(row, event, source):
+        return ()
+    name = row.profile
+    if event.interaction in {"read", "vread"} and "RI#*" in row.subtypes:
+        name = name.replace("Query", "Read")
+    elif event.interaction == "update" and "RI#*" in row.subtypes:
+        name = name.replace("Create", "Update")
+    if event.patient is None and not event.subject:
+        name = name.replace(".Patient", ".")
+    used = row.code in _TOKENED and event.token and event.person
+    return (f"{BALP}/StructureDefinition/{name}", *([_MINIMAL] if used else []))
+
+
+def _complete(row: Row, event: Event, source: Source) -> bool:
+    """Whether all is there that the profile of this row needs."""
+    for party in (event.client, event.server):
+        if not (party.address if party else source.address):
+            return False
+    if row.code == "authorization-decision":
+        return bool(event.person and event.consents and event.patient)
+    if row.profile.endswith("Query"):
+        reads = event.interaction in {"read", "vread"}
+        return bool(reference_of(event) if reads else event.query)
+    return not row.profile.endswith("Delete") or bool(event.things)
+
+
+def _extensions(row: Row, event: Event) -> msgspec.Raw:
+    checks = clean(event.checks) or row.checks
+    if not checks:
+        text = f"an audit event {row.code} lacks its checks; report this fault"
+        raise LdnError(Issue.EXCEPTION, text, detail=f"audit.{row.code}.checks")
+    grounds = _grounds(
+        *(checks, event.policy, event.relation, event.consent, event.legal_basis),
+        *(event.exchange, event.pattern, event.agreement, event.dialect, event.act),
+        event.categories,
     )
-    for name, kind, value in values:
-        if value:
-            yield {"url": f"{CANON}/StructureDefinition/{name}", kind: value}
-    url = f"{CANON}/StructureDefinition/result-count"
-    yield {"url": url, "valueUnsignedInt": access.count}
+    more = b""
+    if trace := clean(event.trace):
+        more += b"," + bytes(kept(_extension("trace-context", "valueString", trace)))
+    if event.count is not None:
+        more += b"," + bytes(kept(_extension("result-count", "valueUnsignedInt", event.count)))
+    return msgspec.Raw(b"[" + grounds + more + b"]")
+
+
+def _extension(name: str, kind: str, value: object) -> Resource:
+    return {"url": f"{_DEFINED}/{name}", kind: value}
+
+
+@lru_cache(maxsize=4096)
+def _grounds(*values: object) -> bytes:
+    """Why it was allowed, as canonical JSON: the extensions that repeat, without brackets."""
+    return bytes(kept(list(_grounded(*values))))[1:-1]
+
+
+def _grounded(*values: object) -> Iterator[Resource]:
+    *single, act, categories = values
+    for (name, kind, room), value in zip(_GROUNDS, single, strict=True):
+        text = clean(str(value))
+        if text:
+            yield _extension(name, kind, _uri(room, text) if room else text)
+    assert isinstance(act, tuple) and isinstance(categories, tuple)  # noqa: S101
+    for actor in act:
+        yield _extension("acted-through", "valueUri", actor)
+    for category in categories:
+        coded = {"system": _CATEGORIES, "code": category}
+        yield _extension("data-category", "valueCoding", coded)
+
+
+_GROUNDS = (  # name, kind of value, and the room of our canonical base its short values are of
+    ("nen7513-checks", "valueString", ""),
+    ("authorization-protocol", "valueUri", "policy"),
+    ("treatment-relation-protocol", "valueUri", "treatment-relation"),
+    ("consent-profile", "valueUri", "consent"),
+    ("legal-basis", "valueCode", ""),
+    ("exchange", "valueCode", ""),
+    ("pattern", "valueCode", ""),
+    ("technical-agreement", "valueUri", "agreement"),
+    ("token-dialect", "valueCode", ""),
+)
 
 
 def _uri(room: str, value: str) -> str:
-    return f"{CANON}/{room}/{value}" if value and ":" not in value else value
-
-
-def _agents(access: Access, source: Source) -> Iterator[Resource]:
-    node = _identifier(NODE, source.node)
-    organization = access.requester.organization
-    own = {"who": {"identifier": node}, "network": _network(source.address)}
-    if access.code == REQUESTED:
-        holder = {"identifier": _identifier(URA_SYSTEM, str(access.holder))}
-        other = {"who": holder, "network": _network(access.peer)}
-        client, server = own, other
-    else:
-        caller = {"identifier": _identifier(CLIENT, str(organization))}
-        other = {"who": caller, "network": _network(access.peer)}
-        client, server = other, own
-    alone = access.requester.person is None  # exactly one agent is the requestor
-    yield {"type": _concept(_DCM, "110153"), **client, "requestor": alone}
-    yield {"type": _concept(_DCM, "110152"), **server, "requestor": False}
-    yield from _user(access, names=source.staff_names)
-    yield {
-        "type": _concept(f"{_TERMS}/v3-RoleClass", "PROV"),
-        "who": {
-            "identifier": _identifier(URA_SYSTEM, str(organization)),
-            "display": access.requester.organization_name,
-        },
-        "requestor": False,
-    }
-    if access.code == REQUESTED:
-        custodian = _concept(f"{_TERMS}/provenance-participant-type", "custodian")
-        yield {"type": custodian, "who": holder, "requestor": False}
-
-
-def _user(access: Access, *, names: bool) -> Iterator[Resource]:
-    person = access.requester.person
-    if person is None:
-        return
-    codes = [
-        _coding(f"{_TERMS}/v3-ParticipationType", "IRCP"),
-        _coding(f"{_BALP}/CodeSystem/UserAgentTypes", "UserOauthAgent"),
-    ]
-    yield {
-        "type": {"coding": codes},
-        "role": [_concept(UZI_ROLE_SYSTEM, person.role)],
-        "who": {"identifier": _identifier(UZI_SYSTEM, person.uzi)},
-        "name": person.name if names else "",
-        "requestor": True,
-        "policy": [_JTI + access.token] if access.token else [],
-        "purposeOfUse": [_concept(_REASON, access.requester.purpose)],
-    }
-
-
-def _entities(access: Access) -> Iterator[Resource]:
-    if access.correlation:
-        request_id = _coding(f"{_BALP}/CodeSystem/BasicAuditEntityType", "XrequestId")
-        yield {"what": {"identifier": {"value": access.correlation}}, "type": request_id}
-    if access.query:
-        yield {
-            "type": _coding(f"{_TERMS}/audit-entity-type", "2"),
-            "role": _coding(f"{_TERMS}/object-role", "24"),
-            "description": masked(_kept(access.query), access.patient),
-            "query": base64.b64encode(_kept(access.query).encode(errors="replace")).decode(),
-        }
-    if access.patient is not None:
-        identifier = _identifier(BSN_SYSTEM, access.patient.value)
-        yield {
-            "what": {"type": "Patient", "identifier": identifier},
-            "type": _coding(f"{_TERMS}/audit-entity-type", "1"),
-            "role": _coding(f"{_TERMS}/object-role", "1"),
-        }
-
-
-def _kept(query: str) -> str:
-    if len(query) <= LONGEST:
-        return query
-    digest = hashlib.sha256(query.encode(errors="replace")).hexdigest()
-    return f"{query[:LONGEST]} [{len(query)} characters, sha256 {digest}]"
-
-
-def _network(address: str) -> Resource:
-    if not address:
-        return {}
-    if "://" in address:
-        return {"address": address, "type": "5"}
-    return {"address": address, "type": "2" if set(address) <= set("0123456789abcdef.:") else "1"}
-
-
-def _coding(system: str, code: str) -> Resource:
-    return {"system": system, "code": code}
-
-
-def _concept(system: str, code: str) -> Resource:
-    return {"coding": [_coding(system, code)]} if code else {}
-
-
-def _identifier(system: str, value: str) -> Resource:
-    return {"system": system, "value": value}
-
-
-def _pruned(value: Any) -> Any:
-    """Without what FHIR does not allow: empty values, control characters, half surrogates."""
-    if isinstance(value, dict):
-        kept = {k: _pruned(v) for k, v in value.items()}
-        return {k: v for k, v in kept.items() if v not in ("", [], {})}
-    if isinstance(value, list):
-        return [v for v in map(_pruned, value) if v not in ("", [], {})]
-    if isinstance(value, str):
-        return _CONTROL.sub("", value.encode(errors="replace").decode()).strip()
-    return value
+    return value if ":" in value else f"{CANON}/{room}/{value}"

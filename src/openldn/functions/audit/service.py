@@ -6,16 +6,17 @@ import hmac
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
-from openldn.fhir.model import Resource
 from openldn.functions.audit import chain, store
-from openldn.functions.audit.event import audit_event
-from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Source, Verdict
+from openldn.functions.audit.chain import Entry, columns_of
+from openldn.functions.audit.event import event_of, written
+from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
 
 _MOST = 500  # calls that share one commit
 _PIECE = 1000  # events recomputed at a time
@@ -58,7 +59,7 @@ def _make(path: Path) -> None:
 class _Call:
     """One caller that waits until its events are safe."""
 
-    events: list[tuple[Resource, bytes | None]] = field(repr=False)
+    entries: list[Entry] = field(repr=False)
     done: asyncio.Future[None]
 
 
@@ -82,20 +83,27 @@ class AuditLog:
         async with connection(self.pool) as db:
             await store.begin(db, holder, chain.seal(self.key, holder, 0, chain.START))
 
-    async def record(self, accesses: Sequence[Access]) -> None:
+    async def record(self, events: Sequence[Access | Event]) -> None:
         """Write these durably, all or none; returns when they are safe on disk.
 
         The same access again (a retry with its X-Request-Id and token) is written once. Raises
         LdnError(transient) when they could not be written in time; the caller then discloses
         nothing.
         """
-        if not accesses:
+        if not events:
             return
         now = self.clock()
-        events = [
-            (audit_event(a, self.source, now, self.new_id()), _once(a, self.key)) for a in accesses
-        ]
-        call = _Call(events, asyncio.get_running_loop().create_future())
+        await self._write([self._entry(event, now) for event in events])
+
+    def _entry(self, event: Access | Event, now: datetime) -> Entry:
+        id = self.new_id()
+        once = _once(event, self.key) if isinstance(event, Access) else None
+        told = event_of(event, self.source) if isinstance(event, Access) else event
+        body = written(told, self.source, now, id)
+        return Entry(columns_of(told, now, id, self.key), body, once)
+
+    async def _write(self, entries: list[Entry]) -> None:
+        call = _Call(entries, asyncio.get_running_loop().create_future())
         self._waiting.append(call)
         self._start()
         try:
@@ -123,7 +131,7 @@ class AuditLog:
         wanted = [call for call in batch if not call.done.done()]
         try:
             if wanted:
-                await self._append([event for call in wanted for event in call.events])
+                await self._append([entry for call in wanted for entry in call.entries])
             written = True
         except (LdnError, TimeoutError) as error:
             detail = error.detail or error.message if isinstance(error, LdnError) else "timeout"
@@ -137,30 +145,28 @@ class AuditLog:
                 else:
                     call.done.set_exception(failure)
 
-    async def _append(self, events: list[tuple[Resource, bytes | None]]) -> None:
+    async def _append(self, entries: list[Entry]) -> None:
         holder = str(self.source.holder)
         async with transaction(self.pool) as db:
             head = await store.locked_head(db, holder)
             if head is None:
                 raise LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="no chain: prepare first")
-            fresh = await self._unknown(db, events)
+            fresh = await self._unknown(db, entries)
             if not fresh:
                 return
-            lines = chain.linked([event for event, _ in fresh], self.key, head)
+            lines = chain.linked(fresh, self.key, holder, head)
             sealed = chain.seal(self.key, holder, lines[-1].seq, lines[-1].hash)
-            await store.append(db, holder, lines, [once for _, once in fresh], sealed)
+            await store.append(db, holder, lines, [entry.once for entry in fresh], sealed)
 
-    async def _unknown(
-        self, db: Connection, events: list[tuple[Resource, bytes | None]]
-    ) -> list[tuple[Resource, bytes | None]]:
-        marks = [once for _, once in events if once is not None]
+    async def _unknown(self, db: Connection, entries: list[Entry]) -> list[Entry]:
+        marks = [entry.once for entry in entries if entry.once is not None]
         seen = await store.recorded_before(db, str(self.source.holder), marks) if marks else set()
         fresh = []
-        for event, once in events:
-            if once is None or once not in seen:
-                fresh.append((event, once))
-            if once is not None:
-                seen.add(once)
+        for entry in entries:
+            if entry.once is None or entry.once not in seen:
+                fresh.append(entry)
+            if entry.once is not None:
+                seen.add(entry.once)
         return fresh
 
     async def find(self, wanted: AuditFilter) -> AuditPage:
@@ -181,10 +187,10 @@ class AuditLog:
             await store.read_only(db)
             seq, before = 0, chain.START
             while lines := await store.lines_after(db, holder, seq, _PIECE):
-                for line in lines:
-                    if reason := chain.fault(line, seq + 1, before, self.key):
-                        return Verdict(seq, seq + 1, reason)
-                    seq, before = line.seq, line.hash
+                bad, reason = chain.broken(lines, (seq, before), self.key, holder)
+                if bad:
+                    return Verdict(bad - 1, bad, reason)
+                seq, before = lines[-1].seq, lines[-1].hash
             head = await store.head(db, holder)
         expected = chain.seal(self.key, holder, seq, before)
         if head is None or head.seq != seq or not hmac.compare_digest(head.seal, expected):

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from openldn.base.sql import Connection, Pool, Row, migrate
+from openldn.base.sql import Connection, Pool, migrate
 from openldn.functions.audit.chain import START, Columns, Head, Line
 from openldn.functions.audit.model import AuditFilter
 
@@ -70,29 +70,23 @@ async def append(
     db: Connection, holder: str, lines: Sequence[Line], once: Sequence[bytes | None], seal: bytes
 ) -> None:
     """Add these lines and move the end of the chain; the caller holds `locked_head`."""
-    found = [line.columns for line in lines]
+    found = list(zip(*(line.columns for line in lines), strict=True))
     await db.execute(
         """WITH added AS (
              INSERT INTO audit_event (holder, seq, id, recorded, tag, patient_key, organization,
-               actor, correlation, outcome, once, body, prev_hash, hash)
+               actor, correlation, outcome, once, body, prev_hash, hash, seal)
              SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
                $6::bytea[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[],
-               $12::bytea[], $13::bytea[], $14::bytea[]))
-           UPDATE audit_head SET seq = $15, hash = $16, seal = $17 WHERE holder = $1""",
+               $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[]))
+           UPDATE audit_head SET seq = $16, hash = $17, seal = $18 WHERE holder = $1""",
         holder,
         [line.seq for line in lines],
-        [c.id for c in found],
-        [c.recorded for c in found],
-        [c.tag for c in found],
-        [c.patient_key for c in found],
-        [c.organization for c in found],
-        [c.actor for c in found],
-        [c.correlation for c in found],
-        [c.outcome for c in found],
+        *found,
         once,
         [line.body for line in lines],
         [line.before for line in lines],
         [line.hash for line in lines],
+        [line.seal for line in lines],
         lines[-1].seq,
         lines[-1].hash,
         seal,
@@ -123,28 +117,19 @@ async def read_only(db: Connection) -> None:
     await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
 
 
-async def lines_after(db: Connection, holder: str, seq: int, most: int) -> list[Line]:
-    """The next lines of the chain, in order."""
+async def lines_after(
+    db: Connection, holder: str, seq: int, most: int, last: int | None = None
+) -> list[Line]:
+    """The next lines of the chain, in order, up to and including `last`."""
     rows = await db.fetch(
-        """SELECT seq, id, recorded, tag, patient_key, organization, actor, correlation, outcome,
-             body, prev_hash, hash
-           FROM audit_event WHERE holder = $1 AND seq > $2 ORDER BY seq LIMIT $3""",
+        """SELECT id, recorded, tag, patient_key, organization, actor, correlation, outcome,
+             seq, body, prev_hash, hash, seal
+           FROM audit_event
+           WHERE holder = $1 AND seq > $2 AND ($4::bigint IS NULL OR seq <= $4)
+           ORDER BY seq LIMIT $3""",
         holder,
         seq,
         most,
+        last,
     )
-    return [_line(row) for row in rows]
-
-
-def _line(row: Row) -> Line:
-    found = Columns(
-        id=row["id"],
-        recorded=row["recorded"],
-        tag=row["tag"],
-        patient_key=row["patient_key"],
-        organization=row["organization"],
-        actor=row["actor"],
-        correlation=row["correlation"],
-        outcome=row["outcome"],
-    )
-    return Line(row["seq"], found, row["body"], row["prev_hash"], row["hash"])
+    return [Line(row[8], Columns._make(row[:8]), *row[9:]) for row in map(tuple, rows)]

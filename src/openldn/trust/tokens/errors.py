@@ -25,6 +25,7 @@ _TEXTS = {
     "invalid_client": "the client is not proven; check certificate and assertion",
     "invalid_grant": "the assertion is not accepted; make a fresh one",
     "invalid_scope": "ask for scopes of scopes_supported",
+    "unauthorized_client": "no mandate for this; the main organization must have one registered",
     "invalid_target": "tokens for this audience are not given here",
     "invalid_dpop_proof": "the DPoP proof is not accepted; make a fresh one",
     "unsupported_grant_type": "see grant_types_supported",

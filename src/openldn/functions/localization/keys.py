@@ -1,0 +1,64 @@
+"""The secret key of the index, and what it makes of a patient."""
+
+import hmac
+import os
+from pathlib import Path
+
+from openldn.base.errors import Issue, LdnError
+from openldn.functions.localization.model import Opened
+from openldn.functions.localization.store import Looked
+
+SIZE = 32  # bytes of the key, and of a group element
+
+
+def key_of(path: Path) -> bytes:
+    """The index key kept in this file; made when there is none yet.
+
+    Every process of one index uses the same key, as long as there are records: another key finds
+    none of them. Raises LdnError(exception) when the file cannot be used.
+    """
+    try:
+        if not path.exists():
+            _make(path)
+        key = path.read_bytes()
+    except OSError as error:
+        text = f"the key of the index, {path}, cannot be used: {error.strerror}"
+        raise LdnError(Issue.EXCEPTION, text) from error
+    if len(key) != SIZE:
+        raise LdnError(Issue.EXCEPTION, f"the key of the index, {path}, is damaged; restore it")
+    return key
+
+
+def _make(path: Path) -> None:
+    fresh = path.with_name(f".{path.name}.{os.getpid()}")
+    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
+        file.write(os.urandom(SIZE))
+        file.flush()
+        os.fsync(file.fileno())
+    try:
+        os.link(fresh, path)  # fails when another process was first: then theirs counts
+    except FileExistsError:
+        pass
+    finally:
+        fresh.unlink()
+
+
+def proof(key: bytes) -> bytes:
+    """What tells keys apart without telling them."""
+    return hmac.digest(key, b"openldn index key", "sha256")
+
+
+def looked_up(key: bytes, opened: Opened) -> Looked:
+    """Where the records of this patient stand; raises LdnError(invalid) without an element.
+
+    Source: specification of localization §5.8: HMAC-SHA256(index key, group element).
+    """
+    digests = tuple((v, hmac.digest(key, n, "sha256")) for v, n in opened.elements)
+    if not digests or any(len(n) != SIZE for _, n in opened.elements):
+        raise LdnError(Issue.INVALID, "the token names no patient; ask a new one")
+    return Looked(digests)
+
+
+def trace(key: bytes, looked: Looked) -> str:
+    """What a log may say of a patient: the same for the same patient, and useless elsewhere."""
+    return hmac.digest(key, b"log|" + looked.newest, "sha256")[:16].hex()

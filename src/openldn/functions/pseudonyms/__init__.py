@@ -1,0 +1,1 @@
+"""Pseudonyms: who a patient is to one recipient, without telling anyone else."""
