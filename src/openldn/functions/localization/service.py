@@ -11,7 +11,8 @@ from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.localization import store
 from openldn.functions.localization.categories import require_category
-from openldn.functions.localization.keys import looked_up, proof
+from openldn.functions.localization.events import told, told_failed, told_localized
+from openldn.functions.localization.keys import looked_up, proof, trace
 from openldn.functions.localization.model import (
     CREATE,
     DELETE,
@@ -34,6 +35,7 @@ from openldn.functions.localization.tokens import require_envelope
 from openldn.functions.localization.uses import Uses
 from openldn.trust.parties import Caller
 
+UNKNOWN = "no record of yours with this id"
 RETRY = timedelta(seconds=60)  # in which an identical request may use its token again
 MOST_LISTED = 10_000  # records in one answer
 _ORDER = (Remove, Register, Find)  # FHIR: deletes, creates, reads
@@ -85,40 +87,53 @@ class Index:
         Raises LdnError: forbidden without the scope, invalid for a token that does not count,
         transient when it cannot be opened now.
         """
-        call.caller.need(LOCALIZE)
-        opened = await self._opened(wanted.token)
-        looked = looked_up(self.key, opened)
+        with _told(call, Find(wanted, own=False)):
+            call.caller.need(LOCALIZE)
+            if wanted.nothing:
+                return []
+            opened = await self._opened(wanted.token)
+            looked = looked_up(self.key, opened)
+            hits = await self._localized(call, opened, looked)
+        if looked.older:
+            await self._renew(looked, hits)
+        found = _fitting(hits, wanted)
+        told_localized(call.caller, found, trace(self.key, looked))
+        return found
+
+    async def _localized(
+        self, call: Call, opened: Opened, looked: Looked
+    ) -> list[tuple[Record, bytes]]:
         if call.strict:
             async with transaction(self.pool) as db:
                 await self._spend(db, call, [opened])
-                hits = await store.localized(db, looked)
-        else:
-            self.uses.count(opened, self.clock())
-            async with connection(self.pool) as db:
-                hits = await store.localized(db, looked)
-        if looked.older:
-            await self._renew(looked, hits)
-        return _fitting(hits, wanted)
+                return await store.localized(db, looked)
+        self.uses.count(opened, self.clock())
+        async with connection(self.pool) as db:
+            return await store.localized(db, looked)
 
     async def find(self, call: Call, act: Find, after: str = "", most: int = 0) -> list[Record]:
         """The records an act looks for, by id; `after` and `most` bound the caller's own.
 
         Raises LdnError as `localize` does, and too-long for more than we list at once.
         """
-        call.caller.need(act.scope)
-        if act.filter.nothing:
-            return []
         if not act.own:
             return await self.localize(call, act.filter)
-        opened = await self._opened(act.filter.token) if act.filter.token else None
-        looked = looked_up(self.key, opened) if opened else None
-        wanted = replace(_own(call.caller.organization, act.filter, looked), after=after)
-        async with transaction(self.pool) as db:
-            if opened and call.strict:
-                await self._spend(db, call, [opened])
-            if most:
-                return await store.own(db, replace(wanted, most=most))
-            return await self._listed(db, wanted)
+        with _told(call, act):
+            call.caller.need(act.scope)
+            if act.filter.nothing:
+                return []
+            opened = await self._opened(act.filter.token) if act.filter.token else None
+            looked = looked_up(self.key, opened) if opened else None
+            wanted = replace(_own(call.caller.organization, act.filter, looked), after=after)
+            async with transaction(self.pool) as db:
+                if opened and call.strict:
+                    await self._spend(db, call, [opened])
+                if most:
+                    found = await store.own(db, replace(wanted, most=most))
+                else:
+                    found = await self._listed(db, wanted)
+        told(call.caller, act, Done(tuple(found)), self._trace(looked))
+        return found
 
     async def perform(self, call: Call, acts: Sequence[Act]) -> list[Done]:
         """What each act came to, in the order given; all are committed, or none.
@@ -135,9 +150,14 @@ class Index:
             if len(acts) > 1 or isinstance(acts[0], Remove) or any(k and k.older for k in looked):
                 await store.lock(db, [call.caller.organization])
             for place in sorted(range(len(acts)), key=lambda n: _ORDER.index(type(acts[n]))):
-                with _named(call, place):
+                with _told(call, acts[place]), _named(call, place):
                     done[place] = await self._do(db, call, acts[place], looked[place])
+        for act, came, key in zip(acts, done, looked, strict=True):
+            told(call.caller, act, came, self._trace(key))
         return done
+
+    def _trace(self, looked: Looked | None) -> str:
+        return trace(self.key, looked) if looked else ""
 
     async def health(self) -> dict[str, str]:
         """Of each part whether it is there."""
@@ -154,7 +174,7 @@ class Index:
 
     async def _ready(self, call: Call, place: int, act: Act) -> Opened | None:
         """The token of an act, opened, if it has one; raises LdnError when it may not be."""
-        with _named(call, place):
+        with _told(call, act), _named(call, place):
             call.caller.need(_scope(act))
             if isinstance(act, Register):
                 require_category(act.category)
@@ -173,14 +193,16 @@ class Index:
         match act:
             case Register():
                 return await self._register(db, call, act, looked)
+            case Remove(filter=Filter(nothing=True)) | Find(filter=Filter(nothing=True)):
+                return Done()
             case Remove():
                 told = (act.filter.category,) if act.filter.category else ()
                 found = await self._listed(db, _own(ura, act.filter, looked, told))
                 await store.remove(db, ura, [record.id for record in found])
-                return Done(tuple(found))
+                return _present(call, act.filter, found)
             case Find(own=True):
                 found = await self._listed(db, _own(ura, act.filter, looked))
-                return Done(() if act.filter.nothing else tuple(found))
+                return _present(call, act.filter, found)
             case _:
                 if looked is None:
                     return Done()
@@ -254,6 +276,13 @@ class OwnLocalization:
         return sorted({record.custodian for record in found})
 
 
+def _present(call: Call, wanted: Filter, found: Sequence[Record]) -> Done:
+    """What was found; of a strict caller an id that is not there fails the whole request."""
+    if call.strict and wanted.id and not found:
+        raise LdnError(Issue.NOT_FOUND, UNKNOWN)
+    return Done(tuple(found))
+
+
 class _named:
     """A failure of one act among several says which."""
 
@@ -266,6 +295,21 @@ class _named:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         if self.place >= 0 and isinstance(error, LdnError):
             raise at_entry(error, self.place) from error
+
+
+@dataclass
+class _told:
+    """A failure of an act is told to the streams."""
+
+    call: Call
+    act: Act
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, LdnError):
+            told_failed(self.call.caller, self.act, error)
 
 
 def at_entry(error: LdnError, place: int) -> LdnError:
@@ -291,7 +335,7 @@ def _own(
 
 
 def _require_bounded(wanted: Filter) -> None:
-    if wanted.nothing or not wanted.bounded:
+    if not wanted.bounded:
         text = "say of what: a removal needs subject:identifier or source:identifier, with system"
         raise LdnError(Issue.INVALID, text)
 
