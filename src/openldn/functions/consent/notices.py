@@ -97,10 +97,11 @@ def _consent(change: Change, who: str, where: str, at: datetime) -> Resource:
         "actor": [_actor("CST", {"reference": where}), *_recipients(choice.user)],
         "purpose": [{"system": _REASONS, "code": "TREAT"}],
     }
+    extensions = list(_extensions(choice))
     return {
         "resourceType": "Consent",
         "meta": {"profile": [PROFILE], "lastUpdated": instant(at)},
-        "extension": list(_extensions(choice)),
+        **({"extension": extensions} if extensions else {}),
         "status": "inactive" if change.gone else "active",
         "scope": {"coding": [{"system": _SCOPE, "code": "patient-privacy"}]},
         "category": [{"coding": [data]}],

@@ -64,7 +64,8 @@ def subscription(wanted: Subscribed, gateway: str = "", source: str = "") -> Res
 def read_subscription(given: Resource, hosts: Sequence[str]) -> Subscribed:
     """What is asked for; raises LdnError(business-rule) that names the element at fault.
 
-    `hosts` are those that may be notified: nobody lets us call an address of its own choice.
+    `hosts` ("host" or "host:port") are those that may be notified: nobody lets us call an
+    address of its own choice.
     """
     _require(given.get("resourceType") == "Subscription", "Subscription")
     _require(given.get("status") == "requested", "Subscription.status")
@@ -103,8 +104,8 @@ def _allowed(endpoint: str, hosts: Sequence[str]) -> bool:
     except ValueError:
         return False
     plain = not parts.username and not parts.query and not parts.fragment
-    named = {parts.hostname, f"{parts.hostname}:{port or 443}"}
-    return parts.scheme == "https" and plain and bool(named & set(hosts))
+    known = {host if ":" in host else f"{host}:443" for host in hosts}
+    return parts.scheme == "https" and plain and f"{parts.hostname}:{port or 443}" in known
 
 
 def _require(fits: bool, where: str) -> None:
