@@ -23,14 +23,14 @@ from node.test_pull_between_nodes import hospital_records
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply, server_context, serving
-from openldn.base.runtime import new_uuid
+from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import Format, decode, parse
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.functions.audit.model import Access
-from openldn.functions.authorization.model import Consent
 from openldn.infrastructures.direct import Direct
+from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.serve import serve_routes
 from openldn.trust.parties import Person, Requester
 
@@ -403,10 +403,10 @@ class Broken:
         raise LdnError(Issue.TRANSIENT, "the audit log cannot be written, so nothing is disclosed")
 
 
-@pytest.mark.parametrize("consent", [Consent.PERMIT, Consent.UNKNOWN])
-def test_nothing_is_answered_that_cannot_be_proven(standing: Standing, consent: Consent) -> None:
+@pytest.mark.parametrize("consents", [presumed(utc_now), nobody(utc_now)])
+def test_nothing_is_answered_that_cannot_be_proven(standing: Standing, consents: Consulted) -> None:
     async def check(visitor: Visitor) -> None:
-        holder = replace(visitor.hospital.parts.holder, audit=Broken(), consent=consent)
+        holder = replace(visitor.hospital.parts.holder, audit=Broken(), consents=consents)
         app = application(serve_routes(holder), role="test", new_id=new_uuid)
         context = server_context(visitor.hospital.identity)
         async with AsyncExitStack() as stack:

@@ -21,12 +21,13 @@ from openldn.functions.addressing.client import DirectoryClient
 from openldn.functions.audit.api import routes as audit_routes
 from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
-from openldn.functions.authorization.model import Consent
+from openldn.functions.authorization.own import OwnPolicy
 from openldn.infrastructures import lsp
 from openldn.node.api import Own, Unrevoked, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
+from openldn.node.consents import nobody, presumed
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
 from openldn.node.publish import keep_publishing, keep_renewed
@@ -83,6 +84,7 @@ class Kept:
     dealings: Dealings
     credentials: CredentialStore
     people: Vouchers | None
+    own: OwnPolicy | None
 
 
 @asynccontextmanager
@@ -111,6 +113,7 @@ async def open_node(
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
             vouchers(settings.people, settings.holder, clock) if settings.people else None,
+            await _own_policy(settings, stack),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
@@ -123,6 +126,15 @@ async def open_node(
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(parts.pull.finish)  # first of all: the rest serves it
         yield parts
+
+
+async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolicy | None:
+    """The organization's own policy; raises LdnError(invalid) for a file that cannot be used."""
+    if settings.own_policy is None:
+        return None
+    own = await OwnPolicy.open(settings.own_policy, settings.own_patience)
+    stack.push_async_callback(own.close)
+    return own
 
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
@@ -173,7 +185,8 @@ def _parts(
         known=directory.known,
         audit=evidence,
         clock=clock,
-        consent=Consent.PERMIT if settings.insecure_presumed_consent else Consent.UNKNOWN,
+        consents=(presumed if settings.insecure_presumed_consent else nobody)(clock),
+        own=kept.own.denials if kept.own else None,
     )
     means = _means(settings, clients, records, kept, believed)
     note = _keeping(kept.dealings, clock).beside(noting(evidence))

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Route
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
 from openldn.base.runtime import Clock
+from openldn.functions.authorization.document import OWN_POLICY
 from openldn.functions.authorization.policy import RULES
 from openldn.node.assertions import CONNECTION, ISSUER, STILL
 from openldn.patterns.pull import Answer, Plan
@@ -37,6 +38,7 @@ _TEXTS = {
     "policy.consented": "the consent is there that the legal basis asks for",
 }
 POLICY = {rule.code: Rule(rule.code, _SOURCE, _TEXTS[rule.code]) for rule in RULES}
+POLICY[OWN_POLICY] = Rule(OWN_POLICY, _SOURCE, "the holder's own policy has no reason to deny")
 POLICY |= {rule.code: rule for rule in (CONNECTION, ISSUER, STILL)}
 # Every rule of the node itself, beside those of trust.
 OWN = POLICY | {rule.code: rule for rule in (CONNECTION, ISSUER, STILL)}

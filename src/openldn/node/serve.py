@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cache
+from typing import Any
 from urllib.parse import quote, urlencode
 
 from cryptography.hazmat.primitives.ciphers.aead import AESSIV
@@ -28,6 +29,7 @@ from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.model import Found
 from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.functions.authorization.document import OWN_POLICY, document_of_facts
 from openldn.functions.authorization.model import (
     AllowedQuery,
     Asked,
@@ -36,8 +38,11 @@ from openldn.functions.authorization.model import (
     Facts,
     patient_parameter,
 )
-from openldn.functions.authorization.policy import VERSION, checks, denials, first_denial
+from openldn.functions.authorization.policy import CHEAP, VERSION, checks, denials, first_denial
+from openldn.functions.authorization.question import EMERGENCIES, Reason
+from openldn.functions.consent.model import Answer
 from openldn.node.capabilities import capability_statement
+from openldn.node.consents import Consulted, Consulting, KindOf, Unconsented, no_kind, said
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
@@ -46,8 +51,10 @@ from openldn.trust.tokens.api import shown
 from openldn.trust.tokens.model import Grant, Verify
 
 RELATION = "declared-by-requester"  # how a treatment relation is shown in a pull
-_EMERGENCIES = frozenset({"ETREAT", "BTG"})
 _READS = {0: "search-system", 1: "search-type", 2: "read", 3: "history-instance"}
+
+
+Own = Callable[[Mapping[str, Any]], Awaitable[tuple[Reason, ...]]]  # given a document: reasons
 
 
 @dataclass(frozen=True)
@@ -61,8 +68,16 @@ class Holder:
     known: Callable[[Ura], Awaitable[bool]]  # whether an organization takes part now
     audit: Audit
     clock: Clock
-    consent: Consent = Consent.UNKNOWN  # what counts for every patient, until consent is asked
+    consents: Consulted  # who is asked for consent, once the rest allows
+    kind: str = ""  # type of care provider (OID …15.1060), for who is asked for consent
+    kind_of: KindOf = no_kind  # the same of who asks
+    own: Own | None = None  # the holder's own policy, which may deny further
     pages: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)
+
+    @property
+    def consulting(self) -> Consulting:
+        """Who is asked for consent on our behalf."""
+        return Consulting(self.consents, self.clock, self.kind, self.kind_of)
 
     def base(self, version: FhirVersion) -> str:
         """The FHIR base of this version (URL)."""
@@ -82,6 +97,7 @@ class _Visit:
     asked: Asked
     wanted: Wanted  # as it was put
     started: datetime
+    answer: Answer | None = None  # of who was asked for consent
 
 
 def serve_routes(holder: Holder) -> list[BaseRoute]:
@@ -188,21 +204,56 @@ async def _answer(visit: _Visit) -> Response:
     facts = _facts(visit)
     try:
         facts = replace(facts, known=await visit.holder.known(facts.requester.organization))
-        if reasons := denials(facts):
-            text = "refused: " + "; ".join(reasons)
-            raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
+        _refuse(facts, denials(facts, CHEAP))
+        facts, visit = await _consented(visit, facts)
+        await _own(visit, facts)
         source = visit.holder.sources[visit.version]
         found = await source.search(_addressed(visit))
+        facts, visit = await _still(visit, facts)
     except LdnError as error:
+        if isinstance(error, Unconsented):
+            facts, visit = error.facts, replace(visit, answer=error.answer)
         await visit.holder.audit.record([_access(visit, facts, error=error)])
         raise
     await visit.holder.audit.record([_access(visit, facts, count=len(found.matches))])
     return _respond(visit, found)
 
 
+def _refuse(facts: Facts, reasons: Sequence[str]) -> None:
+    if reasons:
+        text = "refused: " + "; ".join(reasons)
+        raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
+
+
+async def _consented(visit: _Visit, facts: Facts) -> tuple[Facts, _Visit]:
+    """Asked after the rest allowed; raises Unconsented, with what it found, when it denies."""
+    consulting, task = visit.holder.consulting, visit.grant.authorization_base
+    facts, answer = await consulting.ask(facts, _patient(visit), visit.exchange.code, task)
+    if reasons := denials(facts):
+        raise Unconsented("refused: " + "; ".join(reasons), facts, answer)
+    return facts, replace(visit, answer=answer)
+
+
+async def _still(visit: _Visit, facts: Facts) -> tuple[Facts, _Visit]:
+    """The consent just before disclosing, which may have been withdrawn while we searched."""
+    consulting, task = visit.holder.consulting, visit.grant.authorization_base
+    facts, answer = await consulting.still(
+        facts, visit.answer, _patient(visit), visit.exchange.code, task
+    )
+    return facts, replace(visit, answer=answer)
+
+
+async def _own(visit: _Visit, facts: Facts) -> None:
+    if visit.holder.own is None:
+        return
+    given = document_of_facts(facts, _patient(visit), visit.exchange.code)
+    if reasons := await visit.holder.own(given):
+        text = "refused: " + "; ".join(r.description for r in reasons)
+        raise LdnError(Issue.FORBIDDEN, text, detail=OWN_POLICY)
+
+
 def _facts(visit: _Visit) -> Facts:
     holder, requester = visit.holder, visit.grant.requester
-    emergency = requester.purpose in _EMERGENCIES
     return Facts(
         requester=requester,
         granted=visit.grant.holder,
@@ -214,10 +265,17 @@ def _facts(visit: _Visit) -> Facts:
         allowed=_allowed(visit.exchange.code, visit.version),
         scope=visit.exchange.scope(Pattern.PULL),
         purposes=visit.exchange.purposes,
-        basis=Basis.EMERGENCY if emergency else Basis.EXPLICIT,
-        consent=holder.consent,
+        basis=_basis(visit.grant),
+        consent=Consent.UNASKED,
         relation=RELATION if requester.person else "",
     )
+
+
+def _basis(grant: Grant) -> Basis:
+    """The legal ground: an emergency by its purpose, a referral by its name, else explicit."""
+    if grant.requester.purpose in EMERGENCIES:
+        return Basis.EMERGENCY
+    return Basis.IMPLIED if grant.authorization_base else Basis.EXPLICIT
 
 
 @cache
@@ -268,7 +326,7 @@ def _access(
         legal_basis=facts.basis,
         policy=f"{visit.exchange.code}|{VERSION}",
         relation=facts.relation,
-        consent=f"presumed-{facts.consent}" if facts.consent is Consent.PERMIT else "",
+        consent=said(visit.answer),
         interaction=visit.asked.interaction,
         dialect=visit.grant.dialect,
         act=visit.grant.act,

@@ -69,6 +69,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     sts: Sts | None = None  # the token service of Zorgplatform; None: no SAML of our own
     insecure_unchecked_revocation: bool = False  # stand-in: certificates count without a list
     people: PeopleSettings | None = None  # whose statements about people count; None: nobody's
+    own_policy: Path | None = None  # Rego of the organization itself; it can only deny further
+    own_patience: float = 1.0  # seconds that Rego has for one question
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property

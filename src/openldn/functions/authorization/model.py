@@ -40,6 +40,7 @@ class Consent(StrEnum):
     PERMIT = "permit"
     DENY = "deny"
     UNKNOWN = "unknown"  # nobody recorded one, or who should know cannot be reached
+    UNASKED = "unasked"  # not asked yet, or the rest denies already
 
 
 @dataclass(frozen=True)
@@ -161,4 +162,6 @@ class Facts:
     purposes: frozenset[str] = frozenset({"TREAT", "ETREAT", "COC", "BTG"})
     basis: Basis = Basis.EXPLICIT
     consent: Consent = Consent.UNKNOWN
+    silence: bool = True  # whether who was asked lets an emergency pass without an answer
+    unreachable: bool = False  # whether who should know could not be asked
     relation: str = ""  # how the treatment relation was shown: "declared-by-requester"

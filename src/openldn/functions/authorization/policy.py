@@ -89,8 +89,11 @@ def consented(facts: Facts) -> str | None:
     ground = GROUNDS[facts.basis]
     if facts.consent is Consent.DENY:
         return None if ground.objection else "the patient objects"
-    passes = facts.consent is Consent.PERMIT or ground.silence
-    return None if passes else "no consent of the patient is known"
+    if facts.consent is Consent.PERMIT or (ground.silence and facts.silence):
+        return None
+    if facts.unreachable:
+        return "the consent of the patient cannot be asked now; try again later"
+    return "no consent of the patient is known"
 
 
 def treats(facts: Facts) -> str | None:
@@ -124,6 +127,9 @@ RULES: tuple[Rule, ...] = (
     Rule(treats, 1),
     Rule(consented, 2),
 )
+# Consent costs a question to somebody else, so it is looked at when the rest allows.
+CHEAP = tuple(rule for rule in RULES if rule.check != 2)
+ASKING = tuple(rule for rule in RULES if rule.check == 2)
 
 
 def denials(facts: Facts, rules: tuple[Rule, ...] = RULES) -> list[str]:
@@ -139,7 +145,8 @@ def first_denial(facts: Facts, rules: tuple[Rule, ...] = RULES) -> str:
 def checks(facts: Facts, rules: tuple[Rule, ...] = RULES) -> str:
     """The four checks of NEN 7513: authorization, treatment relation, consent, emergency.
 
-    T = passed, F = not, - = not asked on this basis; the fourth: T = emergency procedure used.
+    T = passed, F = not, - = not asked: on this basis, or because the rest denies already; the
+    fourth: T = emergency procedure used.
     """
     failed = {rule.check for rule in rules if rule.deny(facts) is not None}
     first = ["F" if check in failed else "T" for check in range(3)]
@@ -147,6 +154,8 @@ def checks(facts: Facts, rules: tuple[Rule, ...] = RULES) -> str:
         first[1:] = ["-", "-"]
     elif facts.consent is Consent.UNKNOWN:
         first[2] = "F"  # an emergency may pass without consent; it stays without
+    elif facts.consent is Consent.UNASKED:
+        first[2] = "-"
     return "".join(first) + ("T" if facts.basis is Basis.EMERGENCY else "F")
 
 
