@@ -1,0 +1,1 @@
+"""The door of citizens: who may see my data, and who saw them."""

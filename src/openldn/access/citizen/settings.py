@@ -1,0 +1,22 @@
+"""What the pages of citizens need to know."""
+
+import msgspec
+
+from openldn.base.settings import Settings
+
+PREFIX = "/mijn"  # where they stand beside the portal
+
+
+class CitizenSettings(Settings, frozen=True):
+    """Settings of the pages of citizens."""
+
+    network: str  # path of the network file: nodes and functions with their certificates
+    host: str = "127.0.0.1"
+    hosts: tuple[str, ...] = ()  # further names by which browsers reach us, without port
+    people: dict[str, str] = msgspec.field(
+        default_factory=dict
+    )  # name -> BSN of the fictitious people one can be here
+    idle_minutes: float = 15.0  # without a request, a session ends
+    session_hours: float = 2.0  # at the latest, a session ends
+    patience: float = 8.0  # seconds we wait for a node or the registry
+    insecure_simulated_citizens: bool = False  # stand-in for DigiD: whoever comes says who they are
