@@ -1,0 +1,1 @@
+"""SBV-Z, simulated: fictitious people, and the questions a care provider may ask."""
