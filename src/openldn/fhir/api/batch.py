@@ -180,7 +180,12 @@ def _change(call: Call, one: Asked) -> Change:
 
 async def _permitted(call: Call, one: Asked, change: Change) -> None:
     entry = replace(call, type=one.type, id=one.id)
-    await entry.permitted(change.method, resource=change.resource, query=change.condition)
+    await entry.permitted(
+        change.method,
+        resource=change.resource,
+        query=change.condition,
+        if_match=change.if_match,
+    )
 
 
 async def _read(call: Call, one: Asked) -> Entry:

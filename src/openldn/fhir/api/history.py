@@ -41,18 +41,18 @@ async def _history(call: Call, code: str, path: str) -> Response:
     if call.patient and not call.id:
         text = "this token shows one patient; ask for the history of one resource"
         raise LdnError(Issue.FORBIDDEN, text)
-    given = dict(query_pairs(call))
+    given, head = dict(query_pairs(call)), call.stamped()
     found = await call.api.records.history(
         await call.place(),
         call.type,
         call.id,
         since=_since(given.get("_since")),
-        count=count_of(given.get("_count"), _USUAL, _MOST),
+        count=count_of(given.get("_count"), _USUAL, min(_MOST, call.api.most)),
         page=given.get(PAGE, ""),
     )
     if call.patient:
         found = await _confined(call, found)
-    head: dict[str, object] = {"type": "history", "link": _links(call, path, given, found.next)}
+    head |= {"type": "history", "link": _links(call, path, given, found.next)}
     if call.id and not found.next and not given.keys() & {PAGE, "_since"}:
         head["total"] = len(found.matches)
     return await answer(call, bundle_bytes(head, _entries(call, found.matches)))

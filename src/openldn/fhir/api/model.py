@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock, instant
 from openldn.fhir.codec import Format
 from openldn.fhir.definitions import definitions
 from openldn.fhir.http import negotiate
@@ -37,6 +38,7 @@ class Interaction:
     resource: Resource | None = None  # what is written
     query: Query | None = None  # what is searched, or the condition of a conditional write
     operation: str = ""  # "$lastn" when the code is "operation"
+    if_match: int | None = None  # the version a write says it was made from
 
 
 PlaceOf = Callable[[Request], Awaitable[Place]]  # whose records this request is about
@@ -65,6 +67,8 @@ class Api:
     writable: bool = True
     types: frozenset[str] = frozenset()  # resource types served; empty = all of the version
     public: str = ""  # base URL the world sees; empty = as the request was addressed
+    most: int = 1000  # resources on one page of a search or history, whatever is asked
+    stamp: Clock | None = None  # tells `meta.lastUpdated` of lists; None: it is not told
     key: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)  # of pages
 
     @cached_property
@@ -94,11 +98,21 @@ class Call:
         return await self.api.place_of(self.request)
 
     async def permitted(
-        self, code: str, *, resource: Resource | None = None, query: Query | None = None
+        self,
+        code: str,
+        *,
+        resource: Resource | None = None,
+        query: Query | None = None,
+        if_match: int | None = None,
     ) -> None:
         """Ask the guard; raises what the guard raises."""
-        asked = Interaction(code, self.type, self.id, resource, query, self.operation)
+        asked = Interaction(code, self.type, self.id, resource, query, self.operation, if_match)
         await self.api.guard(self.request, asked)
+
+    def stamped(self) -> dict[str, object]:
+        """The `meta` of a list that is about to be read, where this base tells its time."""
+        clock = self.api.stamp
+        return {} if clock is None else {"meta": {"lastUpdated": instant(clock())}}
 
     @cached_property
     def base(self) -> str:

@@ -67,6 +67,8 @@ def understand(call: Call, pairs: Pairs, *, lastn: bool = False) -> Question:
         pairs, most = _most_per_code(pairs)
     asked = [*pairs, (PAGE, cursor)] if cursor else pairs
     query = parse_query(call.api.version, call.type, asked, lenient=call.lenient)
+    if query.count is not None:
+        query = replace(query, count=min(query.count, call.api.most))
     understood = tuple(pair for pair in query.understood if pair[0] != PAGE)
     if lastn:
         understood += (("max", str(most)),) if most > 1 else ()
@@ -94,10 +96,11 @@ async def searchset(call: Call, question: Question) -> bytes:
     require_own_patient(call.patient, query)
     if call.patient:
         query = replace(query, compartment=call.patient, confined=True)
-    place = await call.place()
+    place, head = await call.place(), call.stamped()
     found = await call.api.records.search(place, query)
     found = await _confined(call, place, found)
-    return searchset_bytes(call.base, question, found, links=_links(call, question, found))
+    links = _links(call, question, found)
+    return searchset_bytes(call.base, question, found, links=links, head=head)
 
 
 async def _confined(call: Call, place: Place, found: Found) -> Found:
@@ -119,10 +122,15 @@ def _links(call: Call, question: Question, found: Found) -> list[dict[str, str]]
 
 
 def searchset_bytes(
-    base: str, question: Question, found: Found, *, links: list[dict[str, str]]
+    base: str,
+    question: Question,
+    found: Found,
+    *,
+    links: list[dict[str, str]],
+    head: dict[str, object] | None = None,
 ) -> bytes:
     """The searchset of what was found: matches, includes, and what was ignored."""
-    head: dict[str, object] = {"type": "searchset"}
+    head = {**(head or {}), "type": "searchset"}
     if found.total is not None:
         head["total"] = found.total
     head["link"] = links

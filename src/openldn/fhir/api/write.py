@@ -40,8 +40,9 @@ async def update(call: Call) -> Response:
     refuse_unknown(call)
     resource = await body_of(call)
     require_id(resource, call.id)
-    await call.permitted("update", resource=resource)
-    change = Change("update", call.type, call.id, resource, if_match=_if_match(call))
+    if_match = _if_match(call)
+    await call.permitted("update", resource=resource, if_match=if_match)
+    change = Change("update", call.type, call.id, resource, if_match=if_match)
     return await _write(call, change)
 
 

@@ -9,21 +9,27 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from openldn.base.errors import LdnError
-from openldn.fhir.identifiers import Ura
+from openldn.fhir.identifiers import AGB_SYSTEM, URA_SYSTEM, Ura
 from openldn.fhir.model import Resource
 from openldn.functions.addressing.resources import (
-    AUTHORIZATION,
     CAPABILITIES,
-    CATEGORIES,
     CONNECTIONS,
+    CUSTODIANS,
+    KVKS,
+    LOCATION_TYPES,
+    MANDATES,
     ORGANIZATION_TYPES,
     PAYLOADS,
     REST,
+    ROLES,
     SBI,
+    SERVICE_TYPES,
+    national,
     uras,
 )
 
-_KVK = "http://www.vzvz.nl/fhir/NamingSystem/kvk"
+_CATEGORIES = national("nl-gf-data-categories-cs")
+_AUTHORIZING = national("nl-gf-authorization-server-cs")
 _KOPPELTAAL = "http://vzvz.nl/fhir/CodeSystem/koppeltaal-endpoint-connection-type"
 # Never with a question mark: the store would look a condition up, and may find another's entry.
 _OWNED = re.compile(
@@ -37,6 +43,8 @@ _OWNERS = {  # the element that names the organization an entry belongs to
     "Organization": "partOf",
 }
 TYPES = frozenset(_OWNERS)
+# Numbers that several entries may show; all other identifiers are of one entry for ever.
+SHARED = KVKS | {AGB_SYSTEM}
 
 
 def owner(resource: Resource) -> Ura | None:
@@ -48,10 +56,10 @@ def owner(resource: Resource) -> Ura | None:
     if names_itself(resource):
         return _parsed(uras(resource["identifier"]))
     named = resource.get(_OWNERS.get(str(resource.get("resourceType")), ""))
-    return _of_reference(named) if isinstance(named, dict) else None
+    return of_reference(named) if isinstance(named, dict) else None
 
 
-def _of_reference(reference: dict[str, Any]) -> Ura | None:
+def of_reference(reference: dict[str, Any]) -> Ura | None:
     """The URA a reference names; None when its literal and logical parts differ."""
     found = set()
     if "reference" in reference:
@@ -78,9 +86,14 @@ def names_itself(resource: Resource) -> bool:
     return bool(own)
 
 
-def faults(resource: Resource) -> list[str]:
-    """What keeps this entry out of the directory, in words; empty when nothing does."""
-    rules = _RULES.get(str(resource.get("resourceType")), ())
+def faults(resource: Resource, *, strict: bool = False) -> list[str]:
+    """What keeps this entry out of the directory, in words; empty when nothing does.
+
+    `strict` asks all that the national profiles ask, also what members of a smaller network can
+    do without.
+    """
+    type = str(resource.get("resourceType"))
+    rules = (*_RULES.get(type, ()), *(_NATIONAL.get(type, ()) if strict else ()))
     return [f"{path}: {text}" for rule in rules for path, text in rule(resource)]
 
 
@@ -106,7 +119,7 @@ def _no_modifiers(resource: Resource) -> Iterator[Fault]:
 def _identified(resource: Resource) -> Iterator[Fault]:
     systems = {i.get("system") for i in resource.get("identifier", [])}
     own = uras(resource.get("identifier", []))
-    if not own and _KVK not in systems and "partOf" not in resource:
+    if not own and not KVKS & systems and "partOf" not in resource:
         yield "Organization.identifier", "a URA, a KvK number or partOf must be there"
     if len(own) > 1:
         yield "Organization.identifier", "one URA at most"
@@ -116,7 +129,9 @@ def _identified(resource: Resource) -> Iterator[Fault]:
 
 
 def _typed(resource: Resource) -> Iterator[Fault]:
-    if not {ORGANIZATION_TYPES, SBI} & _systems(resource.get("type", [])):
+    if not {ORGANIZATION_TYPES, SBI, *national("nl-gf-sbi-cs")} & _systems(
+        resource.get("type", [])
+    ):
         yield "Organization.type", f"needs a code of {ORGANIZATION_TYPES} or of SBI"
 
 
@@ -134,13 +149,19 @@ def _addressed(resource: Resource) -> Iterator[Fault]:
 
 def _connected(resource: Resource) -> Iterator[Fault]:
     system = resource.get("connectionType", {}).get("system")
-    if system not in {CONNECTIONS, AUTHORIZATION, _KOPPELTAAL}:
-        yield "Endpoint.connectionType", f"needs a code of {CONNECTIONS} or {AUTHORIZATION}"
+    if system not in {CONNECTIONS, *_AUTHORIZING, _KOPPELTAAL}:
+        yield (
+            "Endpoint.connectionType",
+            f"needs a code of {CONNECTIONS} or of nl-gf-authorization-server-cs",
+        )
 
 
 def _paid(resource: Resource) -> Iterator[Fault]:
-    if not {PAYLOADS, CATEGORIES, CAPABILITIES} & _systems(resource.get("payloadType", [])):
-        yield "Endpoint.payloadType", f"needs a code of {PAYLOADS}, {CATEGORIES} or {CAPABILITIES}"
+    if not {PAYLOADS, CAPABILITIES, *_CATEGORIES} & _systems(resource.get("payloadType", [])):
+        yield (
+            "Endpoint.payloadType",
+            f"needs a code of {PAYLOADS}, nl-gf-data-categories-cs or {CAPABILITIES}",
+        )
 
 
 def _versioned(resource: Resource) -> Iterator[Fault]:
@@ -177,4 +198,42 @@ _RULES: dict[str, tuple[Rule, ...]] = {
         _needs("active", "organization", "participatingOrganization", "code"),
         _networkless,
     ),
+}
+
+
+def _assigned(resource: Resource) -> Iterator[Fault]:
+    """One identifier of the custodian. Source: §1.2, AssignedId 1..1."""
+    if sum(map(_by_custodian, resource.get("identifier", []))) != 1:
+        text = "one official identifier, assigned by a custodian with a URA or KvK number"
+        yield f"{resource['resourceType']}.identifier", text
+
+
+def _by_custodian(identifier: dict[str, Any]) -> bool:
+    whose = identifier.get("assigner", {}).get("identifier", {})
+    codings = whose.get("type", {}).get("coding", [])
+    custodian = [(c.get("system"), c.get("code")) for c in codings] == [(CUSTODIANS, "custodian")]
+    named = whose.get("system") in {URA_SYSTEM, *KVKS} and bool(whose.get("value"))
+    whole = bool(identifier.get("system") and identifier.get("value"))
+    return identifier.get("use") == "official" and custodian and named and whole
+
+
+def _coded(element: str, *systems: str) -> Rule:
+    def rule(resource: Resource) -> Iterator[Fault]:
+        found = resource.get(element, [])
+        if not set(systems) & _systems(found if isinstance(found, list) else [found]):
+            yield f"{resource['resourceType']}.{element}", f"needs a code of {systems[0]}"
+
+    return rule
+
+
+_SBI = (SBI, *national("nl-gf-sbi-cs"))
+_NATIONAL: dict[str, tuple[Rule, ...]] = {  # at least one coding from the set, others allowed
+    "Organization": (_assigned,),
+    "Location": (_assigned, _coded("type", LOCATION_TYPES, *_SBI)),
+    "HealthcareService": (
+        _assigned,
+        _coded("type", SERVICE_TYPES, *national("nl-gf-zorgvragen-cs")),
+    ),
+    "Endpoint": (_assigned, _coded("payloadType", PAYLOADS, *_CATEGORIES)),
+    "OrganizationAffiliation": (_assigned, _coded("code", ROLES, *MANDATES)),
 }

@@ -4,6 +4,7 @@ Source: specification of addressing §7.5-§7.7.
 """
 
 import re
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +16,7 @@ from openldn.functions.addressing.model import Endpoint, Organization
 
 _TERMS = "http://terminology.hl7.org/CodeSystem"
 _MIN = "http://minvws.github.io/generiekefuncties-docs/CodeSystem"
+_BASES = (_MIN, "http://landelijkafsprakenstelsel.nl/CodeSystem", "http://minvws.nl/CodeSystem")
 _NIG = "http://nuts-foundation.github.io/nl-generic-functions-ig/CodeSystem"
 ORGANIZATION_TYPES = f"{_TERMS}/organization-type"
 SBI = "http://www.cbs.nl/fhir/CodeSystem/sbi"
@@ -25,6 +27,20 @@ CATEGORIES = f"{_MIN}/nl-gf-data-categories-cs"
 CAPABILITIES = f"{_NIG}/nl-gf-data-exchange-capabilities"
 INFRASTRUCTURE = f"{CANON}/StructureDefinition/infrastructure"
 REST = "hl7-fhir-rest"
+KVK = "http://fhir.nl/fhir/NamingSystem/kvk"
+KVKS = frozenset({KVK, "http://www.kvk.nl/", "http://www.vzvz.nl/fhir/NamingSystem/kvk"})
+CUSTODIANS = f"{_TERMS}/provenance-participant-type"
+SERVICE_TYPES = f"{_TERMS}/service-type"
+LOCATION_TYPES = f"{_TERMS}/v3-RoleCode"
+ROLES = "http://hl7.org/fhir/organization-role"
+
+
+def national(name: str) -> frozenset[str]:
+    """The addresses under which a code system of the ministry is known."""
+    return frozenset(f"{base}/{name}" for base in _BASES)
+
+
+MANDATES = national("nl-gf-authorization-type-cs")
 
 _VERSION = re.compile(r"fhirVersion\s*=\s*\"?([0-9.]+)")
 _VERSIONS = {"3.0": FhirVersion.STU3, "4.0": FhirVersion.R4}
@@ -57,7 +73,10 @@ def _organization(organization: Organization) -> Resource:
     return {
         "resourceType": "Organization",
         "id": organization_id(organization.ura),
-        "identifier": [{"system": URA_SYSTEM, "value": str(organization.ura)}],
+        "identifier": [
+            {"system": URA_SYSTEM, "value": str(organization.ura)},
+            assigned(organization.ura, organization_id(organization.ura)),
+        ],
         "active": organization.active,
         "type": [kind],
         "name": organization.name,
@@ -70,6 +89,7 @@ def _endpoint(endpoint: Endpoint) -> Resource:
     return {
         "resourceType": "Endpoint",
         "id": f"{organization_id(endpoint.holder)}-{suffix}",
+        "identifier": [assigned(endpoint.holder, f"{organization_id(endpoint.holder)}-{suffix}")],
         "extension": [{"url": INFRASTRUCTURE, "valueCode": endpoint.infrastructure}],
         "status": "active",
         "connectionType": {"system": CONNECTIONS, "code": REST},
@@ -81,14 +101,33 @@ def _endpoint(endpoint: Endpoint) -> Resource:
 
 
 def _issuer(ura: Ura, issuer: str, number: int) -> Resource:
+    id = f"{organization_id(ura)}-oauth" + (f"-{number}" if number else "")
     return {
         "resourceType": "Endpoint",
-        "id": f"{organization_id(ura)}-oauth" + (f"-{number}" if number else ""),
+        "id": id,
+        "identifier": [assigned(ura, id)],
         "status": "active",
         "connectionType": {"system": AUTHORIZATION, "code": "oauth2"},
         "managingOrganization": _managed_by(ura),
         "payloadType": [{"coding": [{"system": PAYLOADS, "code": "none"}]}],
         "address": issuer,
+    }
+
+
+def assigned(custodian: Ura, id: str) -> Resource:
+    """The identifier an entry keeps wherever it is copied; it names who answers for it.
+
+    Source: §1.2, CustodianAssignedIdentifier. Made from the id, so that it is the same each time.
+    """
+    name = uuid.uuid5(uuid.NAMESPACE_URL, f"{CANON}/directory/{id}")
+    kind: Resource = {"coding": [{"system": CUSTODIANS, "code": "custodian"}]}
+    return {
+        "use": "official",
+        "system": "urn:ietf:rfc:3986",
+        "value": f"urn:uuid:{name}",
+        "assigner": {
+            "identifier": {"system": URA_SYSTEM, "value": str(custodian), "type": kind},
+        },
     }
 
 
