@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 SUBJECTS = (
-    *("laptop", "pull", "store", "codec"),
+    *("laptop", "pull", "store", "codec", "audit"),
     *("trust_certificates", "trust_credentials", "tokens", "connection"),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target

@@ -23,5 +23,5 @@ def instant(moment: datetime) -> str:
 
     Source: hl7.org/fhir/R4/datatypes.html#instant.
     """
-    utc = moment.astimezone(UTC)
-    return utc.strftime("%Y-%m-%dT%H:%M:%S.") + f"{utc.microsecond // 1000:03d}Z"
+    utc = moment if moment.tzinfo is UTC else moment.astimezone(UTC)
+    return utc.isoformat(timespec="milliseconds")[:-6] + "Z"

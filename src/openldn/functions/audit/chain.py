@@ -90,6 +90,11 @@ def seal(key: bytes, holder: str, seq: int, last: bytes) -> bytes:
     return hmac.digest(key, f"head|{holder}|{seq}|".encode() + last, "sha256")
 
 
+def removal_seal(key: bytes, holder: str, upto: int, last: bytes) -> bytes:
+    """What only the keeper of the key can say: all up to this event was kept and then removed."""
+    return hmac.digest(key, f"removed|{holder}|{upto}|".encode() + last, "sha256")
+
+
 def line_seal(key: bytes, holder: str, seq: int, after: bytes, found: Columns) -> bytes:
     """What only the keeper of the key can say: this is event `seq`, found by these columns."""
     id, recorded, tag, patient, organization, actor, correlation, outcome = found

@@ -17,7 +17,14 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON
 from openldn.fhir.model import Resource
 from openldn.functions.audit.catalogue import ROWS
-from openldn.functions.audit.elements import clean, coding, identifier, kept, masked
+from openldn.functions.audit.elements import (
+    clean,
+    coding,
+    identifier,
+    made,
+    masked,
+    pruned,
+)
 from openldn.functions.audit.model import Event, Thing
 
 SUBJECT = f"{CANON}/NamingSystem/index-pseudonym-digest"
@@ -40,7 +47,7 @@ def entities(event: Event) -> msgspec.Raw:
             text = f"an audit event {event.code} lacks its {word}; report this fault"
             raise LdnError(Issue.EXCEPTION, text, detail=f"audit.{event.code}.{word}")
         found += some
-    return kept(found)
+    return made(found)
 
 
 _PERSON, _SYSTEM = coding("AE#1"), coding("AE#2")
@@ -49,8 +56,8 @@ _PATIENT, _QUERY = coding("OR#1"), coding("OR#24")
 
 
 def _transaction(event: Event) -> Iterator[Resource]:
-    if event.correlation:
-        yield {"what": {"identifier": {"value": event.correlation}}, "type": _REQUEST}
+    if text := clean(event.correlation):
+        yield {"what": {"identifier": {"value": text}}, "type": _REQUEST}
 
 
 def _query(event: Event) -> Iterator[Resource]:
@@ -62,7 +69,7 @@ def _query(event: Event) -> Iterator[Resource]:
     yield {
         "type": _SYSTEM,
         "role": _QUERY,
-        "description": masked(text, event.patient),
+        "description": clean(masked(text, event.patient)) or "***",
         "query": base64.b64encode(text.encode(errors="replace")).decode(),
     }
 
@@ -103,6 +110,11 @@ def _data(event: Event) -> Iterator[Resource]:
 
 
 def _thing(thing: Thing, event: Event) -> Resource:
+    cleaned: Resource = pruned(_told(thing, event))
+    return cleaned
+
+
+def _told(thing: Thing, event: Event) -> Resource:
     return {
         "what": {
             "reference": thing.reference,
@@ -121,13 +133,13 @@ def _thing(thing: Thing, event: Event) -> Resource:
 
 def _consent(event: Event) -> Iterator[Resource]:
     for consent in event.consents:
-        number = identifier(_UUID if consent.startswith("urn:") else "", consent)
+        number = identifier(_UUID, consent) if consent.startswith("urn:") else {"value": consent}
         yield {"what": {"identifier": number}, "type": coding("RT#Consent")}
 
 
 def _token(event: Event) -> Iterator[Resource]:
-    if event.token:
-        number = {"value": f"{_JTI}{event.token}"}
+    if token := clean(event.token):
+        number = {"value": f"{_JTI}{token}"}
         yield {"what": {"identifier": number}, "type": coding("UAT#UserOauthAgent")}
 
 

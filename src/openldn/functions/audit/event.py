@@ -19,7 +19,7 @@ from openldn.fhir.identifiers import CANON, URA_SYSTEM, Bsn
 from openldn.fhir.model import Resource
 from openldn.functions.audit.agents import agents, cast_of, observer
 from openldn.functions.audit.catalogue import BALP, ROWS, SYSTEMS, TERMS, Row, action_of
-from openldn.functions.audit.elements import canonical, clean, coding, kept, masked
+from openldn.functions.audit.elements import canonical, clean, coding, kept, made, masked
 from openldn.functions.audit.entities import entities, reference_of
 from openldn.functions.audit.model import (
     CLIENT,
@@ -107,7 +107,7 @@ def written(event: Event, source: Source, recorded: datetime, id: str) -> bytes:
         "agent": agents(cast_of(event, source)),
         "source": _source(source),
     }
-    if reason := clean(masked(event.reason, event.patient)):
+    if event.reason and (reason := clean(masked(event.reason, event.patient))):
         whole["outcomeDesc"] = reason
     if (about := entities(event)) != _NOTHING:
         whole["entity"] = about
@@ -190,9 +190,9 @@ def _extensions(row: Row, event: Event) -> msgspec.Raw:
     )
     more = b""
     if trace := clean(event.trace):
-        more += b"," + bytes(kept(_extension("trace-context", "valueString", trace)))
+        more += b"," + bytes(made(_extension("trace-context", "valueString", trace)))
     if event.count is not None:
-        more += b"," + bytes(kept(_extension("result-count", "valueUnsignedInt", event.count)))
+        more += b"," + bytes(made(_extension("result-count", "valueUnsignedInt", event.count)))
     return msgspec.Raw(b"[" + grounds + more + b"]")
 
 

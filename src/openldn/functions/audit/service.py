@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -16,10 +16,12 @@ from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.functions.audit import chain, store
 from openldn.functions.audit.chain import Entry, columns_of
 from openldn.functions.audit.event import event_of, written
+from openldn.functions.audit.examine import Examination
+from openldn.functions.audit.heads import TreeHead, by_size
 from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
 
 _MOST = 500  # calls that share one commit
-_PIECE = 1000  # events recomputed at a time
+PIECE = 1000  # events recomputed at a time
 _UNAVAILABLE = "the audit log cannot be written, so nothing is disclosed; try again in a moment"
 
 
@@ -177,25 +179,24 @@ class AuditLog:
         page = rows[: wanted.count]
         return AuditPage(tuple(b for _, b in page), page[-1][0] if len(rows) > len(page) else 0)
 
-    async def verify(self) -> Verdict:
+    async def verify(self, heads: Iterable[TreeHead] = ()) -> Verdict:
         """Recompute the whole chain: what was altered, removed or reordered shows.
 
-        Source: specification of audit events §8.8, rule G13.
+        With the heads that were signed, an older copy of the whole log shows as well. Raises
+        LdnError(conflict) when two of them contradict each other. Source: specification of audit
+        events §8.8, rule G13.
         """
         holder = str(self.source.holder)
         async with transaction(self.pool) as db:
             await store.read_only(db)
-            seq, before = 0, chain.START
-            while lines := await store.lines_after(db, holder, seq, _PIECE):
-                bad, reason = chain.broken(lines, (seq, before), self.key, holder)
-                if bad:
-                    return Verdict(bad - 1, bad, reason)
-                seq, before = lines[-1].seq, lines[-1].hash
-            head = await store.head(db, holder)
-        expected = chain.seal(self.key, holder, seq, before)
-        if head is None or head.seq != seq or not hmac.compare_digest(head.seal, expected):
-            return Verdict(seq, seq + 1, "the end of the log does not fit its seal")
-        return Verdict(seq)
+            seq, before, sealed = await store.first_line(db, holder)
+            examination = Examination(holder, self.key, by_size(heads), seq, before)
+            if sealed is not None and sealed != chain.removal_seal(self.key, holder, seq, before):
+                return Verdict(seq, seq + 1, "what was removed does not fit its seal")
+            while lines := await store.lines_after(db, holder, examination.seq, PIECE):
+                if not examination.take(lines):
+                    break
+            return examination.end(await store.head(db, holder))
 
     async def close(self) -> None:
         """Wait until what was handed in is written or refused."""

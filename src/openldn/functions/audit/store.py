@@ -5,6 +5,7 @@ from pathlib import Path
 
 from openldn.base.sql import Connection, Pool, migrate
 from openldn.functions.audit.chain import START, Columns, Head, Line
+from openldn.functions.audit.heads import TreeHead
 from openldn.functions.audit.model import AuditFilter
 
 _BY_PATIENT = """
@@ -133,3 +134,91 @@ async def lines_after(
         last,
     )
     return [Line(row[8], Columns._make(row[:8]), *row[9:]) for row in map(tuple, rows)]
+
+
+async def first_line(db: Connection, holder: str) -> tuple[int, bytes, bytes | None]:
+    """What the events that are there follow: sequence number, hash, and seal when some are gone."""
+    row = await db.fetchrow(
+        """SELECT upto, hash, seal FROM audit_removed WHERE holder = $1
+           ORDER BY upto DESC LIMIT 1""",
+        holder,
+    )
+    return (row["upto"], row["hash"], row["seal"]) if row else (0, START, None)
+
+
+async def tree_heads(db: Connection, holder: str) -> list[str]:
+    """The signed heads of the log, smallest first."""
+    rows = await db.fetch("SELECT jws FROM audit_tree_head WHERE holder = $1 ORDER BY size", holder)
+    return [row["jws"] for row in rows]
+
+
+async def tree_head(db: Connection, holder: str, at_least: int, at_most: int) -> str:
+    """The first signed head between these sizes; empty when there is none."""
+    found: str | None = await db.fetchval(
+        """SELECT jws FROM audit_tree_head WHERE holder = $1 AND size >= $2 AND size <= $3
+           ORDER BY size LIMIT 1""",
+        holder,
+        at_least,
+        at_most,
+    )
+    return found or ""
+
+
+async def last_tree_head(db: Connection, holder: str, at_most: int) -> str:
+    """The largest signed head of at most this size; empty when there is none."""
+    found: str | None = await db.fetchval(
+        """SELECT jws FROM audit_tree_head WHERE holder = $1 AND size <= $2
+           ORDER BY size DESC LIMIT 1""",
+        holder,
+        at_most,
+    )
+    return found or ""
+
+
+async def add_tree_head(
+    db: Connection, head: TreeHead, tiles: Sequence[tuple[int, int, bytes]]
+) -> None:
+    """Keep a signed head and the subtrees that were completed for it."""
+    await db.execute(
+        """INSERT INTO audit_tree_node (holder, level, place, hash)
+           SELECT $1, * FROM unnest($2::int[], $3::bigint[], $4::bytea[])
+           ON CONFLICT DO NOTHING""",
+        head.holder,
+        [level for level, _, _ in tiles],
+        [place for _, place, _ in tiles],
+        [found for _, _, found in tiles],
+    )
+    await db.execute(
+        """INSERT INTO audit_tree_head (holder, size, root, signed, jws)
+           VALUES ($1, $2, $3, $4, $5) ON CONFLICT DO NOTHING""",
+        head.holder,
+        head.size,
+        head.root,
+        head.signed,
+        head.jws,
+    )
+
+
+async def leaves(db: Connection, holder: str, start: int, end: int) -> list[bytes]:
+    """The hashes of the events from place `start` (0 = the first) up to, not including, `end`."""
+    rows = await db.fetch(
+        """SELECT hash FROM audit_event WHERE holder = $1 AND seq > $2 AND seq <= $3
+           ORDER BY seq""",
+        holder,
+        start,
+        end,
+    )
+    return [row["hash"] for row in rows]
+
+
+async def nodes(db: Connection, holder: str, level: int, start: int, end: int) -> list[bytes]:
+    """The stored subtrees of this level, from place `start` up to, not including, `end`."""
+    rows = await db.fetch(
+        """SELECT hash FROM audit_tree_node
+           WHERE holder = $1 AND level = $2 AND place >= $3 AND place < $4 ORDER BY place""",
+        holder,
+        level,
+        start,
+        end,
+    )
+    return [row["hash"] for row in rows]
