@@ -51,7 +51,7 @@ OTHER_CALLS = Caller(OTHER, READ, oin=OTHER_OIN)
 
 
 @cache
-def private(name: str = "index") -> rsa.RSAPrivateKey:
+def private(name: str) -> rsa.RSAPrivateKey:
     """A private key of this name, made once per run: making one takes long."""
     return rsa.generate_private_key(65537, 2048)
 

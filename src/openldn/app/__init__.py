@@ -34,7 +34,16 @@ class Role:
     build: Build  # given its settings: everything it needs, for as long as it serves
 
 
-ROLES = ("node", "addressing", "authority", "authorization", "broker", "portal", "simulators")
+ROLES = (
+    "node",
+    "addressing",
+    "authority",
+    "authorization",
+    "broker",
+    "portal",
+    "pseudonyms",
+    "simulators",
+)
 
 
 def role_of(name: str) -> Role:

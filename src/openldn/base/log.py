@@ -66,6 +66,7 @@ CATALOGUE = {
         _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
         _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
+        _event("destroyed", logging.INFO, "role count", "secrets of pseudonyms ended"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }

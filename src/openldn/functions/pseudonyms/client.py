@@ -4,8 +4,8 @@ Source: generic functions §6.2 steps 1-4 and 7, §6.3, §6.4.
 """
 
 import re
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply
@@ -14,10 +14,9 @@ from openldn.fhir.codec import dump, parse
 from openldn.fhir.codec.model import Limits
 from openldn.fhir.identifiers import Bsn
 from openldn.functions.pseudonyms import oprf
-from openldn.functions.pseudonyms.model import WIRES, Target, Wire, parse_organization
+from openldn.functions.pseudonyms.model import SCOPE, WIRES, Target, Wire, parse_organization
 from openldn.trust import jose
 
-Headers = Callable[[], Awaitable[Mapping[str, str]]]  # what shows who we are: a token
 _LIMITS = Limits(size=16 * 1024, depth=4, nodes=8, values=64, digits=20)
 _JWE = re.compile(r"[A-Za-z0-9_-]+(?:\.[A-Za-z0-9_-]+){4}")
 _LARGEST = 8 * 1024  # characters of a JWE
@@ -33,8 +32,16 @@ _TOLD = {  # what the service's refusal means here
 }
 
 
-async def _nothing() -> Mapping[str, str]:
-    return {}
+class Bearers(Protocol):
+    """Where the client gets its access tokens."""
+
+    async def bearer(self, scope: str) -> str:
+        """A token with this scope; raises LdnError when there is none to be had."""
+        ...
+
+    def forget(self, token: str) -> None:
+        """Do not give this token again: the service refused it."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -44,9 +51,9 @@ class PseudonymsClient:
     http: HttpClient
     base: str  # origin of the service, without trailing slash
     target: Target
+    bearers: Bearers
     new_id: NewId
     wire: Wire = WIRES["eval-2026"]
-    headers: Headers = _nothing
     deadline: float = 5.0  # seconds for one question
 
     def __post_init__(self) -> None:
@@ -82,7 +89,15 @@ class PseudonymsClient:
         return token_of(_answer(reply, self.wire), blind)
 
     async def _ask(self, body: bytes) -> Reply:
-        headers = {**_JSON, "x-request-id": self.new_id(), **await self.headers()}
+        bearer = await self.bearers.bearer(SCOPE)
+        reply = await self._send(body, bearer)
+        if reply.status == 401:  # it was withdrawn, or the service forgot it: once more
+            self.bearers.forget(bearer)
+            reply = await self._send(body, await self.bearers.bearer(SCOPE))
+        return reply
+
+    async def _send(self, body: bytes, bearer: str) -> Reply:
+        headers = {**_JSON, "x-request-id": self.new_id(), "authorization": f"Bearer {bearer}"}
         url = f"{self.base}{self.wire.path}"
         try:
             return await self.http.send(

@@ -4,6 +4,7 @@ It sees no personal identifier, and keeps neither what it was given nor what it 
 Source: generic functions §6.2-6.5.
 """
 
+import asyncio
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -139,6 +140,22 @@ class Evaluations:
             ontvanger_pubkey_id=recipient.sealer.kid,
         )
         return answer
+
+
+async def destroy_forever(registry: Registry, every: float) -> None:
+    """Wipe what ended, now and every so many seconds, until it is cancelled."""
+    while True:
+        await destroy_now(registry)
+        await asyncio.sleep(every)
+
+
+async def destroy_now(registry: Registry) -> None:
+    """Wipe what ended and tell of it; while the store is away, tell that and leave it."""
+    try:
+        if count := await registry.destroy_ended():
+            emit("destroyed", count=count)
+    except LdnError as error:
+        emit("failed", issue=str(error.issue), detail=error.detail)
 
 
 def _claims(question: Question, evaluated: Mapping[int, str], now: datetime) -> dict[str, Any]:

@@ -1,0 +1,85 @@
+"""The role `pseudonyms`: makes pseudonyms without knowing of whom."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+
+from openldn.app import Role, Served
+from openldn.app.common import HEALTH, Front, behind_gateway
+from openldn.base.http import Identity
+from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.settings import Settings
+from openldn.base.sql import Pool, open_pool
+from openldn.fhir.http import application
+from openldn.functions.authentication.settings import GatewaySettings
+from openldn.functions.pseudonyms import api
+from openldn.functions.pseudonyms.rate import Bound, Rate
+from openldn.functions.pseudonyms.registry import Registry
+from openldn.functions.pseudonyms.sealing import DEFAULT
+from openldn.functions.pseudonyms.service import Evaluations, destroy_forever
+from openldn.functions.pseudonyms.vault import Vault
+
+Many = Annotated[int, msgspec.Meta(ge=1)]
+
+
+class PseudonymsSettings(Settings, frozen=True):
+    """Settings of the role `pseudonyms`, the pseudonym service."""
+
+    dsn: str  # PostgreSQL database of this service alone
+    certificate: Path  # server certificate, leaf first
+    key_file: Path
+    ca: Path  # the authorities whose parties may ask
+    public: str  # origin that clients reach it at
+    secret_key: Path  # seals the secrets in the database; made at first start, kept as long as they
+    recipients: tuple[str, ...] = ()  # who may register keys: "oin:…" or "ura:…"
+    own_recipients: tuple[str, ...] = ()  # recipients that may ask for their own pseudonyms too
+    algorithm: str = DEFAULT  # of the answers, or RSA-OAEP-256
+    per_minute: Many = 1200  # evaluations of one acting organization
+    per_day: Many = 200_000
+    overlap_days: Annotated[int, msgspec.Meta(ge=1)] = 90  # a secret lives beside its successor
+    destroy_every: float = 3600.0  # seconds between two looks at secrets that ended
+    gateway: GatewaySettings = GatewaySettings()  # who comes in
+    host: str = "127.0.0.1"
+    port: int = 8443
+
+
+@asynccontextmanager
+async def pseudonyms(settings: PseudonymsSettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The pseudonym service behind its gateway."""
+    async with AsyncExitStack() as stack:
+        pool = await open_pool(settings.dsn)
+        stack.push_async_callback(pool.close)
+        evaluations = await open_evaluations(settings, pool)
+        work = destroy_forever(evaluations.registry, settings.destroy_every)
+        stack.push_async_callback(_stop, asyncio.create_task(work))
+        routes = [HEALTH, *api.routes(evaluations, settings.recipients)]
+        app = application(routes, role="pseudonyms", new_id=new_uuid)
+        identity = Identity(settings.certificate, settings.key_file, settings.ca)
+        front = Front(settings.public, identity, pool)
+        guarded, context = await behind_gateway(app, "pseudonyms", settings.gateway, front)
+        yield (Served(guarded, settings.host, settings.port, context),)
+
+
+async def open_evaluations(settings: PseudonymsSettings, pool: Pool) -> Evaluations:
+    """What answers, with its tables and keys; raises LdnError when either cannot be used."""
+    overlap = timedelta(days=settings.overlap_days)
+    vault = Vault.at(settings.secret_key)
+    registry = Registry(pool, vault, utc_now, new_uuid, overlap=overlap)
+    await registry.prepare()
+    rate = Rate((Bound(settings.per_minute, 60), Bound(settings.per_day, 86_400)))
+    own = settings.own_recipients
+    return Evaluations(registry, rate, utc_now, algorithm=settings.algorithm, own=own)
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+ROLE = Role(PseudonymsSettings, pseudonyms)
