@@ -70,6 +70,12 @@ def test_p10_what_is_made_for_us_opens() -> None:
     assert len(opened.digest) == 32
 
 
+def test_what_opens_beside_the_loop_is_the_same() -> None:
+    made, reader = token(CLAIMS), opener_of(Time())
+
+    assert asyncio.run(reader.opened(made)) == reader.open(made)
+
+
 def test_p10_the_newer_algorithm_opens_too() -> None:
     made = token_of(sealed(CLAIMS, algorithm="RSA-OAEP-256"), BLIND)
 

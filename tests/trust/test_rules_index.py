@@ -24,6 +24,7 @@ RULES = [
     *("L34", "L35", "L36", "L37", "L44"),
     *(f"N{n:02}" for n in range(1, 7)),
     *(f"I{n:02}" for n in range(1, 7)),
+    *(f"P{n:02}" for n in range(1, 22)),
 ]  # those that must stand there; each function adds its own
 
 

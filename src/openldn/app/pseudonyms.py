@@ -35,12 +35,12 @@ class PseudonymsSettings(Settings, frozen=True):
     key_file: Path
     ca: Path  # the authorities whose parties may ask
     public: str  # origin that clients reach it at
-    secret_key: Path  # seals the secrets in the database; made at first start, kept as long as they
+    secret_key: Path  # seals the secrets in the database; made at first start; keep it
     recipients: tuple[str, ...] = ()  # who may register keys: "oin:…" or "ura:…"
     own_recipients: tuple[str, ...] = ()  # recipients that may ask for their own pseudonyms too
     algorithm: str = DEFAULT  # of the answers, or RSA-OAEP-256
     per_minute: Many = 1200  # evaluations of one acting organization
-    per_day: Many = 200_000
+    per_day: Many = 200_000  # the same in a day; who asks for everybody enumerates the BSNs
     overlap_days: Annotated[int, msgspec.Meta(ge=1)] = 90  # a secret lives beside its successor
     destroy_every: float = 3600.0  # seconds between two looks at secrets that ended
     gateway: GatewaySettings = GatewaySettings()  # who comes in
