@@ -36,7 +36,7 @@ def test_everybody_has_a_port_of_their_own(tmp_path: Path) -> None:
 
 def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
     network = plan(tmp_path, 9000).network()
-    assert {key: network[key] for key in network if key != "nodes"} == {
+    assert {key: network[key] for key in network if key not in {"nodes", "functions"}} == {
         "version": 1,
         "services": {
             "addressing": "https://127.0.0.1:9001/fhir/R4",
@@ -57,8 +57,12 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
             },
         },
     }
-    nodes = network["nodes"]
-    assert isinstance(nodes, list)
+    nodes, functions = network["nodes"], network["functions"]
+    assert isinstance(nodes, list) and isinstance(functions, list)
+    assert {f["key"]: f["api"] for f in functions} == {
+        "addressing": "https://127.0.0.1:9001",
+        "broker": "https://localhost:9003",
+    }
     assert [n["key"] for n in nodes] == ["hospital", "clinic", "rehabilitation", "gp", "pharmacy"]
     hospital = {key: nodes[0][key] for key in ("api", "fhir", "certificate", "key_file")}
     assert hospital == {

@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
-from starlette.types import ASGIApp
-
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway, secured
+from openldn.app.status import watched
 from openldn.base.http import HttpClient, Identity, client_context
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
@@ -56,9 +55,11 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served
             signatures=_verifier(settings, identity, stack),
             strict=settings.strict,
         )
-        app: ASGIApp = application([HEALTH, *made], role="addressing", new_id=new_uuid)
+        app = application([HEALTH, *made], role="addressing", new_id=new_uuid)
         context: ssl.SSLContext | None = secured(identity)
-        if settings.gateway is not None:
+        if settings.gateway is None:
+            app = watched(app, "addressing", identity)
+        else:
             front = Front(settings.public, identity, pool)
             app, context = await behind_gateway(app, "addressing", settings.gateway, front)
         yield (Served(app, settings.host, settings.port, context),)

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, secured
+from openldn.app.status import watched
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context, peer_certificate
 from openldn.base.log import emit
@@ -60,6 +61,7 @@ async def authorization(settings: AuthorizationSettings) -> AsyncIterator[tuple[
         point = DecisionPoint(utc_now, information, agreed, own.judge if own else None)
         routes = [HEALTH, *api.routes(point, _guard(settings.askers))]
         app = application(routes, role="authorization", new_id=new_uuid)
+        app = watched(app, "authorization", identity)
         yield (Served(app, settings.host, settings.port, secured(identity)),)
 
 

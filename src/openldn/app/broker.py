@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, secured
+from openldn.app.status import watched
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.exchanges import EXCHANGES
 from openldn.fhir.http import application
@@ -26,6 +27,7 @@ async def broker(settings: BrokerSettings) -> AsyncIterator[tuple[Served, ...]]:
     try:
         async with open_broker(settings, audiences, utc_now, new_uuid) as running:
             app = application([HEALTH, *running.routes], role="broker", new_id=new_uuid)
+            app = watched(app, "broker", settings.identity)
             context = secured(settings.identity)
             yield (Served(app, settings.host, settings.port, context),)
     finally:

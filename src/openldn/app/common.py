@@ -9,14 +9,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from openldn.app.status import watched
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity, server_context
 from openldn.base.log import emit
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import Pool
-from openldn.fhir.http import respond_json, unrimmed
+from openldn.fhir.http import Rim, respond_json, unrimmed
 from openldn.functions.authentication import api
-from openldn.functions.authentication.gateway import Bearer, Gateway, guarded
+from openldn.functions.authentication.gateway import Bearer, Gateway
 from openldn.functions.authentication.headers import Upstream, networks
 from openldn.functions.authentication.profiles import Protected, service_of
 from openldn.functions.authentication.rate import Rate
@@ -49,9 +50,11 @@ class Front:
 
 
 async def behind_gateway(
-    app: ASGIApp, name: str, settings: GatewaySettings, front: Front
-) -> tuple[ASGIApp, ssl.SSLContext | None]:
+    app: Rim, name: str, settings: GatewaySettings, front: Front
+) -> tuple[Rim, ssl.SSLContext | None]:
     """The service `name` with the gateway in front, and the TLS to serve it with.
+
+    How it went lately stands at `/status`, for who runs it.
 
     Raises LdnError: not-found for a service that no row describes, invalid for settings that
     cannot be read.
@@ -82,7 +85,8 @@ async def behind_gateway(
         return Gateway(inner, rate, bearer, upstream, tokens, api.OWN.__contains__)
 
     plain = settings.upstream is not None and settings.upstream.insecure_plain_http
-    return guarded(app, around), None if plain else secured(front.identity)
+    kept = watched(replace(app, inner=around(app.inner)), service.name, front.identity)
+    return kept, None if plain else secured(front.identity)
 
 
 def _upstream(service: Protected, settings: GatewaySettings) -> Upstream | None:

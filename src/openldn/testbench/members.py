@@ -35,4 +35,5 @@ OPERATOR = Member("addressing", "Adressering LDN", "operator", "direct", "900000
 BROKER = Member("broker", "Broker LDN", "operator", "direct", "90000098", "90990098")
 # Simulated: the party behind Zorgplatform.
 PLATFORM = Member("zorgplatform", "TEST Zorgplatform", "operator", "direct", "90000097", "90990097")
+FUNCTIONS = (OPERATOR, BROKER)  # what every node leans on
 OPERATORS = (OPERATOR, BROKER, PLATFORM)  # organizations too, for they show certificates

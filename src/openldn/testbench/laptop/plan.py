@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
-from openldn.testbench.members import MEMBERS, Member
+from openldn.testbench.members import FUNCTIONS, MEMBERS, Member
 
 PORT_BASE = 8400
 HOST = "127.0.0.1"
@@ -103,6 +103,7 @@ class Plan:
                 "addressing": f"{self.origin('addressing')}/fhir/R4",
                 "broker": self.broker,
             },
+            "functions": [self._function(member) for member in FUNCTIONS],
             "portals": {
                 "home": f"{self.origin('portal')}/",
                 "administration": f"{self.origin('portal')}/beheer/",
@@ -119,13 +120,20 @@ class Plan:
 
     def _node(self, member: Member) -> dict[str, object]:
         origin = self.origin(member.key)
+        fhir = {fhir: f"{origin}/fhir/{fhir}" for fhir in ("STU3", "R4")}
+        return {**self._party(member, f"{origin}/api"), "fhir": fhir}
+
+    def _function(self, member: Member) -> dict[str, object]:
+        return self._party(member, self.origin(member.key))
+
+    def _party(self, member: Member, api: str) -> dict[str, object]:
+        """Somebody in the network, and the certificate that acts for them."""
         return {
             "key": member.key,
             "name": member.name,
             "ura": member.ura,
             "infrastructure": member.infrastructure,
-            "api": f"{origin}/api",
-            "fhir": {fhir: f"{origin}/fhir/{fhir}" for fhir in ("STU3", "R4")},
+            "api": api,
             "certificate": str(self.pki / member.key / "server.pem"),
             "key_file": str(self.pki / member.key / "server.key"),
         }
