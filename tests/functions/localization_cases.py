@@ -15,7 +15,7 @@ from conftest import Databases
 from starlette.routing import BaseRoute
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient, Reply, serving
+from openldn.base.http import HttpClient, Reply, peer_certificate, serving
 from openldn.base.runtime import new_uuid
 from openldn.base.sql import connection, open_pool
 from openldn.fhir.codec import dump, parse
@@ -23,6 +23,8 @@ from openldn.fhir.http import application
 from openldn.fhir.identifiers import URA_SYSTEM, Bsn, Oin, Ura
 from openldn.functions.localization.api import routes
 from openldn.functions.localization.categories import SYSTEM
+from openldn.functions.localization.client import LocalizationClient
+from openldn.functions.localization.dialects import DIALECTS, Holder
 from openldn.functions.localization.lists import WITHHELD
 from openldn.functions.localization.model import (
     CUSTODIAN_EXTENSION,
@@ -33,6 +35,7 @@ from openldn.functions.localization.model import (
 )
 from openldn.functions.localization.service import Index
 from openldn.functions.localization.tokens import envelope
+from openldn.trust.certificates import require_party
 from openldn.trust.parties import CALLER, Caller
 
 HOSPITAL, CLINIC, PHARMACY = Ura("00000001"), Ura("00000002"), Ura("00000003")
@@ -277,3 +280,52 @@ async def wired(
         async with serving(Entrance(app, callers), "127.0.0.1", 0, None) as port:
             yield Wire(one, http, f"http://127.0.0.1:{port}", callers)
             await http.close()
+
+
+class ByCertificate:
+    """A stand-in for the gateway: who calls is who the certificate of the connection names."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "http":
+            ura = require_party(peer_certificate(scope)).ura
+            scope[CALLER] = caller(ura)
+        await self.app(scope, receive, send)
+
+
+@dataclass
+class FakeLocalization:
+    """The port in memory, for who needs an index without one."""
+
+    ura: Ura
+    said: set[tuple[Bsn, Ura, str]] = field(default_factory=set)
+
+    async def register(self, patient: Bsn, category: str = "") -> None:
+        self.said.add((patient, self.ura, category))
+
+    async def withdraw(self, patient: Bsn, category: str = "") -> None:
+        gone = {
+            row for row in self.said if row[:2] == (patient, self.ura) and category in ("", row[2])
+        }
+        self.said -= gone
+
+    async def holders(self, patient: Bsn, category: str = "") -> list[Ura]:
+        told = {"", category}
+        found = {u for p, u, c in self.said if p == patient and (not category or c in told)}
+        return sorted(found)
+
+
+def client_of(
+    http: HttpClient, base: str, ura: Ura, pseudonyms: Pseudonyms, dialect: str = "list-2026"
+) -> LocalizationClient:
+    """A client of an index, for this care provider."""
+
+    async def bearer(scope: str) -> str:
+        return f"token-for-{scope}"
+
+    holder = Holder(ura, f"ehr-{ura}", f"https://{ura}.example/fhir")
+    return LocalizationClient(
+        http, base, holder, pseudonyms.token, bearer, new_uuid, DIALECTS[dialect]
+    )

@@ -279,7 +279,7 @@ def test_marks_of_tokens_that_have_ended_are_dropped(databases: Databases) -> No
         for _ in range(3):
             wanted = Filter(await one.pseudonyms.token(JANSEN))
             await one.index.localize(Call(caller(HOSPITAL), b"", True), wanted)
-        one.later(400)
+        one.later(361)
         await one.index.localize(
             Call(caller(HOSPITAL), b"", True), Filter(await one.pseudonyms.token(JANSEN))
         )

@@ -40,6 +40,7 @@ ROLES = (
     "authority",
     "authorization",
     "broker",
+    "localization",
     "portal",
     "pseudonyms",
     "simulators",

@@ -136,7 +136,7 @@ def _require_custodian(value: Resource, caller: Caller) -> None:
 
 
 def _token(value: Resource, profile: Profile) -> str:
-    identifier = _identifier(value.get("subject"))
+    identifier = identifier_of(value.get("subject"))
     if identifier is None:
         text = "the subject needs an identifier: a token for the patient"
         raise LdnError(Issue.STRUCTURE, text, where="List.subject", status=profile.absent)
@@ -148,7 +148,7 @@ def _token(value: Resource, profile: Profile) -> str:
 
 
 def _source(value: Resource, profile: Profile, caller: Caller) -> Source:
-    found = _identifier(value.get("source"))
+    found = identifier_of(value.get("source"))
     if found is None:
         raise _missing("List.source")
     system, text = found
@@ -177,7 +177,7 @@ def _category(value: Resource) -> str:
     return category_of(str(codings[0].get("system", "?")), str(codings[0].get("code", "")))
 
 
-def _identifier(reference: Any) -> tuple[str, str] | None:
+def identifier_of(reference: Any) -> tuple[str, str] | None:
     """System and value of the identifier of a reference, both there."""
     identifier = reference.get("identifier") if isinstance(reference, dict) else None
     if not isinstance(identifier, dict):

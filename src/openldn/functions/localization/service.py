@@ -37,6 +37,7 @@ from openldn.trust.parties import Caller
 
 UNKNOWN = "no record of yours with this id"
 RETRY = timedelta(seconds=60)  # in which an identical request may use its token again
+SKEW = timedelta(seconds=60)  # a token may still count this long after its end
 MOST_LISTED = 10_000  # records in one answer
 _ORDER = (Remove, Register, Find)  # FHIR: deletes, creates, reads
 _OPENING = 10.0  # seconds the opener may take
@@ -233,7 +234,7 @@ class Index:
     async def _spend(self, db: Connection, call: Call, opened: Iterable[Opened]) -> None:
         """Mark these tokens as used; raises LdnError(security, 400) for one used before."""
         now, ura = self.clock(), call.caller.organization
-        once = {o.digest: o.expires for o in opened}
+        once = {o.digest: o.expires + SKEW for o in opened}
         for digest in sorted(once):
             before = await store.spend(db, digest, ura, call.mark, (now, once[digest]))
             if before is not None and not _retry(before, call, now):

@@ -11,7 +11,7 @@ _MOST = 100_000  # tokens remembered by one process
 
 @dataclass
 class Uses:
-    """Tokens seen by this process that have not ended; the oldest go first when there are many."""
+    """Tokens seen by this process that have not ended; of too many the oldest go first."""
 
     again: int = 0  # uses beyond the first
     _seen: OrderedDict[bytes, datetime] = field(default_factory=OrderedDict, repr=False)
