@@ -40,6 +40,7 @@ ROLES = (
     "authority",
     "authorization",
     "broker",
+    "consent",
     "localization",
     "portal",
     "pseudonyms",

@@ -73,7 +73,7 @@ SERVICES = {
             },
         ),
         Protected("pseudonyms", _PRS, OIN, Issue.FORBIDDEN, PRS_HEADERS),
-        _own("consent", "read", "write"),
+        _own("consent", "ask", "subscribe", "choose"),
         _own("addressing", "read", "write"),
         _own("authorization", "decide"),
         _own("transformation", "read"),

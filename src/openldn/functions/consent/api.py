@@ -3,6 +3,7 @@
 Who calls is told by the gateway; a patient stands in the body, never in an address.
 """
 
+from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.requests import Request
@@ -28,9 +29,23 @@ _LARGEST = 512 * 1024  # bytes of a body
 W = TypeVar("W")
 
 
-def routes(registry: Registry, notify_hosts: tuple[str, ...]) -> list[Route]:
-    """The routes of the registry; notifications go to `notify_hosts` only."""
-    return [*_questions(registry), *_choices(registry), *_subscriptions(registry, notify_hosts)]
+@dataclass(frozen=True)
+class Doors:
+    """Who may do what nobody else may."""
+
+    citizens: frozenset[str] = frozenset()  # URAs and OINs of doors by which citizens come in
+    notify_hosts: tuple[str, ...] = ()  # "host:port" where subscribers may be notified
+
+
+def routes(registry: Registry, doors: Doors) -> list[Route]:
+    """The routes of the registry."""
+    hosts = doors.notify_hosts
+    return [
+        *_questions(registry),
+        *_recording(registry, doors),
+        *_reading(registry, doors),
+        *_subscriptions(registry, hosts),
+    ]
 
 
 def _questions(registry: Registry) -> list[Route]:
@@ -54,10 +69,10 @@ def _questions(registry: Registry) -> list[Route]:
     ]
 
 
-def _choices(registry: Registry) -> list[Route]:
+def _recording(registry: Registry, doors: Doors) -> list[Route]:
     async def record_choices(request: Request) -> Response:
         """PUT: the whole of what the patient chooses; If-Match names what it replaces."""
-        _caller(request, CHOOSE)
+        _citizen(request, doors)
         version = _expected(request)
         given = await _body(request, wire.RecordWire)
         choices = wire.choices_of(given.choices)
@@ -65,37 +80,42 @@ def _choices(registry: Registry) -> list[Route]:
         done = await registry.record(patient, given.born, given.by, choices, version)
         return _told(done, 202 if done.waits else 200)
 
+    async def confirm_choices(request: Request) -> Response:
+        """POST: a parent confirms what a child chose, by link code."""
+        _citizen(request, doors)
+        given = await _body(request, wire.ConfirmWire)
+        return _told(await registry.confirm(Bsn.parse(given.patient), given.code))
+
+    return [
+        Route("/choices", record_choices, methods=["PUT"]),
+        Route("/choices/confirm", confirm_choices, methods=["POST"]),
+    ]
+
+
+def _reading(registry: Registry, doors: Doors) -> list[Route]:
     async def read_choices(request: Request) -> Response:
         """POST: what the patient chose, with its version."""
-        _caller(request, CHOOSE)
+        _citizen(request, doors)
         given = await _body(request, wire.PatientWire)
         return _told(await registry.chosen(Bsn.parse(given.patient)))
 
     async def read_history(request: Request) -> Response:
         """POST: every version, newest first."""
-        _caller(request, CHOOSE)
+        _citizen(request, doors)
         given = await _body(request, wire.PatientWire)
         found = await registry.history(Bsn.parse(given.patient))
         return respond_json({"versions": [_chosen(each) for each in found]})
 
-    async def confirm_choices(request: Request) -> Response:
-        """POST: a parent confirms what a child chose, by link code."""
-        _caller(request, CHOOSE)
-        given = await _body(request, wire.ConfirmWire)
-        return _told(await registry.confirm(Bsn.parse(given.patient), given.code))
-
     async def preview_choices(request: Request) -> Response:
         """POST: which holder could be asked by whom, with choices that are not saved yet."""
-        _caller(request, CHOOSE)
+        _citizen(request, doors)
         choices, among = (await _body(request, wire.PreviewWire)).read()
         found = effects(choices, among, registry.kinds, registry.clock())
         return respond_json({"effects": [wire.effect(each) for each in found]})
 
     return [
-        Route("/choices", record_choices, methods=["PUT"]),
         Route("/choices/read", read_choices, methods=["POST"]),
         Route("/choices/history", read_history, methods=["POST"]),
-        Route("/choices/confirm", confirm_choices, methods=["POST"]),
         Route("/choices/preview", preview_choices, methods=["POST"]),
     ]
 
@@ -131,6 +151,15 @@ def _caller(request: Request, scope: str) -> Caller:
     caller = caller_of(request.scope)
     caller.need(scope)
     return caller
+
+
+def _citizen(request: Request, doors: Doors) -> None:
+    """The caller is a door of citizens, which vouches for who signed in there."""
+    caller = _caller(request, CHOOSE)
+    numbers = {str(caller.organization), caller.acting} - {""}
+    if not numbers <= doors.citizens:
+        text = "choices are made through a door of citizens; this is not one the operator named"
+        raise LdnError(Issue.FORBIDDEN, text, detail="consent.door")
 
 
 def _own(caller: Caller, organization: Ura | None) -> None:

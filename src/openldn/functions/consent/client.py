@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, NewId
+from openldn.fhir.codec import dump
 from openldn.functions.consent import wire, xacml
 from openldn.functions.consent.kinds import Kinds
 from openldn.functions.consent.model import (
@@ -20,6 +21,7 @@ from openldn.functions.consent.model import (
     missing,
     unknown,
 )
+from openldn.functions.consent.subscribing import Subscribed, subscription
 
 # Word of XACML -> decision and, where it permits nothing, why.
 _WORDS = {
@@ -46,6 +48,15 @@ _STATUSES = {
     429: Issue.THROTTLED,
 }
 
+_LATER = "try again later"
+_TURNS = {
+    Issue.LOGIN: "it does not know us; check certificate and token",
+    Issue.FORBIDDEN: "we may not ask this; check the agreement with its operator",
+    Issue.BUSINESS_RULE: "it does not accept what we sent; check the settings",
+    Issue.INVALID: "it does not understand what we sent; check the settings",
+    Issue.NOT_FOUND: "nothing stands at this address; check the settings",
+}
+
 
 def require(reply: Reply, *fine: int) -> Reply:
     """The reply, if its status is one of these; raises LdnError by the status otherwise.
@@ -55,7 +66,7 @@ def require(reply: Reply, *fine: int) -> Reply:
     if reply.status in fine:
         return reply
     issue = _STATUSES.get(reply.status, Issue.INCOMPLETE)
-    text = f"the consent registry answered {reply.status}; see its documentation or try again later"
+    text = f"the consent registry answered {reply.status}: {_TURNS.get(issue, _LATER)}"
     raise LdnError(issue, text, detail=f"consent.{reply.status}")
 
 
@@ -147,3 +158,29 @@ class RegistryClient:
             "POST", address, headers=headers, body=body, deadline=self.deadline
         )
         return require(reply, 200).body
+
+
+@dataclass
+class Subscriptions:
+    """Subscribes a holder to patients' choices, at Mitz or at our registry."""
+
+    http: HttpClient
+    url: str  # origin, without trailing slash
+    deadline: float = 5.0  # seconds
+    headers: Callable[[], Awaitable[Mapping[str, str]]] | None = None  # a token, where one is asked
+    gateway: str = ""  # "urn:oid:…" of the system that is connected to Mitz
+    source: str = ""  # "urn:oid:…" of the system that holds the data
+
+    async def subscribe(self, wanted: Subscribed) -> str:
+        """Where the subscription stands (Location).
+
+        Raises LdnError by the answer: login, business-rule, throttled, not-found, invalid,
+        incomplete. Source: generic functions §4.3; rule C09.
+        """
+        body = dump(subscription(wanted, self.gateway, self.source))
+        headers = {"content-type": "application/fhir+json", **(await _more(self.headers))}
+        address = f"{self.url}/abonnementen/fhir/Subscription"
+        reply = await self.http.send(
+            "POST", address, headers=headers, body=body, deadline=self.deadline
+        )
+        return require(reply, 200, 201, 202).headers.get("location", "")

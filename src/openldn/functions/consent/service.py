@@ -38,6 +38,7 @@ from openldn.functions.consent.persons import Chooser, standing, today
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.subscribing import Subscribed
 
+_TICK = timedelta(milliseconds=1)  # what an instant on the wire can tell apart
 _CODE_LIVES = timedelta(days=14)  # a link code
 _ATTEMPTS = 5  # wrong link codes before a new one is needed
 _SIGNS = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"  # of a link code: none that look alike
@@ -187,7 +188,8 @@ class Registry:
             subscriber = replace(asked, id=await store.subscribe(db, asked))
             current = await store.current(db, key)
             changes = [Change(c) for c in _counting(current, at)]
-            await self._tell(db, wanted.patient, subscriber, changes, at)
+            since = current.recorded if current else at
+            await self._tell(db, wanted.patient, subscriber, changes, since)
         self.changed()
         return subscriber.id
 
@@ -221,6 +223,9 @@ class Registry:
     async def _add(
         self, db: Connection, patient: Bsn, before: store.ChoiceSet | None, made: store.ChoiceSet
     ) -> Chosen:
+        # later than the version before, whatever the clock does: subscribers keep the newest
+        earliest = before.recorded + _TICK if before else made.recorded
+        made = replace(made, recorded=max(made.recorded, earliest))
         key, at = self.sealing.digest(patient), made.recorded
         if not await store.add(db, key, made):
             raise LdnError(Issue.CONFLICT, "the choices were changed meanwhile", status=412)
@@ -243,7 +248,7 @@ class Registry:
             return
         body = dump(notification(patient, holder, theirs, at, self.new_id))
         sealed = self.sealing.close(body, subscriber.id.encode())
-        await store.notify(db, subscriber.id, at, sealed)
+        await store.notify(db, subscriber.id, self.clock(), sealed)
 
     def _concerns(self, choice: Choice, holder: Provider) -> bool:
         """A holder hears what is about it, and nothing of what is about another."""

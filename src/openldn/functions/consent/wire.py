@@ -317,7 +317,10 @@ def kept(body: bytes) -> list[Choice]:
 
 
 def _object(body: bytes) -> Mapping[str, Any]:
-    value = parse(body)
+    try:
+        value = parse(body)
+    except LdnError as error:
+        raise LdnError(Issue.STRUCTURE, "the answer is not JSON") from error
     if not isinstance(value, dict):
         raise LdnError(Issue.STRUCTURE, "the answer is not a JSON object")
     return value

@@ -1,0 +1,77 @@
+"""The role `consent`: the consent registry that stands in for Mitz."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+from openldn.app import Role, Served
+from openldn.app.common import HEALTH, Front, behind_gateway
+from openldn.base.http import HttpClient, Identity, client_context
+from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.settings import Settings
+from openldn.base.sql import Pool, open_pool
+from openldn.fhir.http import application
+from openldn.functions.audit.service import key_of
+from openldn.functions.authentication.settings import GatewaySettings
+from openldn.functions.consent import api
+from openldn.functions.consent.kinds import kinds
+from openldn.functions.consent.notifying import Delivery
+from openldn.functions.consent.sealing import Sealing
+from openldn.functions.consent.service import Registry
+
+
+class ConsentSettings(Settings, frozen=True):
+    """Settings of the role `consent`, the consent registry."""
+
+    dsn: str  # PostgreSQL database of the registry alone
+    certificate: Path  # server and client certificate, leaf first
+    key_file: Path
+    ca: Path  # the authorities whose parties may ask and are notified
+    public: str  # origin that parties reach the registry at
+    store_key: Path  # made at first start, kept as long as the database: it finds patients in it
+    doors: tuple[str, ...] = ()  # URAs and OINs of the doors by which citizens choose
+    notify_hosts: tuple[str, ...] = ()  # "host" or "host:port" where subscribers may be notified
+    kinds: Path | None = None  # table of categories, JSON; None: the shipped one
+    gateway: GatewaySettings = GatewaySettings()
+    host: str = "127.0.0.1"
+    port: int = 8443
+
+
+@asynccontextmanager
+async def consent(settings: ConsentSettings) -> AsyncIterator[tuple[Served, ...]]:
+    """The registry behind its gateway, and the delivery of its notifications."""
+    identity = Identity(settings.certificate, settings.key_file, settings.ca)
+    pool = await open_pool(settings.dsn)
+    http = HttpClient(client_context(identity))
+    try:
+        registry, delivery = await _parts(settings, pool, http)
+        doors = api.Doors(frozenset(settings.doors), settings.notify_hosts)
+        routes = [HEALTH, *api.routes(registry, doors)]
+        app = application(routes, role="consent", new_id=new_uuid)
+        front = Front(settings.public, identity, pool)
+        served, context = await behind_gateway(app, "consent", settings.gateway, front)
+        running = asyncio.create_task(delivery.run())
+        try:
+            yield (Served(served, settings.host, settings.port, context),)
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+    finally:
+        await http.close()
+        await pool.close()
+
+
+async def _parts(
+    settings: ConsentSettings, pool: Pool, http: HttpClient
+) -> tuple[Registry, Delivery]:
+    sealing = Sealing(key_of(settings.store_key))
+    table = kinds(settings.kinds) if settings.kinds else kinds()
+    delivery = Delivery(pool, utc_now, sealing, http)
+    registry = Registry(pool, utc_now, new_uuid, table, sealing, delivery.wake)
+    await registry.prepare()
+    return registry, delivery
+
+
+ROLE = Role(ConsentSettings, consent)

@@ -1,0 +1,1 @@
+"""A stand-in for Mitz in tests: its closed question, its subscriptions and its notifications."""
