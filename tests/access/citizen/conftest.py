@@ -18,6 +18,7 @@ def mine(citizen_world: World) -> Iterator[World]:
     """The same, as if nothing had happened before."""
     yield citizen_world
     citizen_world.registry.kept.clear()
+    citizen_world.registry.waiting.clear()
     citizen_world.registry.down = None
     citizen_world.log.lines, citizen_world.log.silent = (), ()
     citizen_world.log.asked.clear()

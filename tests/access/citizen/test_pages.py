@@ -8,7 +8,7 @@ from html import unescape
 
 import httpx2
 import pytest
-from access.citizen.world import HOSTILE, JANSEN, OTHER, World, line
+from access.citizen.world import CODE, HOSTILE, JANSEN, OTHER, World, line
 
 from openldn.access.citizen.desk import open_desk
 from openldn.access.citizen.settings import CitizenSettings
@@ -38,9 +38,9 @@ class Person:
         self.page = reply.text
         return reply
 
-    def sign_in(self, bsn: str = JANSEN.value) -> "Person":
+    def sign_in(self, bsn: str = JANSEN.value, born: str = "1951-04-17") -> "Person":
         self.open("/mijn/sign-in")
-        self.send("/mijn/sign-in", bsn=bsn)
+        self.send("/mijn/sign-in", bsn=bsn, born=born)
         return self
 
     def keep(self, **fields: str) -> httpx2.Response:
@@ -197,6 +197,29 @@ def test_one_person_never_sees_or_changes_the_choices_of_another(
     other.http.close()
 
 
+def test_what_a_child_chooses_counts_once_a_parent_confirms_it(jansen: Person, mine: World) -> None:
+    child = Person(mine.url).sign_in(OTHER.value, "2016-05-01")
+    page = text_of(child.keep(**YES).text)
+    assert "Een ouder moet dit bevestigen" in page and CODE in page
+    assert not mine.registry.kept.get(OTHER)
+
+    jansen.open("/mijn/choices")
+    refused = jansen.send("/mijn/choices/confirm", child=OTHER.value, code="0000")
+    assert refused.status_code == 403 and not mine.registry.kept.get(OTHER)
+    jansen.open("/mijn/choices")
+    done = jansen.send("/mijn/choices/confirm", child=OTHER.value, code=f" {CODE} ")
+
+    assert "De keuzes zijn bevestigd" in text_of(done.text)
+    assert len(mine.registry.kept[OTHER][-1]) == 1
+    child.http.close()
+
+
+def test_without_a_date_of_birth_nobody_comes_in(stranger: Person) -> None:
+    stranger.open("/mijn/sign-in")
+    reply = stranger.send("/mijn/sign-in", bsn=OTHER.value, born="soon")
+    assert "Vul uw geboortedatum in" in text_of(reply.text)
+
+
 def test_each_look_is_told_with_who_when_of_whom_and_why(jansen: Person, mine: World) -> None:
     mine.log.lines = (
         line(count=3),
@@ -238,7 +261,7 @@ def test_nobody_sees_anything_without_signing_in(stranger: Person, mine: World, 
 def test_a_number_that_is_no_bsn_does_not_let_in(stranger: Person, number: str) -> None:
     stranger.open("/mijn/sign-in")
 
-    reply = stranger.send("/mijn/sign-in", bsn=number)
+    reply = stranger.send("/mijn/sign-in", bsn=number, born="1951-04-17")
 
     assert "Dit is geen BSN" in text_of(reply.text) and HOSTILE not in reply.text
     assert stranger.http.get("/mijn/", follow_redirects=False).status_code == 303

@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 from access.world import Clock
 
 from openldn.access.citizen.api import app
 from openldn.access.citizen.choosing import Known
-from openldn.access.citizen.desk import Line, Overview, Profile, open_desk
-from openldn.access.citizen.settings import CitizenSettings
+from openldn.access.citizen.desk import Citizen, Line, Overview, Profile, open_desk
+from openldn.access.citizen.settings import CitizenSettings, PersonSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import serving
 from openldn.base.runtime import instant, new_uuid, utc_now
@@ -27,6 +27,7 @@ CLINIC = Known(Ura("90000002"), "Kliniek Het Veer", "Z4")
 GP = Known(Ura("90000004"), "Huisartsenpraktijk Het Plein", "Z3")
 PHARMACY = Known(Ura("90000005"), "Apotheek De Vijzel", "A1")
 JANSEN, OTHER = Bsn.parse("999911120"), Bsn.parse("999990019")
+CODE = "K7M4-QX2P"
 HOSTILE = "<script>window.harmed = true</script>"
 
 
@@ -35,19 +36,29 @@ class FakeRegistry:
     """Keeps choices as the registry does: whole, each change with the version it was made on."""
 
     kept: dict[Bsn, list[tuple[Choice, ...]]] = field(default_factory=dict)
+    waiting: dict[Bsn, tuple[Choice, ...]] = field(default_factory=dict)
     down: LdnError | None = None
 
-    async def read(self, patient: Bsn) -> Profile:
+    async def read(self, citizen: Citizen) -> Profile:
         if self.down:
             raise self.down
-        versions = self.kept.get(patient, [])
+        versions = self.kept.get(citizen.bsn, [])
         return Profile(versions[-1] if versions else (), str(len(versions)))
 
-    async def save(self, patient: Bsn, choices: Sequence[Choice], version: str) -> None:
-        versions = self.kept.setdefault(patient, [])
+    async def save(self, citizen: Citizen, choices: Sequence[Choice], version: str) -> Profile:
+        versions = self.kept.setdefault(citizen.bsn, [])
         if version != str(len(versions)):
             raise LdnError(Issue.MULTIPLE_MATCHES, "somebody was first")
+        if citizen.born.year > 2012:
+            self.waiting[citizen.bsn] = tuple(choices)
+            return Profile((), version, CODE)
         versions.append(tuple(choices))
+        return Profile(tuple(choices), str(len(versions)))
+
+    async def confirm(self, child: Bsn, code: str) -> None:
+        if code != CODE or child not in self.waiting:
+            raise LdnError(Issue.FORBIDDEN, "nothing waits with this code")
+        self.kept.setdefault(child, []).append(self.waiting.pop(child))
 
 
 @dataclass
@@ -111,7 +122,7 @@ async def _known() -> Sequence[Known]:
 
 async def _serve(made: list[World], stop: threading.Event) -> None:
     registry, log, clock = FakeRegistry(), FakeLog(), Clock()
-    people = {"Johanna Jansen": JANSEN.value}
+    people = (PersonSettings("Johanna Jansen", JANSEN.value, date(1951, 4, 17)),)
     settings = CitizenSettings(
         network=str(Path("nowhere")), people=people, insecure_simulated_citizens=True
     )

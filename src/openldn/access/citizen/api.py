@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import date, timedelta
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
@@ -32,6 +32,7 @@ def app(desk: Desk) -> ASGIApp:
         ("GET", "/choices", choices, True),
         ("POST", "/choices/preview", preview, True),
         ("POST", "/choices", save, True),
+        ("POST", "/choices/confirm", confirm, True),
         ("GET", "/looked", looked, True),
     )
     return entrance(desk).app(table, "portal", desk.new_id)
@@ -47,11 +48,13 @@ async def signed_in(visit: Visit) -> Response:
     fields = await visit.form()
     try:
         bsn = Bsn.parse(fields.get("bsn", "").replace(" ", ""))
-    except LdnError:
-        context = {"people": visit.desk.citizens(), "wrong": "sign_in.wrong"}
+        born = date.fromisoformat(fields.get("born", ""))
+    except (LdnError, ValueError) as error:
+        wrong = "sign_in.wrong" if isinstance(error, LdnError) else "sign_in.wrong.born"
+        context = {"people": visit.desk.citizens(), "wrong": wrong}
         return visit.entry.sign_in(visit, context)
     known = {c.bsn: c for c in visit.desk.citizens()}
-    return visit.entry.enter(visit, known.get(bsn, Citizen(bsn)))
+    return visit.entry.enter(visit, known.get(bsn, Citizen(bsn, born)))
 
 
 async def overview(visit: Visit) -> Response:
@@ -70,7 +73,7 @@ async def overview(visit: Visit) -> Response:
 
 async def _profile(visit: Visit) -> tuple[Profile | None, LdnError | None]:
     try:
-        return await visit.desk.registry.read(visit.member.bsn), None
+        return await visit.desk.registry.read(visit.member), None
     except LdnError as error:
         return None, error
 
@@ -95,7 +98,7 @@ async def choices(visit: Visit) -> Response:
 
 
 async def _choices(visit: Visit, fields: Mapping[str, str], wrong: LdnError | None) -> Response:
-    profile = await visit.desk.registry.read(visit.member.bsn)
+    profile = await visit.desk.registry.read(visit.member)
     offered = await visit.desk.offered()
     now = visit.desk.clock()
     context = {
@@ -122,7 +125,7 @@ class _Change:
 
 async def _change(visit: Visit, fields: Mapping[str, str]) -> _Change:
     """The change in a form; raises LdnError(invalid | not-found)."""
-    profile = await visit.desk.registry.read(visit.member.bsn)
+    profile = await visit.desk.registry.read(visit.member)
     offered = await visit.desk.offered()
     if ended := fields.get("remove", ""):
         gone = [c for c in profile.choices if c.id == ended]
@@ -173,12 +176,22 @@ async def save(visit: Visit) -> Response:
     if version != change.profile.version:
         raise _changed()
     try:
-        await visit.desk.registry.save(visit.member.bsn, change.after, version)
+        kept = await visit.desk.registry.save(visit.member, change.after, version)
     except LdnError as error:
         if error.status == 412:
             raise _changed() from error
         raise
+    if kept.code:
+        return visit.render("waits.html", {"code": kept.code})
     return to(f"{PREFIX}/choices?saved=1")
+
+
+async def confirm(visit: Visit) -> Response:
+    """A parent confirms what a child chose, with the code that the child was told."""
+    fields = await visit.form()
+    child = Bsn.parse(fields.get("child", "").replace(" ", ""))
+    await visit.desk.registry.confirm(child, fields.get("code", "").strip())
+    return visit.render("confirmed.html", {})
 
 
 def _changed() -> LdnError:

@@ -7,17 +7,16 @@ from datetime import date, datetime, time
 from openldn.access.frame.words import HOME
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Ura
-from openldn.functions.consent.deciding import decide, fits
+from openldn.functions.consent import deciding
+from openldn.functions.consent.deciding import Among
 from openldn.functions.consent.kinds import Kinds
 from openldn.functions.consent.model import (
     ANYTHING,
     Choice,
     Decision,
-    Disclosure,
     Level,
     Provider,
     Target,
-    User,
 )
 
 ANY = "any"
@@ -114,25 +113,20 @@ def effects(
     before: Iterable[Choice], after: Iterable[Choice], offered: Offered, now: datetime
 ) -> list[Effect]:
     """For every care provider, who of the others could ask it for treatment data."""
-    first, second = tuple(before), tuple(after)
-    return [
-        Effect(holder, _may(first, holder, offered, now), _may(second, holder, offered, now))
-        for holder in offered.known
-    ]
+    first, second = (_allowed(tuple(each), offered, now) for each in (before, after))
+
+    def of(holder: Known, allowed: frozenset[tuple[Ura | None, Ura | None]]) -> tuple[Known, ...]:
+        return tuple(k for k in offered.known if (holder.ura, k.ura) in allowed)
+
+    return [Effect(holder, of(holder, first), of(holder, second)) for holder in offered.known]
 
 
-def _may(
-    choices: Sequence[Choice], holder: Known, offered: Offered, now: datetime
-) -> tuple[Known, ...]:
-    return tuple(
-        other
-        for other in offered.known
-        if other.ura != holder.ura
-        and decide(choices, fits(_disclosure(holder, other), offered.kinds), now).decision
-        is Decision.PERMIT
+def _allowed(
+    choices: Sequence[Choice], offered: Offered, now: datetime
+) -> frozenset[tuple[Ura | None, Ura | None]]:
+    """Holder and requester of each pair that these choices permit."""
+    providers = [k.provider for k in offered.known]
+    found = deciding.effects(choices, Among(providers, providers), offered.kinds, now)
+    return frozenset(
+        (e.holder.ura, e.requester.ura) for e in found if e.decision is Decision.PERMIT
     )
-
-
-def _disclosure(holder: Known, other: Known) -> Disclosure:
-    """A question about treatment data by somebody of the other; who exactly, is not chosen here."""
-    return Disclosure(None, holder.provider, other.provider, User("", ""), "bgz")

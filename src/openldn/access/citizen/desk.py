@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
@@ -24,6 +24,7 @@ class Citizen:
     """Somebody who looks at their own data."""
 
     bsn: Bsn
+    born: date = field(repr=False)  # decides whether a parent must confirm
     name: str = field(default="", repr=False)
 
 
@@ -33,18 +34,25 @@ class Profile:
 
     choices: tuple[Choice, ...] = field(repr=False)
     version: str
+    code: str = field(default="", repr=False)  # with which a parent must confirm what was chosen
 
 
 class Registry(Protocol):
     """Where choices are kept."""
 
-    async def read(self, patient: Bsn) -> Profile:
+    async def read(self, citizen: Citizen) -> Profile:
         """What this person chose; raises LdnError when the registry cannot be asked."""
 
-    async def save(self, patient: Bsn, choices: Sequence[Choice], version: str) -> None:
-        """From now on these are all that count.
+    async def save(self, citizen: Citizen, choices: Sequence[Choice], version: str) -> Profile:
+        """From now on these are all that count; with a code, once a parent confirmed them.
 
         Raises LdnError: multiple-matches when `version` is no longer the last one.
+        """
+
+    async def confirm(self, child: Bsn, code: str) -> None:
+        """A parent confirms what a child chose.
+
+        Raises LdnError: not-found or forbidden when nothing waits, or the code is another.
         """
 
 
@@ -98,7 +106,7 @@ class Desk:
 
     def citizens(self) -> list[Citizen]:
         """The fictitious people one can be here."""
-        return [Citizen(Bsn.parse(bsn), name) for name, bsn in self.settings.people.items()]
+        return [Citizen(Bsn.parse(p.bsn), p.born, p.name) for p in self.settings.people]
 
 
 Ports = tuple[Registry, Callable[[], Awaitable[Sequence[Known]]], Looked]

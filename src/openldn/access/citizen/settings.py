@@ -1,10 +1,18 @@
 """What the pages of citizens need to know."""
 
-import msgspec
+from datetime import date
 
 from openldn.base.settings import Settings
 
 PREFIX = "/mijn"  # where they stand beside the portal
+
+
+class PersonSettings(Settings, frozen=True):
+    """A fictitious person one can be here."""
+
+    name: str
+    bsn: str
+    born: date
 
 
 class CitizenSettings(Settings, frozen=True):
@@ -13,9 +21,7 @@ class CitizenSettings(Settings, frozen=True):
     network: str  # path of the network file: nodes and functions with their certificates
     host: str = "127.0.0.1"
     hosts: tuple[str, ...] = ()  # further names by which browsers reach us, without port
-    people: dict[str, str] = msgspec.field(
-        default_factory=dict
-    )  # name -> BSN of the fictitious people one can be here
+    people: tuple[PersonSettings, ...] = ()  # whom one can be here with one click
     idle_minutes: float = 15.0  # without a request, a session ends
     session_hours: float = 2.0  # at the latest, a session ends
     patience: float = 8.0  # seconds we wait for a node or the registry
