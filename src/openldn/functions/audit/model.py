@@ -136,6 +136,10 @@ class AuditFilter:
     until: datetime | None = None  # written before this moment
     correlation: str = ""
     code: str = ""  # "data-served"
+    codes: tuple[str, ...] = ()  # any of these
+    outcome: str = ""
+    organization: str = ""  # URA of who asked
+    actor: str = ""  # UZI number of who asked
     count: int = 100  # events per page, at most 1000
     page: int = 0  # cursor: only events before this sequence number
 
@@ -146,6 +150,7 @@ class AuditPage:
 
     events: tuple[bytes, ...]
     next: int = 0
+    places: tuple[int, ...] = ()  # sequence number of each
 
 
 @dataclass(frozen=True)

@@ -177,7 +177,8 @@ class AuditLog:
         async with connection(self.pool) as db:
             rows = await store.find(db, str(self.source.holder), wanted, key)
         page = rows[: wanted.count]
-        return AuditPage(tuple(b for _, b in page), page[-1][0] if len(rows) > len(page) else 0)
+        following = page[-1][0] if len(rows) > len(page) else 0
+        return AuditPage(tuple(b for _, b in page), following, tuple(n for n, _ in page))
 
     async def verify(self, heads: Iterable[TreeHead] = ()) -> Verdict:
         """Recompute the whole chain: what was altered, removed or reordered shows.
