@@ -31,11 +31,19 @@ from functions.pseudonym_cases import (
 from openldn.base import log
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.pseudonyms import oprf
-from openldn.functions.pseudonyms.model import KeyVersion, RecipientKey, Target
+from openldn.functions.pseudonyms.model import (
+    LEAD,
+    SKEW,
+    KeyVersion,
+    Opened,
+    RecipientKey,
+    Target,
+)
 from openldn.functions.pseudonyms.registry import Draft
 from openldn.functions.pseudonyms.service import destroy_now
 
 DAY = timedelta(days=1)
+SOON = MOMENT + timedelta(minutes=10)  # when a version begins at the earliest
 
 
 def draft(*scopes: str, text: str = "", kid: str = "") -> Draft:
@@ -95,7 +103,7 @@ def test_rotation_keeps_what_the_index_has_findable_all_along(databases: Databas
     asyncio.run(check())
 
 
-def test_a_rotation_without_a_moment_begins_now_and_covers_every_scope(
+def test_a_rotation_without_a_moment_begins_in_ten_minutes_and_covers_every_scope(
     databases: Databases,
 ) -> None:
     async def check(made: World) -> None:
@@ -103,11 +111,56 @@ def test_a_rotation_without_a_moment_begins_now_and_covers_every_scope(
         rotated = await made.registry.rotate(INDEX, None, None)
 
         assert [(v.scope, v.version, v.begins) for v in rotated] == [
-            ("lab", 2, MOMENT),
-            ("nvi", 2, MOMENT),
+            ("lab", 2, SOON),
+            ("nvi", 2, SOON),
         ]
         ends = {v.ends for v in await made.registry.versions(INDEX) if v.version == 1}
-        assert ends == {MOMENT + 90 * DAY}
+        assert ends == {SOON + 90 * DAY}
+
+    asyncio.run(in_world(databases, check))
+
+
+def test_a_token_from_just_before_a_rotation_finds_what_is_written_just_after(
+    databases: Databases,
+) -> None:
+    async def check(made: World) -> None:
+        await made.register()
+        assert [n for n, _ in (await opened(made)).elements] == [1]
+        await made.registry.rotate(INDEX, None, None)
+        made.evaluations.forget()
+        made.time.now = SOON - LEAD - timedelta(seconds=1)
+        early = await opened(made)
+        made.time.pass_by(seconds=1)
+        before = await opened(made)
+        made.time.now = SOON
+        after = await opened(made)
+
+        assert [n for n, _ in early.elements] == [1]
+        assert early.expires + timedelta(seconds=SKEW) < SOON
+        assert [n for n, _ in before.elements] == [1, 2]
+        assert [n for n, _ in after.elements] == [2, 1]
+        assert set(before.elements) == set(after.elements)
+
+    asyncio.run(in_world(databases, check))
+
+
+async def opened(made: World) -> Opened:
+    return opener_of(made.time).open(await made.evaluate(JANSEN))
+
+
+def test_where_nothing_counts_a_rotation_begins_at_once(databases: Databases) -> None:
+    async def check(made: World) -> None:
+        await made.register()
+        [only] = await made.registry.versions(INDEX)
+        await made.registry.end(INDEX, only.id, MOMENT + 90 * DAY)
+        made.time.pass_by(days=90)
+        assert (await refusal(made.evaluate(JANSEN))).status == 503
+
+        [begun] = await made.registry.rotate(INDEX, None, None)
+        made.evaluations.forget()
+        assert begun.begins == made.time.now
+        # what ended but was not wiped yet lives on: the recipient must still find what it has
+        assert [n for n, _ in (await opened(made)).elements] == [2, 1]
 
     asyncio.run(in_world(databases, check))
 
@@ -116,11 +169,11 @@ def test_no_version_younger_than_the_overlap_is_destroyed(databases: Databases) 
     async def check(made: World) -> None:
         await made.register()
         await made.registry.rotate(INDEX, None, None)
-        made.time.pass_by(days=89)
+        made.time.now = SOON + 90 * DAY - timedelta(seconds=1)
 
         assert await made.registry.destroy_ended() == 0
 
-        made.time.pass_by(days=1)
+        made.time.pass_by(seconds=1)
         assert await made.registry.destroy_ended() == 1
         assert await made.registry.destroy_ended() == 0
         assert [v.sealed is None for v in await made.registry.versions(INDEX)] == [False, True]

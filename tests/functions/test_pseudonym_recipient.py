@@ -100,6 +100,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "token.versions ": {"extra_versions": ["1"]},
     "token.versions  ": {"extra_versions": {str(n): oprf.encoded(POINT) for n in range(1, 9)}},
     "token.versions   ": {"extra_versions": {"2": oprf.encoded(POINT)}, "key_version": 2},
+    "token.versions    ": {"key_version": 0},
     "token.element": {"extra_versions": {"1": 7}},
 }
 
@@ -166,6 +167,14 @@ def test_p13_versions_come_newest_first_also_from_a_service_that_does_not_number
 
     assert [n for n, _ in told.elements] == [14, 10, 2]
     assert [n for n, _ in untold.elements] == [11, 10, 2]
+
+
+def test_p13_a_version_that_is_coming_stands_behind_the_one_that_counts() -> None:
+    coming = {"extra_versions": {"4": oprf.encoded(POINT), "2": oprf.encoded(POINT)}}
+
+    opened = opener_of(Time()).open(token({**CLAIMS, **coming, "key_version": 3}))
+
+    assert [n for n, _ in opened.elements] == [3, 4, 2]
 
 
 def test_v10_a_token_without_padding_is_read_and_plain_text_is_not() -> None:

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from openldn.base.errors import Issue, LdnError
@@ -11,6 +11,10 @@ from openldn.fhir.identifiers import Bsn, Oin, Ura
 
 SCOPE = "prs:read"  # what a caller of the service needs
 LIFE = 300  # seconds an answer of the service counts
+SKEW = 60  # seconds that clocks may differ
+# An answer holds a version this long before it begins: else one that was given just before
+# would miss what is written under the new version just after.
+LEAD = timedelta(seconds=LIFE + 2 * SKEW)
 SUBJECT = "pseudonym:eval:"  # what the subject of an answer begins with
 EVERY = "*"  # the scope of a key that serves all scopes
 BSN = "BSN"  # the type of a personal identifier; its case counts, "bsn" is another
@@ -33,7 +37,8 @@ class Pseudonyms(Protocol):
 class Opened:
     """What a recipient reads from a token: the pseudonym under each key version that counts."""
 
-    elements: tuple[tuple[int, bytes], ...] = field(repr=False)  # newest version first; 32 bytes
+    # newest version that counts first, to write under; then all others to search; 32 bytes each
+    elements: tuple[tuple[int, bytes], ...] = field(repr=False)
     digest: bytes = field(repr=False)  # SHA-256 of the JWE: used once until it expires
     expires: datetime
 
@@ -148,6 +153,10 @@ class KeyVersion:
         """Whether evaluations are made with it at this moment: [begins, ends)."""
         ended = self.ends is not None and self.ends <= moment
         return self.sealed is not None and self.begins <= moment and not ended
+
+    def coming(self, moment: datetime) -> bool:
+        """Whether it begins while an answer of this moment may still be in use."""
+        return self.sealed is not None and moment < self.begins <= moment + LEAD
 
 
 def parse_organization(text: str, prefix: str) -> str:

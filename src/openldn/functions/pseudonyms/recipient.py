@@ -18,11 +18,10 @@ from openldn.base.runtime import Clock
 from openldn.fhir.codec import parse
 from openldn.fhir.codec.model import Limits
 from openldn.functions.pseudonyms import oprf, sealing
-from openldn.functions.pseudonyms.model import LIFE, SUBJECT, Opened, Target
+from openldn.functions.pseudonyms.model import LIFE, SKEW, SUBJECT, Opened, Target
 from openldn.trust import jose
 from openldn.trust.certificates.keys import Signing
 
-SKEW = 60  # seconds that clocks may differ
 MOST_VERSIONS = 8
 _LARGEST = 16 * 1024  # characters of a token
 _LIMITS = Limits(size=_LARGEST, depth=2, nodes=2, values=8, digits=20)
@@ -115,13 +114,13 @@ def _evaluated(claims: Mapping[str, Any]) -> list[tuple[int, bytes]]:
         raise _refused("subject")
     if not isinstance(others, dict) or len(others) >= MOST_VERSIONS:
         raise _refused("versions")
-    older = sorted(((_number(n), _element(e)) for n, e in others.items()), reverse=True)
+    rest = sorted(((_number(n), _element(e)) for n, e in others.items()), reverse=True)
     # The ministry's service does not tell the number of the newest version; ours does.
     told = claims.get("key_version")
-    newest = told if type(told) is int else (older[0][0] if older else 0) + 1
-    if older and newest <= older[0][0]:
+    newest = told if type(told) is int else (rest[0][0] if rest else 0) + 1
+    if newest < 1 or newest in dict(rest):
         raise _refused("versions")
-    return [(newest, _element(subject.removeprefix(SUBJECT))), *older]
+    return [(newest, _element(subject.removeprefix(SUBJECT))), *rest]
 
 
 def _number(text: str) -> int:

@@ -12,11 +12,18 @@ from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Oin, Ura
 from openldn.functions.pseudonyms import oprf, sealing, store
-from openldn.functions.pseudonyms.model import EVERY, KeyVersion, RecipientKey, parse_scope
+from openldn.functions.pseudonyms.model import (
+    EVERY,
+    LEAD,
+    KeyVersion,
+    RecipientKey,
+    parse_scope,
+)
 from openldn.functions.pseudonyms.vault import Vault
 from openldn.trust.jose import jwk_thumbprint, key_of
 
 MOST_SCOPES, MOST_KEYS, MOST_KID = 32, 32, 200
+NOTICE = LEAD + timedelta(minutes=3)  # so that other processes know a version before its lead
 
 
 @dataclass(frozen=True)
@@ -110,12 +117,15 @@ class Registry:
     ) -> list[KeyVersion]:
         """A new version of the secret of this scope, or of each that the recipient has.
 
-        The one before it lives on beside it for the overlap, at least. Raises LdnError:
-        business-rule for a moment that has passed or a life shorter than the overlap, conflict
-        for one that begins before its predecessor, not-found when there is nothing to rotate.
+        It begins when every process knows it and every answer holds it, ten minutes from now at
+        the earliest. The one before it lives on beside it for the overlap, at least.
+        Raises LdnError: business-rule for a moment that has passed or a life shorter than the
+        overlap, conflict for one that begins before its predecessor, not-found when there is
+        nothing to rotate.
         """
         now = self.clock()
-        start = self._begin(begins, ends, now)
+        if begins is not None and begins < now:
+            raise LdnError(Issue.BUSINESS_RULE, "from_dt is in the past; leave it out for now")
         async with transaction(self.pool) as db:
             await _lock(db, organization, None)
             all_ = await store.versions_of(db, organization)
@@ -123,23 +133,19 @@ class Registry:
             if not wanted:
                 raise _unknown()
             return [
-                await self._succeed(db, [v for v in all_ if v.scope == s], (start, ends))
+                await self._succeed(db, [v for v in all_ if v.scope == s], (begins or now, ends))
                 for s in wanted
             ]
-
-    def _begin(self, begins: datetime | None, ends: datetime | None, now: datetime) -> datetime:
-        start = begins or now
-        if start < now:
-            raise LdnError(Issue.BUSINESS_RULE, "from_dt is in the past; leave it out for now")
-        if ends is not None and ends < start + self.overlap:
-            text = f"until_dt: a version lives {self.overlap.days} days at least after from_dt"
-            raise LdnError(Issue.BUSINESS_RULE, text)
-        return start
 
     async def _succeed(
         self, db: Connection, before: list[KeyVersion], life: tuple[datetime, datetime | None]
     ) -> KeyVersion:
-        newest, (start, ends) = before[0], life
+        newest, (start, ends), now = before[0], life, self.clock()
+        if any(v.active(now) for v in before):
+            start = max(start, now + NOTICE)
+        if ends is not None and ends < start + self.overlap:
+            text = f"until_dt: a version lives {self.overlap.days} days at least after it begins"
+            raise LdnError(Issue.BUSINESS_RULE, text)
         if start < newest.begins:
             text = "a version begins after the one before it; choose a later from_dt"
             raise LdnError(Issue.CONFLICT, text)

@@ -125,12 +125,15 @@ class Evaluations:
 
     def _answered(self, question: Question, recipient: _Recipient, told: dict[str, str]) -> str:
         now = self.clock()
-        active = [(v.version, s) for v, s in recipient.secrets if v.active(now)]
+        active = [(v, s) for v, s in recipient.secrets if v.active(now)]
+        coming = [(v, s) for v, s in recipient.secrets if v.coming(now)]
         if not active:
             text = "this recipient has no secret that counts now; its administrator's turn"
             raise LdnError(Issue.TRANSIENT, text, detail="no secret")
         point = oprf.decoded(question.blinded)
-        evaluated = {n: oprf.encoded(oprf.multiply(s, point)) for n, s in active}
+        evaluated = {
+            v.version: oprf.encoded(oprf.multiply(s, point)) for v, s in (*active, *coming)
+        }
         answer = recipient.sealer.seal(_claims(question, evaluated, now))
         versions = ",".join(map(str, evaluated))
         emit(
@@ -159,8 +162,11 @@ async def destroy_now(registry: Registry) -> None:
 
 
 def _claims(question: Question, evaluated: Mapping[int, str], now: datetime) -> dict[str, Any]:
-    """Source: PRS app/services/oprf/jwe_token.py; `key_version` is ours, others ignore it."""
-    newest, issued = max(evaluated), int(now.timestamp())
+    """`evaluated` has the version to write under first; `key_version` is ours, others ignore it.
+
+    Source: PRS app/services/oprf/jwe_token.py.
+    """
+    newest, issued = next(iter(evaluated)), int(now.timestamp())
     return {
         "subject": f"{SUBJECT}{evaluated[newest]}",
         "aud": question.organization,
