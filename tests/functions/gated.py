@@ -18,8 +18,9 @@ from openldn.base.http import HttpClient, Reply, server_context, serving
 from openldn.base.runtime import new_uuid
 from openldn.base.sql import Pool
 from openldn.fhir.codec import parse
-from openldn.fhir.http import application, respond_json, unrimmed
+from openldn.fhir.http import Rim, application, respond_json, unrimmed
 from openldn.functions.authentication import api
+from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.gateway import Bearer, Gateway, guarded
 from openldn.functions.authentication.headers import Upstream, networks
 from openldn.functions.authentication.model import Register
@@ -69,7 +70,7 @@ def decoded(reply: Reply) -> dict[str, Any]:
     return value
 
 
-def service(seen: list[Request]) -> ASGIApp:
+def service(seen: list[Request]) -> Rim:
     """A service that tells whom it believes to speak with."""
 
     async def whoami(request: Request) -> Response:
@@ -105,7 +106,7 @@ def gate(
     desk: TokenDesk, row: Protected, audience: str, *, per_minute: int = 6000, from_: str = ""
 ) -> Any:
     """What puts a gateway in front of an application."""
-    bearer = Bearer(row, frozenset({audience}), desk.found, desk.register, desk.clock)
+    bearer = Bearer(row, frozenset({audience}), desk.found, desk.register, desk.connections)
     upstream = None
     if from_ and row.headers:
         upstream = Upstream(
@@ -137,7 +138,7 @@ async def behind(
         pool,
         register or Register(),
         believes,
-        world.clock,
+        other.pop("connections", None) or Connections(world.clock),
         new_uuid,
         timedelta(seconds=600),
         legacy=other.pop("legacy", False),

@@ -18,7 +18,9 @@ from trust.parties import HOSPITAL, PHARMACY, PRACTICE, World
 from openldn.base.errors import LdnError
 from openldn.base.http import HttpClient
 from openldn.base.log import CATALOGUE
+from openldn.base.runtime import utc_now
 from openldn.fhir.identifiers import Oin
+from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.gateway import guarded
 from openldn.functions.authentication.model import Mandate, Organization, Register
 from openldn.functions.authentication.profiles import SERVICES
@@ -232,7 +234,7 @@ async def databases_of(at: Behind, world: World) -> Any:
         desk.pool,
         desk.register,
         desk.believes,
-        world.clock,
+        desk.connections,
         desk.new_id,
     )
 
@@ -396,7 +398,8 @@ def alone(seen: list[Request], **how: Any) -> Any:
     """The service and its gateway without a database: for what needs no token."""
 
     class Nothing:
-        register, clock = Register(), None
+        register, connections = Register(), Connections(utc_now)
+        clock = connections.clock
 
         async def found(self, token: str) -> Any:
             raise AssertionError("no token is looked at")

@@ -4,6 +4,7 @@ Source: generic functions §2.6, rules L34-L36, L44, L45, N03.
 """
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from starlette.requests import Request
 
 from openldn.base.errors import LdnError
 from openldn.fhir.identifiers import Oin, Ura
+from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.gateway import guarded
 from openldn.functions.authentication.headers import networks
 from openldn.functions.authentication.model import Mandate, Organization, Register
@@ -42,10 +44,10 @@ TO_PRS = {
 class Desk:
     """A token desk that nobody asks anything."""
 
-    clock: Any = staticmethod(lambda: pytest.fail("no token is looked at"))
+    connections = Connections(lambda: datetime(2027, 3, 1, tzinfo=UTC))
 
     def __init__(self, register: Register = REGISTER) -> None:
-        self.register = register
+        self.register, self.clock = register, self.connections.clock
 
     async def found(self, token: str) -> Any:
         raise AssertionError("no token is looked at")
@@ -58,11 +60,8 @@ def asked(
     desk: Any = None,
 ) -> tuple[int, Caller | None]:
     """The status of the answer, and who reached the service."""
-    from datetime import UTC, datetime
-
     seen: list[Request] = []
     desk = desk or Desk()
-    desk.clock = lambda: datetime(2027, 3, 1, tzinfo=UTC)
     audience = PRS if name == "pseudonyms" else NVI
     app = guarded(service(seen), gate(desk, SERVICES[name], audience, from_="10.1.2.0/24"))
     pairs = headers.items() if isinstance(headers, dict) else headers

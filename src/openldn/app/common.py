@@ -3,6 +3,7 @@
 import ssl
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,15 +18,23 @@ from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import Pool
 from openldn.fhir.http import Rim, respond_json, unrimmed
 from openldn.functions.authentication import api
+from openldn.functions.authentication.connections import Connections
+from openldn.functions.authentication.elsewhere import Introspection, Signed, Terms
 from openldn.functions.authentication.gateway import Bearer, Gateway
 from openldn.functions.authentication.headers import Upstream, networks
+from openldn.functions.authentication.model import Found
 from openldn.functions.authentication.profiles import Protected, service_of
 from openldn.functions.authentication.rate import Rate
 from openldn.functions.authentication.service import TokenDesk
-from openldn.functions.authentication.settings import GatewaySettings, register_of
+from openldn.functions.authentication.settings import GatewaySettings, IssuerSettings, register_of
+from openldn.node.clients import Clients
 from openldn.trust.certificates import Anchors
+from openldn.trust.certificates.belief import Belief
 from openldn.trust.certificates.tls_profiles import restrict, tls_profile
+from openldn.trust.documents import Documents, hosts
+from openldn.trust.people.keysets import Signer
 from openldn.trust.tokens.belief import Anchored
+from openldn.trust.tokens.ports import Believes
 
 
 async def _health(request: Request) -> Response:
@@ -46,7 +55,7 @@ class Front:
 
     public: str  # origin that clients reach it at
     identity: Identity
-    pool: Pool  # its own database: tokens stand there too
+    pool: Pool | None  # its own database, for tokens; None: they are given elsewhere
 
 
 async def behind_gateway(
@@ -57,36 +66,87 @@ async def behind_gateway(
     How it went lately stands at `/status`, for who runs it.
 
     Raises LdnError: not-found for a service that no row describes, invalid for settings that
-    cannot be read.
+    cannot be read or do not go together.
     """
     service = service_of(name)
     service = replace(service, number=settings.number) if settings.number else service
-    issuer = (settings.issuer or front.public).rstrip("/")
-    audiences = settings.audiences or (issuer,)
-    register = register_of(settings)
-    desk = TokenDesk(
-        issuer=issuer,
-        targets=dict.fromkeys(audiences, service),
-        pool=front.pool,
-        register=register,
-        believes=Anchored(Anchors.load(front.identity.ca), utc_now),
-        clock=utc_now,
-        new_id=new_uuid,
-        lifetime=timedelta(seconds=settings.seconds),
-        legacy=settings.legacy_epd_scopes,
-    )
-    await desk.prepare()
-    bearer = Bearer(service, frozenset(audiences), desk.found, register, utc_now)
-    upstream = _upstream(service, settings)
+    parts = _Parts(service, settings, front)
     rate = Rate(settings.per_minute, service.name, utc_now)
-    tokens = unrimmed(api.routes(desk, settings.introspectors))
+    found, tokens = await parts.tokens(rate)
+    audiences = frozenset(parts.audiences)
+    bearer = Bearer(service, audiences, found, parts.register, parts.connections)
+    upstream = _upstream(service, settings)
+    own = api.OWN.__contains__
 
     def around(inner: ASGIApp) -> Gateway:
-        return Gateway(inner, rate, bearer, upstream, tokens, api.OWN.__contains__)
+        return Gateway(inner, rate, bearer, upstream, tokens, own, parts.close)
 
     plain = settings.upstream is not None and settings.upstream.insecure_plain_http
     kept = watched(replace(app, inner=around(app.inner)), service.name, front.identity)
     return kept, None if plain else secured(front.identity)
+
+
+@dataclass
+class _Parts:
+    """What the gateway of one service is put together from."""
+
+    service: Protected
+    settings: GatewaySettings
+    front: Front
+
+    def __post_init__(self) -> None:
+        self.issuer = (self.settings.issuer or self.front.public).rstrip("/")
+        self.audiences = self.settings.audiences or (self.issuer,)
+        self.register = register_of(self.settings)
+        self.clients = Clients(self.front.identity)
+        keys = self.settings.elsewhere.keys if self.settings.elsewhere else ""
+        allowed = (*self.settings.fetch_hosts, *filter(None, [urlsplit(keys).netloc]))
+        self.documents = Documents(self.clients.other, hosts(allowed), utc_now)
+        anchors = Anchors.load(self.front.identity.ca)
+        asked = Belief(anchors, self.documents, utc_now) if self.settings.fetch_hosts else None
+        if asked is None:
+            emit("insecure", setting="gateway.fetch_hosts")
+        self.believes: Believes = asked or Anchored(anchors, utc_now)
+        above = self.settings.issuers
+        issuers = Anchors.load(above).certificates if above else ()
+        self.connections = Connections(utc_now, asked, (*issuers, *anchors.certificates))
+
+    async def tokens(self, rate: Rate) -> tuple[Found, ASGIApp | None]:
+        """What tells what a token stands for, and the token endpoint where it is our own."""
+        if self.settings.elsewhere is not None:
+            return self._elsewhere(self.settings.elsewhere), None
+        if self.front.pool is None:
+            text = "this service keeps no tokens; name their endpoint in [gateway.elsewhere]"
+            raise LdnError(Issue.INVALID, text)
+        desk = TokenDesk(
+            issuer=self.issuer,
+            targets=dict.fromkeys(self.audiences, self.service),
+            pool=self.front.pool,
+            register=self.register,
+            believes=self.believes,
+            connections=self.connections,
+            new_id=new_uuid,
+            lifetime=timedelta(seconds=self.settings.seconds),
+            legacy=self.settings.legacy_epd_scopes,
+            rate=rate,
+        )
+        await desk.prepare()
+        return desk.found, unrimmed(api.routes(desk, self.settings.introspectors))
+
+    async def close(self) -> None:
+        """End what was opened to ask others."""
+        await self.documents.close()
+        await self.clients.close()
+
+    def _elsewhere(self, told: IssuerSettings) -> Found:
+        terms = Terms(told.issuer, frozenset(self.audiences), self.register)
+        if told.introspection:
+            http = self.clients.other(told.introspection, told.ura)
+            return Introspection(terms, http, told.introspection, utc_now)
+        if not told.keys:
+            raise LdnError(Issue.INVALID, "[gateway.elsewhere] needs introspection or keys")
+        signer = Signer(told.keys, told.algorithms)
+        return Signed(terms, signer, self.documents, utc_now)
 
 
 def _upstream(service: Protected, settings: GatewaySettings) -> Upstream | None:

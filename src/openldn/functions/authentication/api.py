@@ -39,7 +39,7 @@ def routes(desk: TokenDesk, introspectors: Collection[str] = ()) -> list[Route]:
 
     async def introspect(request: Request) -> Response:
         """POST with `token`: what it stands for, for services that stand elsewhere. RFC 7662."""
-        party = party_on(peer_certificate(request.scope), desk.clock())
+        party = await desk.connections.party(peer_certificate(request.scope))
         if party.id not in introspectors:
             text = "introspection is for services that the operator named; see the settings"
             raise LdnError(Issue.FORBIDDEN, text, detail="gateway.introspector")

@@ -5,7 +5,7 @@ Source: specification of the generic functions §2.6, rules N01-N06, L35-L37, L4
 
 import hmac
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -14,11 +14,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
-from openldn.base.runtime import Clock
 from openldn.fhir.http import Rim, tell_of
+from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.headers import Shown, Upstream, taken_off
 from openldn.functions.authentication.model import Found, Register
-from openldn.functions.authentication.party import party_on
 from openldn.functions.authentication.profiles import Protected
 from openldn.functions.authentication.rate import Rate
 from openldn.trust.certificates import thumbprint
@@ -37,12 +36,12 @@ class Bearer:
     audiences: frozenset[str]
     found: Found
     register: Register
-    clock: Clock
+    connections: Connections
 
     async def caller(self, scope: Scope) -> Caller:
         """Who calls; raises LdnError: login, forbidden (no mandate), or as the service says."""
-        certificate, now = peer_certificate(scope), self.clock()
-        party = party_on(certificate, now)
+        certificate, now = peer_certificate(scope), self.connections.clock()
+        party = await self.connections.party(certificate)
         given = await self.found(_token(scope))
         fits = hmac.compare_digest(given.thumbprint, thumbprint(certificate or b""))
         if not fits or not self._lasts(given.issued, given.expires, now):
@@ -75,11 +74,12 @@ class Gateway:
     upstream: Upstream | None = None  # None: no gateway of others stands before us
     tokens: ASGIApp | None = None
     own: Callable[[str], bool] = lambda path: False
+    close: Callable[[], Awaitable[None]] | None = None  # when the service ends
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request, or raise LdnError: login, forbidden, throttled, invalid."""
         if scope["type"] != "http":
-            await self.inner(scope, receive, send)
+            await self._lifespan(scope, receive, send)
             return
         shown = taken_off(scope)
         scope.pop(CALLER, None)
@@ -93,6 +93,13 @@ class Gateway:
             self.rate.spend(number)
             scope[CALLER] = caller
         await self.inner(scope, receive, send)
+
+    async def _lifespan(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self.inner(scope, receive, send)
+        finally:
+            if self.close is not None:
+                await self.close()
 
     async def _caller(self, scope: Scope, shown: Shown) -> Caller:
         if self.upstream is not None and self.upstream.sends(scope):

@@ -15,10 +15,11 @@ from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Pool, connection
 from openldn.fhir.identifiers import Oin, Ura
 from openldn.functions.authentication import store
+from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.dialects import READERS, Asked, Claimed, dialect_of
 from openldn.functions.authentication.model import OIN, URA, Party, Pass, Register
-from openldn.functions.authentication.party import party_on
 from openldn.functions.authentication.profiles import Protected
+from openldn.functions.authentication.rate import Rate
 from openldn.trust.certificates import thumbprint
 from openldn.trust.parties import Caller
 from openldn.trust.remembering import Remembered
@@ -46,14 +47,16 @@ class TokenDesk:
     pool: Pool
     register: Register
     believes: Believes
-    clock: Clock
+    connections: Connections
     new_id: NewId
     lifetime: timedelta = LIFETIME
     legacy: bool = False  # whether older scope words are taken
+    rate: Rate | None = None  # None: tokens are not counted
     _swept: datetime | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         """Remember for a moment what tokens stand for."""
+        self.clock: Clock = self.connections.clock
         self._remembered = Remembered[Pass](self.clock, fresh=FRESH)
 
     async def prepare(self) -> None:
@@ -114,8 +117,9 @@ class TokenDesk:
         return given
 
     async def _granted(self, form: Mapping[str, str], certificate: bytes | None) -> dict[str, Any]:
-        now = self.clock()
-        party = party_on(certificate, now)
+        party, now = await self.connections.party(certificate), self.clock()
+        if self.rate is not None:
+            self.rate.spend(party.id)
         if form.get("grant_type") != GRANT:
             text = "ask with client_credentials"
             raise LdnError(Issue.NOT_SUPPORTED, text, detail="form: grant_type", status=400)

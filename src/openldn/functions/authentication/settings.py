@@ -1,6 +1,7 @@
 """Settings of the gateway in front of a service."""
 
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -37,6 +38,16 @@ class UpstreamSettings(Settings, frozen=True):
     insecure_plain_http: bool = False  # serve that gateway without TLS
 
 
+class IssuerSettings(Settings, frozen=True):
+    """A token endpoint elsewhere, whose tokens are taken and which is asked about them."""
+
+    issuer: str  # its name, `iss`
+    introspection: str = ""  # where it tells what a token stands for; empty: its tokens are signed
+    keys: str = ""  # where its key set stands; one of the two is needed
+    algorithms: tuple[str, ...] = ("ES256", "PS256", "RS256")  # that it may sign with
+    ura: str = ""  # whose certificate it must show; empty: its host name is enough
+
+
 class GatewaySettings(Settings, frozen=True):
     """The gateway in front of a service: who comes in, and with which token."""
 
@@ -49,7 +60,11 @@ class GatewaySettings(Settings, frozen=True):
     mandates: tuple[MandateSettings, ...] = ()  # who may act for whom
     legacy_epd_scopes: bool = False  # take epd:read and epd:write for the words of today
     introspectors: tuple[str, ...] = ()  # URAs and OINs of services that may introspect here
+    elsewhere: IssuerSettings | None = None  # None: the service gives its tokens itself
     upstream: UpstreamSettings | None = None  # None: no other gateway stands before us
+    # hosts that revocation lists may be fetched from; empty: no list is asked (event insecure)
+    fetch_hosts: tuple[str, ...] = ()
+    issuers: Path | None = None  # PEM: the authorities between a client and `ca`; None: those of it
 
 
 def register_of(settings: GatewaySettings) -> Register:
