@@ -23,6 +23,8 @@ from functions.pseudonym_cases import (
     private,
     world,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from joserfc.jwk import RSAKey
 
 from openldn.base.errors import Issue, LdnError
@@ -68,12 +70,6 @@ def test_p10_what_is_made_for_us_opens() -> None:
     assert opened.elements == ((1, oprf.unblind(BLIND, POINT)),)
     assert opened.expires == datetime.fromtimestamp(ISSUED + 300, UTC)
     assert len(opened.digest) == 32
-
-
-def test_what_opens_beside_the_loop_is_the_same() -> None:
-    made, reader = token(CLAIMS), opener_of(Time())
-
-    assert asyncio.run(reader.opened(made)) == reader.open(made)
 
 
 def test_p10_the_newer_algorithm_opens_too() -> None:
@@ -235,6 +231,40 @@ def test_an_altered_jwe_is_refused() -> None:
         assert refusal(token_of(other, BLIND)).issue is Issue.INVALID
 
 
+READER = opener_of(Time())
+
+
+@settings(deadline=None)  # other work may hold a test up
+@given(st.binary(max_size=300))
+def test_whatever_is_sent_is_a_token_or_refused(content: bytes) -> None:
+    for text in (content.decode("latin-1"), jose.encoded(content)):
+        with pytest.raises(LdnError) as refused:
+            READER.open(text)
+        assert refused.value.issue is Issue.INVALID
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=9),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner),
+    max_leaves=4,
+)
+
+
+@settings(deadline=None)  # other work may hold a test up
+@given(st.sampled_from([*sorted(CLAIMS), "key_version"]), VALUES)
+def test_whatever_a_claim_holds_the_token_opens_or_is_refused(name: str, value: Any) -> None:
+    try:
+        made = sealed({**CLAIMS, name: value})
+    except ValueError:  # a number or a text that no JSON can hold
+        return
+    try:
+        opened = READER.open(token_of(made, BLIND))
+    except LdnError as refused:
+        assert refused.issue is Issue.INVALID
+    else:
+        assert {len(e) for _, e in opened.elements} == {32}
+
+
 def test_two_keys_open_while_one_replaces_the_other(tmp_path: Path, databases: Databases) -> None:
     async def check() -> None:
         files = [_file(tmp_path / f"{name}.key", private(name)) for name in ("index", "new")]
@@ -254,9 +284,9 @@ def test_two_keys_open_while_one_replaces_the_other(tmp_path: Path, databases: D
 
 def test_settings_make_the_reader(tmp_path: Path) -> None:
     file = _file(tmp_path / "index.key", private("index"))
-    settings = ReadingSettings(keys=(file,), recipient=f"oin:{INDEX_OIN}", names=("ura:90000901",))
+    told = ReadingSettings(keys=(file,), recipient=f"oin:{INDEX_OIN}", names=("ura:90000901",))
 
-    reader = opener_by(settings, Time())
+    reader = opener_by(told, Time())
 
     assert set(reader.names) == {f"oin:{INDEX_OIN}", "ura:90000901"}
     assert reader.open(token(CLAIMS)).elements

@@ -17,6 +17,7 @@ COMMANDS = (
     "check",
     "doctor",
     "pki",
+    "pseudonyms",
     "run",
     "station",
     "synth",

@@ -3,7 +3,6 @@
 Source: generic functions §6.2 steps 7-8, §6.6.
 """
 
-import asyncio
 import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -50,10 +49,6 @@ class Opener:
         except LdnError as error:
             # one text for every cause: it must not help who tries out what a token may hold
             raise LdnError(Issue.INVALID, _TEXT, detail=error.detail or "token") from error
-
-    async def opened(self, token: str) -> Opened:
-        """The same, beside the event loop: a private key of 4096 bits takes 2 ms of processor."""
-        return await asyncio.to_thread(self.open, token)
 
     def _opened(self, token: str) -> Opened:
         jwe, blind = _parts(token)
