@@ -14,7 +14,7 @@ from rich.table import Table
 
 SUBJECTS = (
     *("laptop", "pull", "store", "codec", "audit"),
-    *("trust_certificates", "trust_credentials", "tokens", "connection", "pseudonyms"),
+    *("trust_certificates", "trust_credentials", "tokens", "connection", "pseudonyms", "policy"),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 

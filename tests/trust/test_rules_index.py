@@ -25,6 +25,7 @@ RULES = [
     *(f"N{n:02}" for n in range(1, 7)),
     *(f"I{n:02}" for n in range(1, 7)),
     *(f"P{n:02}" for n in range(1, 22)),
+    *(f"Z{n:02}" for n in range(1, 23)),
 ]  # those that must stand there; each function adds its own
 
 

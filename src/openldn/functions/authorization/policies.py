@@ -9,6 +9,7 @@ notification that is in the field (rule Z17).
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.authorization import tables
@@ -41,6 +42,19 @@ class Policy:
     queries: tuple[Row, ...] = field(default=(), repr=False)
     capabilities: Mapping[str, Capability] | None = field(default=None, repr=False)
 
+    @cached_property
+    def by_kind(self) -> dict[tuple[str, str], list[Row]]:
+        """The queries by interaction and type, so that few have to be looked at."""
+        found: dict[tuple[str, str], list[Row]] = {}
+        for row in self.queries:
+            found.setdefault((row.interaction, row.type), []).append(row)
+        return found
+
+    @cached_property
+    def cheap(self) -> tuple["Rule", ...]:
+        """The rules that do not look at what the registry said."""
+        return tuple(rule for rule in self.rules if not rule.asks)
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -50,11 +64,19 @@ class Rule:
     clause: str  # where the rule comes from
     asks: bool = False
     code: Code = Code.NOT_ALLOWED
+    _told: dict[str, Reason] = field(default_factory=dict, repr=False, compare=False)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """What evidence and explanations call it."""
         return self.deny.__name__.replace("_", "-")
+
+    def reason(self, text: str) -> Reason:
+        """The reason with this text, which is one of the few that the rule has."""
+        found = self._told.get(text)
+        if found is None:
+            found = self._told[text] = Reason(self.code, text, self.name)
+        return found
 
 
 def readable(matter: Matter, policy: Policy) -> str | None:
@@ -79,9 +101,11 @@ def capability_checked(rest: FhirRest, known: Mapping[str, Capability]) -> bool:
             return False
     elif rest.interaction not in can.interactions:
         return False
-    asked = (rest.search.keys(), set(rest.include), set(rest.revinclude))
-    allowed = (can.search, can.include, can.revinclude)
-    return all(a <= b for a, b in zip(asked, allowed, strict=True))
+    return (
+        rest.search.keys() <= can.search
+        and can.include.issuperset(rest.include)
+        and can.revinclude.issuperset(rest.revinclude)
+    )
 
 
 def patient_known(matter: Matter, policy: Policy) -> str | None:
@@ -93,27 +117,26 @@ def patient_known(matter: Matter, policy: Policy) -> str | None:
 def queried(matter: Matter, policy: Policy) -> str | None:
     """The query stands in the policy's table."""
     rest = matter.rest
-    if rest and any(_asks(rest, row) for row in policy.queries):
-        return None
+    rows = policy.by_kind.get((rest.interaction, rest.type), ()) if rest else ()
+    for row in rows:
+        if rest and _asks(rest, row):
+            return None
     return "the query is not one of this use"
 
 
 def _asks(rest: FhirRest, row: Row) -> bool:
-    if (rest.interaction, rest.type) != (row.interaction, row.type):
-        return False
     if row.operation and rest.operation != row.operation:
         return False
-    exact = all(_values(rest, n) == values for n, values in (row.search or {}).items())
-    begun = all(_begins(rest, n, start) for n, start in (row.prefix or {}).items())
-    included = row.include is None or (
-        frozenset(rest.include) == row.include and (len(row.include) > 1 or len(rest.include) == 1)
+    for name, values in row.search.items():
+        groups = rest.search.get(name, ())
+        if len(groups) != 1 or values != set(groups[0]):
+            return False
+    for name, start in row.prefix.items():
+        if not _begins(rest, name, start):
+            return False
+    return row.include is None or (
+        row.include == set(rest.include) and (len(row.include) > 1 or len(rest.include) == 1)
     )
-    return exact and begun and included
-
-
-def _values(rest: FhirRest, name: str) -> frozenset[str] | None:
-    groups = rest.search.get(name, ())
-    return frozenset(groups[0]) if len(groups) == 1 else None
 
 
 def _begins(rest: FhirRest, name: str, start: str) -> bool:
@@ -148,7 +171,7 @@ def enrolled(matter: Matter, policy: Policy) -> str | None:
 
 def consented(matter: Matter, policy: Policy) -> str | None:
     """The consent is there that the legal basis asks for (rules Z10, Z12, Z13, Z20)."""
-    if any(not c.permit for c in matter.consents if c.scope != _EOVERDRACHT):
+    if matter.consents and _objected(matter):
         return "the patient objects at this holder"
     ground = GROUNDS[matter.question.context.basis]
     if ground.referral:
@@ -163,9 +186,14 @@ def consented(matter: Matter, policy: Policy) -> str | None:
     return None if passes else "no consent of the patient is known"
 
 
+def _objected(matter: Matter) -> bool:
+    """Whether the patient objects here; an objection to a transfer is about transfers."""
+    return any(not c.permit for c in matter.consents if c.scope != _EOVERDRACHT)
+
+
 def always_consented(matter: Matter, policy: Policy) -> str | None:
     """The registry permits, whatever the legal basis."""
-    if matter.consent is Consent.PERMIT and all(c.permit for c in matter.consents):
+    if matter.consent is Consent.PERMIT and not _objected(matter):
         return None
     return "no consent of the patient is known"
 
@@ -270,15 +298,17 @@ def policy_names(scopes: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
+_ALLOWED = Verdict(True)
+
+
 def evaluate(matter: Matter, policy: Policy, *, registry: bool = True) -> Verdict:
     """What this policy says, with every reason; without `registry` its answer is left out."""
-    found = [
-        Reason(rule.code, text, rule.name)
-        for rule in policy.rules
-        if (registry or not rule.asks) and (text := rule.deny(matter, policy)) is not None
-    ]
-    reasons = (*matter.troubles, *found)
-    return Verdict(not reasons, reasons)
+    reasons = list(matter.troubles)
+    for rule in policy.rules if registry else policy.cheap:
+        text = rule.deny(matter, policy)
+        if text is not None:
+            reasons.append(rule.reason(text))
+    return Verdict(False, tuple(reasons)) if reasons else _ALLOWED
 
 
 def asks_consent(policy: Policy) -> bool:

@@ -4,7 +4,7 @@ Source: generic functions §3.5 and §7.6; Nictiz BgZ 2017 (bgz2017-servercapabi
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from openldn.functions.authorization.request import pairs_of, split_or
 
@@ -18,8 +18,8 @@ class Row:
     interaction: str
     type: str
     operation: str = ""
-    search: Mapping[str, frozenset[str]] | None = None  # exactly these values, as a set
-    prefix: Mapping[str, str] | None = None  # the only value begins so
+    search: Mapping[str, frozenset[str]] = field(default_factory=dict)  # exactly these, as a set
+    prefix: Mapping[str, str] = field(default_factory=dict)  # the only value begins so
     include: frozenset[str] | None = None  # exactly these; None: whatever the capabilities allow
 
     @classmethod
