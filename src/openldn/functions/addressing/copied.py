@@ -4,6 +4,7 @@ For finding and for addresses. Whether someone takes part is asked of the direct
 (`client.DirectoryClient.known`): a copy may be a quarter of an hour old.
 """
 
+import asyncio
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -32,7 +33,8 @@ class CopiedDirectory:
         root = self.directories.root
         marks = await root.store.watermarks(root.directory)
         if self._book is None or marks != self._marks:
-            self._book = Book(await self.directories.entries())
+            entries = await self.directories.entries()
+            self._book = await asyncio.to_thread(Book, entries)  # seconds, for the whole country
             self._marks = marks
         return self._book
 

@@ -16,6 +16,8 @@ from openldn.functions.addressing.aggregate import (
     aggregate,
     children,
 )
+from openldn.functions.addressing.health import Health, Prober
+from openldn.functions.addressing.lookup import hidden
 from openldn.functions.addressing.replica import newest, present
 from openldn.functions.addressing.store import Replicas
 from openldn.functions.addressing.update import AGGREGATE, Feed, Follower, Pause, Report
@@ -62,6 +64,21 @@ class Directories:
         if self.root.mode != AGGREGATE:
             return [Placed(base, r) for r in await self._present(base)]
         return list((await self._aggregated(None)).entries)
+
+    async def probe(self, prober: Prober) -> list[Health]:
+        """Try each address that counts; how each answered, remembered, worst first.
+
+        Raises LdnError(transient) until the first pass is complete.
+        """
+        by_directory: dict[str, list[Resource]] = {}
+        for placed in await self.entries():
+            if placed.resource["resourceType"] == "Endpoint" and not hidden(placed.resource):
+                by_directory.setdefault(placed.directory, []).append(placed.resource)
+        for directory, endpoints in by_directory.items():
+            found = await prober.probe(directory, endpoints)
+            await self.store.note(found)
+            await self.store.settle(directory, [h.endpoint for h in found])
+        return await self.store.health()
 
     async def keep(self, pause: Pause, offset: Callable[[], float]) -> None:
         """Follow all for as long as the task lasts, every quarter of an hour or so."""

@@ -137,6 +137,16 @@ class Replicas:
                 [_columns(h) for h in found],
             )
 
+    async def settle(self, directory: str, endpoints: Sequence[str]) -> None:
+        """Forget how addresses of this directory answered that are not among these."""
+        async with connection(self.pool) as db:
+            await db.execute(
+                """DELETE FROM endpoint_health
+                    WHERE directory = $1 AND NOT endpoint = ANY ($2::text[])""",
+                directory,
+                list(endpoints),
+            )
+
     async def health(self) -> list[Health]:
         """How each address answered when it was last tried, worst first."""
         async with connection(self.pool) as db:
