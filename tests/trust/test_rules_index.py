@@ -23,7 +23,7 @@ RULES = [
     *("R84", "C40"),
     *(f"C{n:02}" for n in range(1, 17)),
     *("L34", "L35", "L36", "L37", "L44"),
-    *(f"N{n:02}" for n in range(1, 7)),
+    *(f"N{n:02}" for n in range(1, 8)),
     *(f"I{n:02}" for n in range(1, 7)),
     *(f"P{n:02}" for n in range(1, 22)),
     *(f"Z{n:02}" for n in range(1, 23)),
