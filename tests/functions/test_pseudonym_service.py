@@ -456,6 +456,37 @@ def test_every_evaluation_is_told_to_those_who_may_know_and_names_nobody(
     assert not [secret for secret in secrets if secret in text]
 
 
+def test_what_fails_is_told_by_its_kind(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def check() -> None:
+        async with world(databases, bound=2) as made:
+            await made.register()
+            log.configure("pseudonyms")
+
+            async def refused(caller: Caller = HOSPITAL_CALLS) -> None:
+                made.evaluations.forget()
+                with pytest.raises(LdnError):
+                    await made.evaluate(JANSEN, caller=caller)
+
+            await refused(INDEX_CALLS)
+            object.__setattr__(made.registry, "vault", Vault(bytes(32)))
+            await refused()
+            await made.pool.close()
+            await refused()
+            await refused()
+
+    asyncio.run(check())
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [(x["event"], x.get("error_type")) for x in lines if x["stream"] == "siem"] == [
+        ("210402", "forbidden"),
+        ("270406", None),
+        ("210402", "crypto_evaluation_failure"),
+        ("210402", "crypto_evaluation_failure"),
+        ("210402", "rate_limited"),
+    ]
+
+
 def test_what_is_not_for_others_hides_itself(databases: Databases) -> None:
     async def check() -> None:
         async with vector_world(databases) as made:

@@ -27,9 +27,11 @@ from openldn.functions.pseudonyms.model import (
 from openldn.functions.pseudonyms.rate import Rate
 from openldn.functions.pseudonyms.registry import Registry
 from openldn.functions.pseudonyms.sealing import Sealer
+from openldn.functions.pseudonyms.vault import UNREADABLE
 from openldn.trust.parties import Caller
 from openldn.trust.remembering import Remembered
 
+_NONE_NOW = "no secret"
 _FRESH = 5.0  # seconds until another process sees a change of keys
 
 
@@ -129,7 +131,7 @@ class Evaluations:
         coming = [(v, s) for v, s in recipient.secrets if v.coming(now)]
         if not active:
             text = "this recipient has no secret that counts now; its administrator's turn"
-            raise LdnError(Issue.TRANSIENT, text, detail="no secret")
+            raise LdnError(Issue.TRANSIENT, text, detail=_NONE_NOW)
         point = oprf.decoded(question.blinded)
         evaluated = {
             v.version: oprf.encoded(oprf.multiply(s, point)) for v, s in (*active, *coming)
@@ -190,7 +192,6 @@ def _told(caller: Caller, question: Question) -> dict[str, str]:
 
 _TYPES = {  # Source: PRS app/services/oprf/oprf_service.py, error_type
     Issue.INVALID: "invalid_blinded_input",
-    Issue.TRANSIENT: "secret_version_destroyed",
     Issue.FORBIDDEN: "forbidden",
     Issue.THROTTLED: "rate_limited",
 }
@@ -200,5 +201,8 @@ def _tell(error: LdnError, told: Mapping[str, str]) -> None:
     if error.issue is Issue.NOT_FOUND:
         emit("210403", **told, endpoint="evaluate")
         return
+    if error.detail == UNREADABLE:
+        emit("270406", error_reason=UNREADABLE)
     kind = _TYPES.get(error.issue, "crypto_evaluation_failure")
+    kind = "secret_version_destroyed" if error.detail == _NONE_NOW else kind
     emit("210402", **told, error_type=kind, endpoint="evaluate")

@@ -17,6 +17,7 @@ from openldn.fhir.identifiers import Ura
 from openldn.functions.pseudonyms import oprf
 from openldn.functions.pseudonyms.model import EVERY, KeyVersion
 
+UNREADABLE = "vault"
 _NONCE = 12  # bytes
 
 
@@ -61,7 +62,7 @@ class Vault:
             return AESGCM(self.key).decrypt(sealed[:_NONCE], sealed[_NONCE:], place)
         except (InvalidTag, ValueError) as error:
             text = "the keys of the pseudonym service cannot be read; its operator's turn"
-            raise LdnError(Issue.TRANSIENT, text, detail="vault") from error
+            raise LdnError(Issue.TRANSIENT, text, detail=UNREADABLE) from error
 
     def secret(self, version: KeyVersion, scope: str) -> bytes:
         """The scalar for this scope; under a root each scope has one of its own."""
