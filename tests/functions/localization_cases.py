@@ -329,3 +329,32 @@ def client_of(
     return LocalizationClient(
         http, base, holder, pseudonyms.token, bearer, new_uuid, DIALECTS[dialect]
     )
+
+
+class Known:
+    """A stand-in for the gateway: every call is of one care provider."""
+
+    def __init__(self, app: Any, who: Caller) -> None:
+        self.app, self.who = app, who
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        scope[CALLER] = self.who
+        await self.app(scope, receive, send)
+
+
+@asynccontextmanager
+async def reached(index: Index, ura: Ura = HOSPITAL) -> AsyncIterator[str]:
+    """The origin of an index that knows one caller."""
+    app = application(routes(index, "http://127.0.0.1"), role="localization", new_id=new_uuid)
+    async with serving(Known(app, caller(ura)), "127.0.0.1", 0, None) as port:
+        yield f"http://127.0.0.1:{port}"
+
+
+def patient_of(number: int) -> Bsn:
+    """A fictitious patient: the first numbers that pass the check digit."""
+    value = 900000000 + number * 100
+    while True:
+        try:
+            return Bsn.parse(str(value))
+        except LdnError:
+            value += 1

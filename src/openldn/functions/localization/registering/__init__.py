@@ -1,0 +1,1 @@
+"""Registration without anybody thinking of it: what the holder has, the index says."""
