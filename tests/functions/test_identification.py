@@ -9,7 +9,6 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from random import Random
 from typing import Any
 
 import pytest
@@ -20,9 +19,10 @@ from lxml import etree
 from trust.network import connected
 from trust.parties import HOSPITAL, PRACTICE, World
 
+from openldn.app.simulators import register_of_people
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, server_context, serving
-from openldn.base.runtime import new_uuid
+from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.identifiers import Bsn, bsn_reader
 from openldn.functions.identification import plain, sbvz
 from openldn.functions.identification.client import WIRES, persons
@@ -36,9 +36,10 @@ from openldn.functions.identification.model import (
     document_number,
     require_askable,
 )
+from openldn.functions.identification.settings import IdentificationSettings, persons_of
 from openldn.testbench.simulators.sbvz.api import PATH, app
 from openldn.testbench.simulators.sbvz.register import Registered, SimulatedRegister
-from openldn.testbench.synth.people import bsns, person
+from openldn.testbench.simulators.sbvz.settings import SbvzSettings
 
 ANNA = Person(
     born="19700131",
@@ -360,13 +361,8 @@ def test_i06_nothing_of_a_person_stands_in_the_log_or_prints_itself(
         assert hidden not in told
 
 
-def test_fictitious_people_can_be_put_in_the_register() -> None:
-    random = Random(7)
-    made = [
-        person(random, f"p{n}", bsn, date(2027, 3, 1))
-        for n, bsn in zip(range(20), bsns(), strict=False)
-    ]
-    register = SimulatedRegister.of(made)
+def test_fictitious_people_stand_in_the_register_each_with_a_passport() -> None:
+    register = SimulatedRegister.fictitious(20, 7, date(2027, 3, 1))
 
     async def case() -> None:
         for one in register.people:
@@ -376,6 +372,45 @@ def test_fictitious_people_can_be_put_in_the_register() -> None:
             assert await register.in_circulation(one.bsn, kind, number)
 
     asyncio.run(case())
+    assert register == SimulatedRegister.fictitious(20, 7, date(2027, 3, 1))
+    assert len({one.bsn for one in register.people}) == 20
+
+
+def test_the_simulator_is_served_and_asked_by_its_settings(world: World) -> None:
+    shown = world.identity(HOSPITAL)
+    told = SbvzSettings(certificate=shown.certificate, key_file=shown.key, ca=shown.ca, people=3)
+    simulated = register_of_people(told)
+    known = SimulatedRegister.fictitious(3, 1, utc_now().date()).people[0]
+
+    async def case() -> list[Answer]:
+        async with (
+            serving(simulated.app, "127.0.0.1", 0, simulated.context) as port,
+            connected(world.identity(PRACTICE), HOSPITAL) as client,
+        ):
+            origin = f"https://127.0.0.1:{port}"
+            asked = {"json": f"{origin}/persons", "sbvz-mrt21": origin + PATH}
+            registers = [
+                persons_of(IdentificationSettings(url=url, wire=wire), client, new_uuid)
+                for wire, url in asked.items()
+            ]
+            return [await one.verify(known.bsn, known.person) for one in registers]
+
+    assert [a.outcome for a in asyncio.run(case())] == [Outcome.FITS, Outcome.FITS]
+
+
+def test_i02_the_setting_for_untested_numbers_is_told_at_the_start() -> None:
+    settings = IdentificationSettings(url="https://x", insecure_accept_untested_bsn=True)
+
+    with structlog.testing.capture_logs() as lines:
+        persons_of(settings, HttpClient(), new_uuid)
+        persons_of(IdentificationSettings(url="https://x"), HttpClient(), new_uuid)
+
+    assert [line["setting"] for line in lines] == ["identification.insecure_accept_untested_bsn"]
+
+
+def test_data_of_people_never_go_over_plain_http() -> None:
+    with pytest.raises(LdnError, match="https"):
+        persons_of(IdentificationSettings(url="http://sbv-z.example"), HttpClient(), new_uuid)
 
 
 @pytest.mark.parametrize("text", ["", "12345", "NX12345é", "x" * 21])

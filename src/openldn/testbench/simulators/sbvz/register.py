@@ -2,6 +2,9 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
+from itertools import islice
+from random import Random
 
 from openldn.fhir.identifiers import Bsn
 from openldn.functions.identification.model import (
@@ -15,6 +18,8 @@ from openldn.functions.identification.model import (
 )
 from openldn.functions.identification.sbvz import FOUND, NOBODY, SEVERAL, VERIFIED
 from openldn.testbench.synth.people import Person as Synthetic
+from openldn.testbench.synth.people import bsns
+from openldn.testbench.synth.people import person as made
 
 _SEXES = {"male": "M", "female": "V"}
 _MUST_FIT = {  # the two paths: what must fit; all else may differ, and is told
@@ -45,6 +50,12 @@ class SimulatedRegister:
     def of(cls, people: Iterable[Synthetic]) -> "SimulatedRegister":
         """The register of these people, each with a passport that is in circulation."""
         return cls(tuple(registered(one) for one in people))
+
+    @classmethod
+    def fictitious(cls, count: int, seed: int, today: date) -> "SimulatedRegister":
+        """A register of this many citizens; the same seed gives the same."""
+        random, numbers = Random(seed), islice(bsns(), count)  # noqa: S311  (nobody's secret)
+        return cls.of(made(random, f"p{n}", bsn, today) for n, bsn in enumerate(numbers))
 
     async def find(self, person: Person) -> Answer:
         """The BSN of the one person that fits."""
