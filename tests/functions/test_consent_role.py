@@ -12,10 +12,13 @@ from conftest import Databases
 from functions.consent_cases import ASKED, DENY, JANSEN, PERMIT, UNKNOWN
 from functions.wire_cases import CLINIC, HOSPITAL, PHARMACY, SERVER, caller, identity, pki
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
 from trust.network import free_port
 
 from openldn.app import ROLES, role_of
 from openldn.app.consent import ConsentSettings, consent
+from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply, server_context, serving
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import load
@@ -23,9 +26,10 @@ from openldn.fhir.codec import dump
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.authentication.client import ServiceTokens, Target
-from openldn.functions.consent.api_holder import notify_routes
+from openldn.functions.consent.api_holder import notify_routes, only
 from openldn.functions.consent.lasting import Watch
 from openldn.functions.consent.model import Basis, Provider
+from openldn.functions.consent.notifying import CheckedLines
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.settings import AskingSettings, Holding, Means, holding
 from openldn.functions.consent.subscribing import Subscribed
@@ -112,10 +116,6 @@ async def hospital(
     return await holding(AskingSettings(url=base), means)
 
 
-async def anyone(request: Request) -> None:
-    """The registry is known by its certificate; which one is not tried here."""
-
-
 @asynccontextmanager
 async def network(
     databases: Databases, folder: Path
@@ -128,7 +128,9 @@ async def network(
         http = await stack.enter_async_context(caller(folder, HOSPITAL))
         held = await hospital(databases, stack, http, base)
         heard = Heard(held)
-        routes = notify_routes(replace(held.notifications, remembered=heard), anyone)
+        routes = notify_routes(
+            replace(held.notifications, remembered=heard), only({SERVER}, utc_now)
+        )
         app = application(routes, role="test", new_id=new_uuid)
         context = server_context(identity(folder, HOSPITAL))
         await stack.enter_async_context(serving(app, "127.0.0.1", port, context))
@@ -190,6 +192,52 @@ def test_a_care_provider_is_not_a_door(databases: Databases, certificates: Path)
             bare = await http.send("POST", f"{door.base}/closed-question", body=b"{}", deadline=5)
 
             assert (refused.status, bare.status) == (403, 401)
+
+    asyncio.run(run())
+
+
+def test_a_subscriber_cannot_have_a_notification_sent_to_another(
+    databases: Databases, certificates: Path
+) -> None:
+    """Its endpoint must show its own certificate: a BSN stands in what is sent."""
+
+    async def run() -> None:
+        reached: list[str] = []
+
+        async def listen(request: Request) -> Response:
+            reached.append(request.method)
+            return Response()
+
+        app = application(
+            [Route("/mitz/notify", listen, methods=["POST"])], role="test", new_id=new_uuid
+        )
+        lines = CheckedLines(identity(certificates, SERVER), most=1)
+        context = server_context(identity(certificates, CLINIC))
+        async with serving(app, "127.0.0.1", 0, context) as port:
+            url = f"https://127.0.0.1:{port}/mitz/notify"
+            with pytest.raises(LdnError) as told:
+                await lines.to(HOSPITAL).send("POST", url, body=b"{}", deadline=5)
+            reply = await lines.to(CLINIC).send("POST", url, body=b"{}", deadline=5)
+            await lines.settle()
+
+        assert told.value.issue is Issue.INCOMPLETE
+        assert (reply.status, reached) == (200, ["POST"])
+
+    asyncio.run(run())
+
+
+def test_only_the_registry_tells_a_holder_of_choices(
+    databases: Databases, certificates: Path
+) -> None:
+    async def run() -> None:
+        async with (
+            network(databases, certificates) as (_, _, _, endpoint),
+            caller(certificates, CLINIC) as clinic,
+        ):
+            headers = {"content-type": "application/fhir+json"}
+            reply = await clinic.send("POST", endpoint, headers=headers, body=b"{}", deadline=5)
+
+            assert reply.status == 403
 
     asyncio.run(run())
 

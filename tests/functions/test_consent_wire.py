@@ -5,6 +5,7 @@ import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import date
 from itertools import count
 from typing import Any
 
@@ -20,6 +21,7 @@ from functions.consent_cases import (
     PERMIT,
     UNKNOWN,
     Time,
+    choice,
 )
 from functions.test_consent_local import REFERRAL
 from starlette.requests import Request
@@ -39,12 +41,15 @@ from openldn.fhir.model import FhirVersion
 from openldn.functions.consent import api, store
 from openldn.functions.consent.api_holder import consent_routes, notify_routes
 from openldn.functions.consent.client import RegistryClient, Subscriptions
+from openldn.functions.consent.client_choices import Choices
+from openldn.functions.consent.deciding import Among
 from openldn.functions.consent.kinds import kinds
 from openldn.functions.consent.lasting import Lasting
 from openldn.functions.consent.local import LocalConsents, Notifications
-from openldn.functions.consent.model import OpenQuestion, Provider
+from openldn.functions.consent.model import Level, OpenQuestion, Provider, Target
 from openldn.functions.consent.notifying import Delivery
 from openldn.functions.consent.pcf import of_referral
+from openldn.functions.consent.persons import Chooser
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.service import Registry
 from openldn.functions.consent.subscribing import Subscribed, subscription
@@ -69,6 +74,19 @@ class Gate:
         if self.who is not None:
             scope[CALLER] = self.who
         await self.inner(scope, receive, send)
+
+
+@dataclass
+class Plain:
+    """One line to whoever it is, on loopback."""
+
+    http: HttpClient
+
+    def to(self, ura: Ura) -> HttpClient:
+        return self.http
+
+    async def settle(self) -> None:
+        """Nothing to close."""
 
 
 @dataclass
@@ -107,7 +125,7 @@ async def wired(databases: Databases, *hosts: str) -> AsyncIterator[Wire]:
     numbers, time = count(1), Time()
     http = HttpClient()
     async with databases.pool() as pool:
-        delivery = Delivery(pool, time, SEALING, http, deadline=5)
+        delivery = Delivery(pool, time, SEALING, Plain(http), deadline=5)
         registry = Registry(
             pool, time, lambda: f"r-{next(numbers)}", kinds(), SEALING, delivery.wake
         )
@@ -165,6 +183,42 @@ def test_what_stands_is_read_changed_and_remembered(databases: Databases) -> Non
         assert told(read)["choices"] == [{"id": "r-1.1", **PERMITTED[0]}]
         assert stale.status == 412
         assert [v["version"] for v in told(history)["versions"]] == [2, 1]
+
+    on_the_wire(databases, story)
+
+
+async def no_token() -> dict[str, str]:
+    return {}
+
+
+def test_a_door_tries_out_records_and_reads_choices(databases: Databases) -> None:
+    async def story(wire: Wire) -> None:
+        wire.door()
+        door = Choices(wire.http, wire.url, no_token)
+        born = date(1980, 5, 1)
+        wanted = [choice(PERMIT, "", holder=Target(Level.CATEGORY, "hospital"))]
+        tried = await door.preview(wanted, Among([HOSPITAL], [CLINIC]))
+        saved = await door.record(JANSEN, born, Chooser.SELF, wanted, 0)
+        with pytest.raises(LdnError) as stale:
+            await door.record(JANSEN, born, Chooser.SELF, [], 0)
+        with pytest.raises(LdnError) as young:
+            await door.record(JANSEN, date(2020, 1, 1), Chooser.SELF, [], 1)
+        waits = await door.record(JANSEN, date(2013, 1, 1), Chooser.SELF, [], 1)
+        with pytest.raises(LdnError) as wrong:
+            await door.confirm(JANSEN, "AAAAA-AAAAA")
+        done = await door.confirm(JANSEN, waits.code)
+
+        assert [e.decision for e in tried] == [PERMIT]
+        assert await door.read(JANSEN) == done
+        assert await door.history(JANSEN) == [done, saved]
+        assert (saved.version, saved.recorded, done.version) == (1, wire.time(), 2)
+        assert (stale.value.status, young.value.issue) == (412, Issue.FORBIDDEN)
+        assert "parent" in young.value.message
+        assert "link code" in wrong.value.message
+        wire.act(None)
+        with pytest.raises(LdnError) as stranger:
+            await door.read(JANSEN)
+        assert stranger.value.issue is Issue.LOGIN
 
     on_the_wire(databases, story)
 
@@ -438,7 +492,10 @@ def test_a_subscription_names_no_patient_when_it_comes_back(databases: Databases
         assert b"999900006" not in reply.body
         assert (foreign.status, gone.status) == (403, 404)
         wire.act(HOSPITAL.ura, api.SUBSCRIBE)
-        assert (await wire.http.send("DELETE", wire.url + where, deadline=5)).status == 204
+        for _ in range(2):
+            await Subscriptions(wire.http, wire.url).unsubscribe(where)
+        gone = await wire.http.send("DELETE", wire.url + where, deadline=5)
+        assert gone.status == 404
 
     on_the_wire(databases, story, "a.example")
 

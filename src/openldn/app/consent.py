@@ -7,7 +7,7 @@ from pathlib import Path
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway
-from openldn.base.http import HttpClient, Identity, client_context
+from openldn.base.http import Identity
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import Pool, open_pool
@@ -16,7 +16,7 @@ from openldn.functions.audit.service import key_of
 from openldn.functions.authentication.settings import GatewaySettings
 from openldn.functions.consent import api
 from openldn.functions.consent.kinds import kinds
-from openldn.functions.consent.notifying import Delivery
+from openldn.functions.consent.notifying import CheckedLines, Delivery
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.service import Registry
 
@@ -43,9 +43,9 @@ async def consent(settings: ConsentSettings) -> AsyncIterator[tuple[Served, ...]
     """The registry behind its gateway, and the delivery of its notifications."""
     identity = Identity(settings.certificate, settings.key_file, settings.ca)
     pool = await open_pool(settings.dsn)
-    http = HttpClient(client_context(identity))
+    lines = CheckedLines(identity)
     try:
-        registry, delivery = await _parts(settings, pool, http)
+        registry, delivery = await _parts(settings, pool, lines)
         doors = api.Doors(frozenset(settings.doors), settings.notify_hosts)
         routes = [HEALTH, *api.routes(registry, doors)]
         app = application(routes, role="consent", new_id=new_uuid)
@@ -59,16 +59,16 @@ async def consent(settings: ConsentSettings) -> AsyncIterator[tuple[Served, ...]
             with suppress(asyncio.CancelledError):
                 await running
     finally:
-        await http.close()
+        await lines.close()
         await pool.close()
 
 
 async def _parts(
-    settings: ConsentSettings, pool: Pool, http: HttpClient
+    settings: ConsentSettings, pool: Pool, lines: CheckedLines
 ) -> tuple[Registry, Delivery]:
     sealing = Sealing(key_of(settings.store_key))
     table = kinds(settings.kinds) if settings.kinds else kinds()
-    delivery = Delivery(pool, utc_now, sealing, http)
+    delivery = Delivery(pool, utc_now, sealing, lines)
     registry = Registry(pool, utc_now, new_uuid, table, sealing, delivery.wake)
     await registry.prepare()
     return registry, delivery

@@ -3,7 +3,7 @@
 Own consents are for the holder's own software; a patient stands in the body of a search.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from urllib.parse import parse_qsl
 
 from starlette.requests import Request
@@ -11,16 +11,31 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.http import peer_certificate
+from openldn.base.runtime import Clock
 from openldn.fhir.codec import decode
 from openldn.fhir.http import media_type, read_body, respond
-from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
+from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.consent.local import LocalConsents, Notifications, Recorded
+from openldn.trust.certificates import require_party
 
 _LARGEST = 1024 * 1024  # bytes of a body
 _FORM = "application/x-www-form-urlencoded"
 
 Guard = Callable[[Request], Awaitable[None]]  # lets the caller pass or raises LdnError
+
+
+def only(parties: Collection[Ura], clock: Clock) -> Guard:
+    """Lets in who shows the certificate of one of these care providers or registries."""
+    known = frozenset(parties)
+
+    async def guard(request: Request) -> None:
+        if require_party(peer_certificate(request.scope), clock()).ura not in known:
+            text = "only the consent registry tells of choices here; check its certificate"
+            raise LdnError(Issue.FORBIDDEN, text, detail="consent.registry")
+
+    return guard
 
 
 def notify_routes(notifications: Notifications, from_registry: Guard) -> list[Route]:

@@ -54,6 +54,7 @@ _TURNS = {
     Issue.FORBIDDEN: "we may not ask this; check the agreement with its operator",
     Issue.BUSINESS_RULE: "it does not accept what we sent; check the settings",
     Issue.INVALID: "it does not understand what we sent; check the settings",
+    Issue.CONFLICT: "it was changed meanwhile; read it again",
     Issue.NOT_FOUND: "nothing stands at this address; check the settings",
 }
 
@@ -184,3 +185,13 @@ class Subscriptions:
             "POST", address, headers=headers, body=body, deadline=self.deadline
         )
         return require(reply, 200, 201, 202).headers.get("location", "")
+
+    async def unsubscribe(self, where: str) -> None:
+        """End the subscription that stands at `where`; one that is gone already is fine."""
+        if not where.startswith("/"):
+            raise LdnError(Issue.INVALID, "a subscription is named by its path on the registry")
+        headers = await _more(self.headers)
+        reply = await self.http.send(
+            "DELETE", self.url + where, headers=headers, deadline=self.deadline
+        )
+        require(reply, 200, 204, 404, 410)

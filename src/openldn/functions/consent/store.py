@@ -48,6 +48,7 @@ class Due:
     """A notification that must go out; `body` is sealed."""
 
     subscription: str
+    subscriber: str  # URA
     seq: int
     attempts: int
     endpoint: str
@@ -233,7 +234,8 @@ async def due(db: Connection, now: datetime, until: datetime, most: int) -> list
                ORDER BY due LIMIT $3 FOR UPDATE SKIP LOCKED) first
              WHERE n.subscription = first.subscription AND n.seq = first.seq
              RETURNING n.subscription, n.seq, n.attempts, n.body)
-           SELECT t.subscription, t.seq, t.attempts, t.body, s.endpoint, s.format, s.patient_key
+           SELECT t.subscription, s.subscriber, t.seq, t.attempts, t.body, s.endpoint, s.format,
+             s.patient_key
            FROM taken t JOIN choice_subscription s ON s.id = t.subscription""",
         now,
         until,
@@ -242,6 +244,7 @@ async def due(db: Connection, now: datetime, until: datetime, most: int) -> list
     return [
         Due(
             row["subscription"],
+            row["subscriber"],
             row["seq"],
             row["attempts"],
             row["endpoint"],
