@@ -16,6 +16,7 @@ COMMANDS = (
     "audit",
     "check",
     "doctor",
+    "localization",
     "pki",
     "pseudonyms",
     "run",
