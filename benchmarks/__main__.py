@@ -14,7 +14,15 @@ from rich.table import Table
 
 SUBJECTS = (
     *("laptop", "pull", "store", "codec", "audit"),
-    *("trust_certificates", "trust_credentials", "tokens", "connection", "pseudonyms", "policy"),
+    *(
+        "trust_certificates",
+        "trust_credentials",
+        "tokens",
+        "connection",
+        "pseudonyms",
+        "policy",
+        "gateway",
+    ),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target
 

@@ -53,8 +53,9 @@ class Bearer:
             raise LdnError(self.service.audience, text, detail="gateway.audience")
         self.register.require(party, caller.organization, caller.scopes, now)
         acting = self.register.acting(party, caller.organization)
-        scopes = caller.scopes & self.service.scopes
-        return replace(caller, acting=acting, scopes=scopes)
+        if acting == caller.acting and caller.scopes <= self.service.scopes:
+            return caller
+        return replace(caller, acting=acting, scopes=caller.scopes & self.service.scopes)
 
     @staticmethod
     def _lasts(issued: datetime, expires: datetime, now: datetime) -> bool:

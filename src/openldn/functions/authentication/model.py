@@ -97,6 +97,8 @@ class Register:
 
     def acting(self, party: Party, organization: Ura) -> str:
         """The number of the acting party; empty when the organization itself holds the line."""
+        if party.id == organization.value:
+            return ""
         known = self.by_ura(organization)
         own = {organization.value} | ({known.oin.value} if known else set())
         return "" if party.id in own else party.id
