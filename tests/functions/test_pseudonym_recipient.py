@@ -25,6 +25,7 @@ from functions.pseudonym_cases import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from joserfc import jwe
 from joserfc.jwk import RSAKey
 
 from openldn.base.errors import Issue, LdnError
@@ -229,6 +230,14 @@ def test_an_altered_jwe_is_refused() -> None:
         sealed(CLAIMS, "other"),
     ):
         assert refusal(token_of(other, BLIND)).issue is Issue.INVALID
+
+
+def test_claims_that_are_no_json_object_are_refused() -> None:
+    public = RSAKey(private("index").public_key(), private("index").public_key())
+    header = {"alg": "RSA-OAEP", "enc": "A256GCM"}
+    for plain in (b"", b"{", b"[]", b'"x"', b"\xff", b'{"aud":"a","aud":"b"}'):
+        made = jwe.encrypt_compact(header, plain, public)
+        assert refusal(token_of(made, BLIND)).detail == "jwe.claims"
 
 
 READER = opener_of(Time())

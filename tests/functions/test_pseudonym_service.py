@@ -424,8 +424,10 @@ def test_the_key_of_the_service_is_made_once_and_kept(tmp_path: Path) -> None:
     assert file.stat().st_mode & 0o077 == 0
     assert first.key.hex() not in repr(first)
     file.write_bytes(b"short")
-    with pytest.raises(LdnError):
-        Vault.at(file)
+    for unusable in (file, file.parent, file / "below-a-file"):
+        with pytest.raises(LdnError) as refused:
+            Vault.at(unusable)
+        assert refused.value.issue is Issue.EXCEPTION
 
 
 def test_every_evaluation_is_told_to_those_who_may_know_and_names_nobody(
