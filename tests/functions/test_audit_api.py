@@ -143,7 +143,7 @@ def test_the_chain_is_verified_on_request(databases: Databases, certificates: Pa
 
         reply = await call("/$verify")
 
-        verdict = {"intact": True, "events": 1, "broken": 0, "reason": ""}
+        verdict = {"intact": True, "events": 1, "broken": 0, "reason": "", "signed": 0}
         assert json.loads(reply.body) == verdict
 
     on_the_wire(databases, certificates, story)

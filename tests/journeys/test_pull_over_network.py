@@ -142,7 +142,7 @@ def test_a_bgz_comes_whole_and_both_sides_hold_the_same_evidence(network: Laptop
 def test_the_evidence_is_whole(network: Laptop) -> None:
     network.ask("rehabilitation", HOSPITAL)
     for key in ("rehabilitation", "hospital"):
-        done = openldn("audit", "--network", str(network.folder), "--node", key, "--verify")
+        done = openldn("audit", "verify", "--network", str(network.folder), "--node", key)
         assert (done.returncode, done.stdout[:6]) == (0, "whole:"), done.stderr
 
 
@@ -194,7 +194,7 @@ def test_ask_tells_a_failure_as_an_outcome_and_by_its_exit_code(network: Laptop)
 def test_audit_lists_what_was_asked_without_showing_a_bsn(network: Laptop) -> None:
     correlation = network.ask("rehabilitation", HOSPITAL).headers["x-request-id"]
     way = ["--network", str(network.folder), "--node", "hospital", "--correlation", correlation]
-    done = openldn("audit", *way)
+    done = openldn("audit", "list", *way)
     assert done.returncode == 0, done.stderr
     assert "data-served" in done.stdout
     assert JANSEN not in done.stdout + done.stderr

@@ -22,10 +22,15 @@ from openldn.cli.network import calling, network_at, node_of
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn
 from openldn.fhir.model import Resource, bundle
-from openldn.functions.audit.event import masked
+from openldn.functions.audit.elements import masked
+from openldn.functions.audit.export import Reading, holder_of, proven
+from openldn.functions.audit.heads import read_head
+from openldn.functions.audit.model import Verdict
+from openldn.trust import jose
 
 _DEADLINE = 30.0  # seconds for one page
 _VERIFYING = 600.0  # seconds to recompute a whole log
+_LARGEST = 1 << 40  # bytes of an export
 _FORM = {"content-type": "application/x-www-form-urlencoded", "accept": "application/fhir+json"}
 _OUTCOMES: dict[str, str] = {
     "0": "ok",
@@ -42,9 +47,13 @@ class Form(StrEnum):
     JSON = "json"
 
 
-def audit(  # noqa: PLR0913  (each is an option of the command)
-    network: Annotated[Path, typer.Option(help="Folder in which `openldn up` runs.")],
-    node: Annotated[str, typer.Option(help="Key of the node, as in network.json.")],
+_Network = Annotated[Path, typer.Option(help="Folder in which `openldn up` runs.")]
+_Node = Annotated[str, typer.Option(help="Key of the node, as in network.json.")]
+
+
+def list_events(  # noqa: PLR0913  (each is an option of the command)
+    network: _Network,
+    node: _Node,
     correlation: Annotated[str, typer.Option(help="Only this request id.")] = "",
     since: Annotated[str, typer.Option(help="From this day or moment; default: a day ago.")] = "",
     code: Annotated[str, typer.Option(help="Only this kind: data-served, audit-read …")] = "",
@@ -53,14 +62,10 @@ def audit(  # noqa: PLR0913  (each is an option of the command)
     format: Annotated[Form, typer.Option(help="A table hides BSNs; json is evidence.")] = (
         Form.TABLE
     ),
-    verify: Annotated[bool, typer.Option("--verify", help="Recompute the whole chain.")] = False,
 ) -> None:
-    """Show the events of a node's audit log, newest first, or verify that it is whole."""
+    """Show the events of a node's audit log, newest first."""
     known = network_at(network)
     one = node_of(known, node)
-    if verify:
-        print(asyncio.run(_verified(known, one)))
-        return
     pairs = [*_pairs(correlation, since, code, bsn), ("_count", str(min(limit, 1000)))]
     events = asyncio.run(_found(known, one, pairs, limit))
     if format is Form.JSON:
@@ -68,6 +73,63 @@ def audit(  # noqa: PLR0913  (each is an option of the command)
         return
     console = Console(width=None if sys.stdout.isatty() else 200, emoji=False)
     console.print(_table(events), f"\n{len(events)} events; see also --format json", sep="")
+
+
+def verify(
+    network: Annotated[Path | None, typer.Option(help="Folder in which `openldn up` runs.")] = None,
+    node: Annotated[str, typer.Option(help="Key of the node, as in network.json.")] = "",
+    file: Annotated[Path | None, typer.Option(help="An export, checked here instead.")] = None,
+    heads: Annotated[
+        Path | None, typer.Option(help="Heads that were kept: the answer of `audit heads`.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(help="The key of the log, to check the seal of each event.")
+    ] = None,
+) -> None:
+    """Recompute a whole log, at its node or from an export; names the first event that is wrong."""
+    if file is not None:
+        print(_said(_read(file, heads, key), str(file)))
+        return
+    if network is None or not node:
+        text = "say which log: --network and --node, or --file with --heads"
+        raise LdnError(Issue.INVALID, text)
+    known = network_at(network)
+    one = node_of(known, node)
+    print(asyncio.run(_verified(known, one)))
+
+
+def prove(
+    seq: Annotated[int, typer.Argument(help="Number of the event in its log.", min=1)],
+    network: _Network,
+    node: _Node,
+) -> None:
+    """Prove that an event is in the log: event, path and signed head, checked here as well."""
+    known = network_at(network)
+    one = node_of(known, node)
+    print(asyncio.run(_proven(known, one, seq)))
+
+
+def export(
+    network: _Network,
+    node: _Node,
+    to: Annotated[Path, typer.Option(help="File to write; it holds BSNs, keep it as evidence.")],
+) -> None:
+    """Write the whole log into a file, a line for each event and signed head."""
+    known = network_at(network)
+    one = node_of(known, node)
+    lines = asyncio.run(_exported(known, one, to))
+    print(f"{lines} lines in {to}; check them with openldn audit verify --file {to}")
+
+
+def heads(network: _Network, node: _Node) -> None:
+    """Show the signed heads of a log and the key that checks them; keep these elsewhere."""
+    known = network_at(network)
+    one = node_of(known, node)
+    print(asyncio.run(_got(known, one, "heads")).decode())
+
+
+list_events.__name__ = "list"  # the word that is typed
+audit = (list_events, verify, prove, export, heads)
 
 
 def _pairs(correlation: str, since: str, code: str, bsn: str) -> list[tuple[str, str]]:
@@ -110,16 +172,70 @@ async def _found(
 
 
 async def _verified(network: Network, node: Node) -> str:
-    async with calling(network, node) as client:
-        url = f"{node.api}/audit/$verify"
-        verdict = _object(await client.send("GET", url, deadline=_VERIFYING))
-    if verdict["intact"]:
-        return f"whole: {verdict['events']} events of {node.name}, each follows the one before"
+    verdict = parse(await _got(network, node, "$verify"))
+    found = Verdict(int(verdict["events"]), int(verdict["broken"]), str(verdict["reason"]))
+    return _said(found, node.name)
+
+
+def _said(verdict: Verdict, name: str) -> str:
+    if verdict.intact:
+        return f"whole: {verdict.events} events of {name}, each follows the one before"
     text = (
-        f"NOT whole: event {verdict['broken']} of {node.name}: {verdict['reason']}; "
+        f"NOT whole: event {verdict.broken} of {name}: {verdict.reason}; "
         "keep a copy of the database and call your security officer"
     )
     raise LdnError(Issue.CONFLICT, text)
+
+
+async def _got(network: Network, node: Node, path: str) -> bytes:
+    async with calling(network, node) as client:
+        url = f"{node.api}/audit/{path}"
+        reply = await client.send("GET", url, deadline=_VERIFYING)
+        _object(reply)
+        return reply.body
+
+
+def _read(file: Path, heads: Path | None, key: Path | None) -> Verdict:
+    """The verdict over an export; heads are believed by the key that was kept with them."""
+    if heads is None:
+        text = "give the heads that were kept: --heads FILE, as openldn audit heads showed them"
+        raise LdnError(Issue.INVALID, text)
+    try:
+        kept = parse(heads.read_bytes())
+        secret = key.read_bytes() if key is not None else None
+        public = jose.key_of_jwk(kept["key"])
+        with file.open("rb") as lines:
+            holder = holder_of(lines.readline())
+            told = [read_head(str(jws), public, holder) for jws in kept["heads"]]
+            lines.seek(0)
+            return Reading(public, secret, told).verdict(lines)
+    except OSError as error:
+        raise LdnError(Issue.INVALID, f"{error.filename}: {error.strerror}") from error
+    except (KeyError, TypeError) as error:
+        text = f"{heads} is not what openldn audit heads shows"
+        raise LdnError(Issue.INVALID, text) from error
+
+
+async def _proven(network: Network, node: Node, seq: int) -> str:
+    told = parse(await _got(network, node, "heads"))
+    body = await _got(network, node, f"$prove?seq={seq}")
+    head = proven(body, jose.key_of_jwk(told["key"]), node.ura)
+    return f"{body.decode()}\nproven: event {seq} is one of the {head.size} of {head.signed}"
+
+
+async def _exported(network: Network, node: Node, to: Path) -> int:
+    count = 0
+    async with calling(network, node) as client:
+        url = f"{node.api}/audit/$export"
+        client.largest = _LARGEST
+        async with client.stream("GET", url, deadline=_DEADLINE) as reply:
+            if reply.status != 200:
+                text = f"the node answers with status {reply.status}; nothing was written"
+                raise LdnError(Issue.INCOMPLETE, text)
+            with to.open("wb") as file:
+                async for line in reply.lines:
+                    count += file.write(line + b"\n") > 0
+    return count
 
 
 def _object(reply: Reply) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -19,8 +20,13 @@ from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing.client import DirectoryClient
 from openldn.functions.audit.api import routes as audit_routes
+from openldn.functions.audit.heads import HeadKey
+from openldn.functions.audit.heads import Kept as KeptHeads
 from openldn.functions.audit.model import Source as Keeper
+from openldn.functions.audit.overview_api import PatientOrDesk, overview_routes
 from openldn.functions.audit.service import AuditLog, key_of
+from openldn.functions.audit.spool import Spool
+from openldn.functions.audit.vouching import Vouching
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.infrastructures import lsp
 from openldn.node.api import Own, Unrevoked, ask_routes
@@ -65,6 +71,7 @@ class NodeParts:
     settings: NodeSettings
     records: Records
     audit: AuditLog
+    vouching: Vouching
     directory: DirectoryClient
     server: AuthorizationServer
     holder: Holder
@@ -80,6 +87,7 @@ class Kept:
     """What a node keeps beside its records."""
 
     audit: AuditLog
+    vouching: Vouching
     tokens: TokenStore
     dealings: Dealings
     credentials: CredentialStore
@@ -105,10 +113,13 @@ async def open_node(
         stack.push_async_callback(clients.close)
         records = Records(pool, clock, new_id)
         keeper = Keeper(settings.holder, settings.key, settings.fhir(FhirVersion.STU3))
-        audit = AuditLog(pool, keeper, key_of(settings.sealing_key), clock, new_id)
+        sealing = settings.sealing_key
+        spool = Spool(sealing.with_suffix(".spool"))
+        audit = AuditLog(pool, keeper, key_of(sealing), clock, new_id, spool=spool)
         stack.push_async_callback(audit.close)
         kept = Kept(
             audit,
+            _vouching(audit, sealing),
             TokenStore(pool),
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
@@ -137,6 +148,12 @@ async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolic
     return own
 
 
+def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
+    """Heads are signed with a key beside that of the log, and kept in a file beside both."""
+    key = HeadKey.at(sealing.with_suffix(".heads.pem"))
+    return Vouching(audit, key, KeptHeads(sealing.with_suffix(".heads")))
+
+
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
     """What goes on beside the answering, for as long as the node runs."""
     settings, believed, clock = parts.settings, parts.believed, parts.asker.clock
@@ -144,6 +161,7 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     watch = Watch(kept.tokens, holders, believed.still, clock, settings.revocation_every)
     return [
         keep_publishing(parts.directory, settings),
+        parts.vouching.run(),
         watch.run(),
         believed.belief.refresh_forever(),
         keep_renewed(parts.means.wallet, parts.means.signing),
@@ -194,7 +212,18 @@ def _parts(
     vouch = kept.people.vouch if kept.people else None
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
-        *(settings, records, kept.audit, directory, server, holder, asker, pull, kept.dealings),
+        *(
+            settings,
+            records,
+            kept.audit,
+            kept.vouching,
+            directory,
+            server,
+            holder,
+            asker,
+            pull,
+            kept.dealings,
+        ),
         *(believed, means),
     )
 
@@ -281,6 +310,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     ports = parts.believed.ports
     assert ports.believes is not None  # noqa: S101  (put together in `believing`)
     ours = Unrevoked(ports.believes, ports.issuers)
+    may_read = PatientOrDesk(parts.audit, parts.server.verify, parts.settings.public)
     return [
         *keeping.around(token_routes(parts.server, guard=own_only), "token"),
         *keeping.around(lsp.around(serve_routes(parts.holder), wanted), "fhir"),
@@ -288,6 +318,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
-        *ours.around(audit_routes(parts.audit)),
+        *ours.around(audit_routes(parts.audit, parts.vouching)),
+        *ours.around(overview_routes(parts.audit, may_read)),
         *ours.around(station.routes("/station")),
     ]

@@ -14,16 +14,15 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import peer_certificate
 from openldn.fhir.codec import parse
 from openldn.fhir.http import read_body, respond, respond_json
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion, Resource
+from openldn.functions.audit.evidence_api import PATH, evidence_routes, require_own
 from openldn.functions.audit.model import READ, AuditFilter, Event, Party
 from openldn.functions.audit.service import AuditLog
-from openldn.trust.certificates import require_party
+from openldn.functions.audit.vouching import Vouching
 
-PATH = "/api/audit"
 _LARGEST = 16 * 1024  # bytes of a form
 _MOST = 1000  # events on a page
 _DATE = re.compile(
@@ -34,40 +33,39 @@ _CODE = re.compile(r"[a-z-]{1,64}")
 _CORRELATION = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-def routes(log: AuditLog) -> list[Route]:
-    """`GET /api/audit`, `POST /api/audit/_search` and `GET /api/audit/$verify`."""
+def routes(log: AuditLog, vouching: Vouching | None = None) -> list[Route]:
+    """`GET /api/audit`, `POST /api/audit/_search` and `GET /api/audit/$verify`.
+
+    With `vouching` also the heads, the proofs and the export, and `$verify` minds the heads.
+    """
 
     async def find(request: Request) -> Response:
         """GET ?date=ge…&date=lt…&_tag=…&correlation=…: a searchset of AuditEvents."""
-        _require_own(request, log)
+        require_own(request, log)
         pairs = parse_qsl(request.url.query, keep_blank_values=True)
         return await _answer(request, log, pairs)
 
     async def search(request: Request) -> Response:
         """POST the same as a form, and `patient`, which never stands in an address."""
-        _require_own(request, log)
+        require_own(request, log)
         form = (await read_body(request, _LARGEST)).decode("utf-8", errors="replace")
         return await _answer(request, log, parse_qsl(form, keep_blank_values=True))
 
     async def verify(request: Request) -> Response:
         """GET $verify: whether the chain is whole, and where it is not."""
-        _require_own(request, log)
-        verdict = await log.verify()
+        require_own(request, log)
+        heads = await vouching.heads() if vouching is not None else []
+        verdict = await log.verify(heads)
         found = {"events": verdict.events, "broken": verdict.broken, "reason": verdict.reason}
-        return respond_json({"intact": verdict.intact, **found})
+        signed = max((head.size for head in heads), default=0)
+        return respond_json({"intact": verdict.intact, **found, "signed": signed})
 
     return [
         Route(PATH, find, methods=["GET"]),
         Route(f"{PATH}/_search", search, methods=["POST"]),
         Route(f"{PATH}/$verify", verify, methods=["GET"]),
+        *(evidence_routes(vouching) if vouching is not None else []),
     ]
-
-
-def _require_own(request: Request, log: AuditLog) -> None:
-    party = require_party(peer_certificate(request.scope), log.clock())
-    if party.ura != log.source.holder:
-        text = "an audit log is shown to the organization that keeps it, with its own certificate"
-        raise LdnError(Issue.FORBIDDEN, text)
 
 
 async def _answer(request: Request, log: AuditLog, pairs: list[tuple[str, str]]) -> Response:
@@ -166,7 +164,7 @@ def _readable(name: str, value: str, pattern: re.Pattern[str]) -> str:
     return value
 
 
-def _within(wanted: AuditFilter, value: str) -> AuditFilter:
+def within(wanted: AuditFilter, value: str) -> AuditFilter:
     """The filter, narrowed by one `date`: a day, or a moment with a time zone."""
     found = _DATE.fullmatch(value)
     wrong = LdnError(Issue.INVALID, "date: ge2027-03-01 or lt2027-03-01T12:00:00Z", where="date")
@@ -184,7 +182,7 @@ def _within(wanted: AuditFilter, value: str) -> AuditFilter:
 
 
 _READERS: dict[str, Callable[[AuditFilter, str], AuditFilter]] = {
-    "date": _within,
+    "date": within,
     "patient": _patient,
     "correlation": _correlated,
     "_tag": _tagged,

@@ -13,10 +13,10 @@ import msgspec
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import transaction
 from openldn.functions.audit import store
-from openldn.functions.audit.chain import Columns, Head, Line, columns
+from openldn.functions.audit.chain import Columns, Head, Line, columns, digest
 from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import TreeHead, by_size, read_head, text_of
-from openldn.functions.audit.merkle import Peaks
+from openldn.functions.audit.merkle import Peaks, includes
 from openldn.functions.audit.model import Verdict
 from openldn.functions.audit.service import PIECE
 from openldn.functions.audit.vouching import Vouching
@@ -170,3 +170,37 @@ def _read(row: bytes) -> Written:
 
 def _bytes(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
+
+
+def holder_of(row: bytes) -> str:
+    """Whose log the file is that begins with this line; raises LdnError(invalid)."""
+    first = _read(row)
+    if not first.log:
+        raise LdnError(Issue.INVALID, "this is no export of an audit log")
+    return first.log
+
+
+class _Proof(msgspec.Struct):
+    seq: int
+    event: msgspec.Raw
+    before: str
+    path: tuple[str, ...]
+    head: str
+
+
+def proven(proof: bytes, public: jose.Key, holder: str) -> TreeHead:
+    """The head that vouches for the event in this proof (`$prove`), once it is recomputed.
+
+    Raises LdnError(conflict) for a proof that shows nothing.
+    """
+    wrong = LdnError(Issue.CONFLICT, "this proof does not show that the event is in the log")
+    try:
+        told = msgspec.json.decode(proof, type=_Proof)
+        content = digest(_bytes(told.before), bytes(told.event))
+        path = [_bytes(part) for part in told.path]
+    except ValueError as error:
+        raise wrong from error
+    head = read_head(told.head, public, holder)
+    if not includes(content, told.seq - 1, head.size, path, head.root):
+        raise wrong
+    return head

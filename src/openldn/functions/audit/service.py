@@ -14,11 +14,13 @@ from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.functions.audit import chain, store
+from openldn.functions.audit.catalogue import ROWS
 from openldn.functions.audit.chain import Entry, columns_of
 from openldn.functions.audit.event import event_of, written
 from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import TreeHead, by_size
 from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
+from openldn.functions.audit.spool import Spool
 
 _MOST = 500  # calls that share one commit
 PIECE = 1000  # events recomputed at a time
@@ -75,6 +77,7 @@ class AuditLog:
     clock: Clock
     new_id: NewId
     patience: float = 5.0  # seconds a caller waits for its events to be safe
+    spool: Spool | None = None  # where events of the node itself wait while the store is away
     _waiting: list[_Call] = field(default_factory=list, repr=False)
     _writer: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -90,16 +93,39 @@ class AuditLog:
 
         The same access again (a retry with its X-Request-Id and token) is written once. Raises
         LdnError(transient) when they could not be written in time; the caller then discloses
-        nothing.
+        nothing. Events of the node itself wait in the spool then (rules G08, G09).
         """
         if not events:
             return
         now = self.clock()
-        await self._write([self._entry(event, now) for event in events])
+        entries = [self._entry(event, now) for event in events]
+        try:
+            await self._write(entries)
+        except LdnError as error:
+            waits = all(ROWS[event.code].spooled for event in events)
+            if self.spool is None or not waits or error.issue is not Issue.TRANSIENT:
+                raise
+            self.spool.add(entries)
+
+    async def drain(self) -> int:
+        """Write what waits in the spool, with its own time; how many events there were.
+
+        Raises LdnError(transient) when the store is still away.
+        """
+        written = 0
+        for path, entries in self.spool.waiting() if self.spool is not None else []:
+            await self._write(entries)
+            path.unlink(missing_ok=True)
+            written += len(entries)
+        return written
 
     def _entry(self, event: Access | Event, now: datetime) -> Entry:
         id = self.new_id()
-        once = _once(event, self.key) if isinstance(event, Access) else None
+        if isinstance(event, Access):
+            once = _once(event, self.key)
+        else:
+            spooled = ROWS[event.code].spooled
+            once = hmac.digest(self.key, b"spooled|" + id.encode(), "sha256") if spooled else None
         told = event_of(event, self.source) if isinstance(event, Access) else event
         body = written(told, self.source, now, id)
         return Entry(columns_of(told, now, id, self.key), body, once)

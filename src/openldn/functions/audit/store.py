@@ -1,6 +1,7 @@
 """Every SQL statement of the audit log."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 
 from openldn.base.sql import Connection, Pool, migrate
@@ -231,3 +232,29 @@ async def nodes(db: Connection, holder: str, level: int, start: int, end: int) -
         end,
     )
     return [row["hash"] for row in rows]
+
+
+async def first_since(db: Connection, holder: str, moment: datetime) -> int:
+    """The first event of this moment or later; behind the last one when there is none."""
+    found: int = await db.fetchval(
+        """SELECT coalesce(
+             (SELECT min(seq) FROM audit_event WHERE holder = $1 AND recorded >= $2),
+             (SELECT seq + 1 FROM audit_head WHERE holder = $1))""",
+        holder,
+        moment,
+    )
+    return found
+
+
+async def remove(
+    db: Connection, holder: str, last: tuple[int, bytes, bytes], moment: datetime
+) -> None:
+    """Remove all events up to `last` (its number, hash and seal), and keep that they were there."""
+    await db.execute(
+        """INSERT INTO audit_removed (holder, upto, hash, removed, seal)
+           VALUES ($1, $2, $3, $5, $4)""",
+        holder,
+        *last,
+        moment,
+    )
+    await db.execute("DELETE FROM audit_event WHERE holder = $1 AND seq <= $2", holder, last[0])

@@ -43,10 +43,11 @@ class Vouching:
         return str(self.log.source.holder)
 
     async def run(self) -> None:
-        """Sign whenever a head is due, for as long as the node runs."""
+        """Write what waited and sign whenever a head is due, for as long as the node runs."""
         while True:
             pause = LOOK
             try:
+                await self.log.drain()
                 await self.sign_if_due()
             except LdnError as error:
                 emit("failed", issue=str(error.issue), detail=f"audit head: {error.message}")
