@@ -26,6 +26,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient
 from openldn.base.runtime import new_uuid
 from openldn.fhir.identifiers import Bsn, Ura
+from openldn.functions.audit.alerts import emergencies
 from openldn.functions.audit.client import AccessLogClient
 from openldn.functions.audit.event import event_of, written
 from openldn.functions.audit.model import REQUESTED, Access, Event, Source
@@ -367,3 +368,24 @@ def test_a_token_that_is_not_the_patients_for_this_opens_nothing(requester: Requ
 
     assert refusal.value.issue is Issue.FORBIDDEN
     assert JANSEN.value not in str(refusal.value)
+
+
+def test_g18_whoever_tells_patients_reads_each_emergency_from_the_log(
+    databases: Databases,
+) -> None:
+    async def run() -> None:
+        async with databases.pool() as pool:
+            log = log_of(pool)
+            await log.prepare()
+            started = replace(example("emergency-started"), purpose="BTG", patient=PIETERSEN)
+            await log.record([SERVED_JANSEN, started, example("emergency-ended"), started])
+
+            first = await emergencies(log, 0, most=1)
+            rest = await emergencies(log, first[0].seq)
+
+            assert [e.seq for e in (*first, *rest)] == [2, 4]
+            assert first[0].patient == PIETERSEN and first[0].sight.emergency
+            assert PIETERSEN.value not in repr(first)
+            assert await emergencies(log, 4) == []
+
+    asyncio.run(run())

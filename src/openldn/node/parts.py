@@ -212,19 +212,8 @@ def _parts(
     vouch = kept.people.vouch if kept.people else None
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
-        *(
-            settings,
-            records,
-            kept.audit,
-            kept.vouching,
-            directory,
-            server,
-            holder,
-            asker,
-            pull,
-            kept.dealings,
-        ),
-        *(believed, means),
+        *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
+        *(pull, kept.dealings, believed, means),
     )
 
 

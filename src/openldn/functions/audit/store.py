@@ -258,3 +258,17 @@ async def remove(
         moment,
     )
     await db.execute("DELETE FROM audit_event WHERE holder = $1 AND seq <= $2", holder, last[0])
+
+
+async def emergencies(
+    db: Connection, holder: str, after: int, most: int
+) -> list[tuple[int, bytes]]:
+    """Number and body of the next events that started an emergency, in order."""
+    rows = await db.fetch(
+        """SELECT seq, body FROM audit_event
+           WHERE holder = $1 AND seq > $2 AND tag = 'emergency-started' ORDER BY seq LIMIT $3""",
+        holder,
+        after,
+        most,
+    )
+    return [(row["seq"], row["body"]) for row in rows]
