@@ -18,6 +18,7 @@ COMMANDS = (
     "doctor",
     "localization",
     "pki",
+    "policy",
     "pseudonyms",
     "run",
     "station",

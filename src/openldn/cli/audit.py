@@ -67,7 +67,7 @@ def list_events(  # noqa: PLR0913  (each is an option of the command)
     known = network_at(network)
     one = node_of(known, node)
     pairs = [*_pairs(correlation, since, code, bsn), ("_count", str(min(limit, 1000)))]
-    events = asyncio.run(_found(known, one, pairs, limit))
+    events = asyncio.run(found_events(known, one, pairs, limit))
     if format is Form.JSON:
         print(dump(bundle("collection", events)).decode())
         return
@@ -147,7 +147,7 @@ def _pairs(correlation: str, since: str, code: str, bsn: str) -> list[tuple[str,
     return [(name, value) for name, value in pairs if value]
 
 
-async def _found(
+async def found_events(
     network: Network, node: Node, pairs: list[tuple[str, str]], limit: int
 ) -> list[Resource]:
     """The events that fit, page after page; asked by form, so that a BSN is in no address."""
@@ -275,11 +275,11 @@ def _row(event: Resource) -> Iterator[str]:
     yield Bsn(patient).masked if patient else ""
     yield exchange.get("valueCode", "")
     yield str(count.get("valueUnsignedInt", ""))
-    yield _query(entities.get("2", {}).get("description", ""))
+    yield shown_query(entities.get("2", {}).get("description", ""))
     yield entities.get("XrequestId", {}).get("what", {}).get("identifier", {}).get("value", "")
 
 
-def _query(description: str) -> str:
+def shown_query(description: str) -> str:
     """The query for people: not percent-encoded, without the patient, who has a column."""
     address, _, text = description.partition("?")
     pairs = [masked(unquote(p)) for p in text.split("&") if p and not p.endswith("***")]

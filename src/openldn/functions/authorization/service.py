@@ -64,12 +64,15 @@ class DecisionPoint:
             return Decision(False, error="no scope is given, so no policy can be asked")
         if not question.subject.active:
             return Decision(False, error="the token is not active")
-        matter = await self._matter(question)
-        matter, asked = await self._consulted(matter, names)
+        matter, asked = await self.gathered(question, names)
         verdicts = {name: self._verdict(name, matter, asked) for name in names}
         allow = any(v.allow for v in verdicts.values())
         own = await self.own(matter, names) if allow and self.own else ()
         return Decision(allow and not own, verdicts, own=own)
+
+    async def gathered(self, question: Question, names: Sequence[str]) -> tuple[Matter, bool]:
+        """All that these policies look at, and whether consent was asked."""
+        return await self._consulted(await self._matter(question), names)
 
     async def _matter(self, question: Question) -> Matter:
         rest = _read(question)
