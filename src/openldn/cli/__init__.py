@@ -23,6 +23,7 @@ COMMANDS = (
     "run",
     "station",
     "synth",
+    "transform",
     "trust",
     "up",
     "wallet",
