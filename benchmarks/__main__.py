@@ -22,6 +22,7 @@ SUBJECTS = (
         "pseudonyms",
         "policy",
         "gateway",
+        "transformation",
     ),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target

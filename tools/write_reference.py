@@ -12,6 +12,7 @@ from typing import Any, get_args
 import msgspec
 import typer
 from peers_page import text as peers_page
+from transformation_page import text as transformation_page
 from typer.main import get_command
 
 from openldn.app import ROLES, role_of
@@ -65,6 +66,7 @@ def pages() -> dict[str, str]:
         "events.md": "\n".join(_events()) + "\n",
         "issues.md": "\n".join(_issues()) + "\n",
         "peers.md": peers_page(),
+        "transformation.md": transformation_page(),
     }
 
 

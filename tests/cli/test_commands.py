@@ -51,6 +51,8 @@ WRONG = [
     (["synth", "--patients", "many"], USAGE, "--patients"),
     (["synth", "--today", "yesterday"], USAGE, "--today"),
     (["synth", "--out", "absent/x.ndjson"], REFUSED, "cannot write absent/x.ndjson"),
+    (["transform", "absent.json", "--to", "R4"], REFUSED, "cannot read absent.json"),
+    (["transform", "x.json", "--to", "R5"], USAGE, "--to"),
     (["trust", "explain"], USAGE, "{what}"),
     (["trust", "explain", "no token"], USAGE, "this cannot be read"),
     (["trust", "explain", "a.b.c", "--lang", "fr"], USAGE, "--lang"),

@@ -79,5 +79,7 @@ def changed(resource: Resource, source: FhirVersion) -> list[tuple[str, str]]:
     back = transform(there.resource, OTHER[source])
     assert back.resource is not None, back.issues
     gone = bare([loss.path for loss in there.gone])
-    before, after = said(resource, gone), said(back.resource, gone)
-    return sorted([*(before - after), *(after - before)])
+    before, after = said(resource, gone), said(back.resource, set())
+    places = {re.sub(r"\[\d+\]", "", path) for path in gone}  # where something nearer may stand
+    extra = [(path, value) for path, value in after - before if path not in places]
+    return sorted([*(before - after), *extra])

@@ -28,6 +28,7 @@ RULES = [
     *(f"P{n:02}" for n in range(1, 22)),
     *(f"Z{n:02}" for n in range(1, 23)),
     *(f"G{n:02}" for n in range(1, 22)),
+    *(f"T{n:02}" for n in range(1, 7)),
 ]  # those that must stand there; each function adds its own
 
 

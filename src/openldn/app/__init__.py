@@ -45,6 +45,7 @@ ROLES = (
     "portal",
     "pseudonyms",
     "simulators",
+    "transformation",
 )
 
 

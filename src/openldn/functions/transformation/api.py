@@ -17,6 +17,7 @@ from openldn.functions.transformation.service import Transformation, issues, los
 from openldn.trust.parties import caller_of
 
 PATH = "/transform"
+SCOPE = "transformation:read"
 _KNOWN = ("from", "to", "signature", "_format")
 _SIGNATURE = re.compile(r"(?:https://[^?#\s]{1,512}/)?Provenance/[A-Za-z0-9.-]{1,64}")
 _MOST = 20  # signatures
@@ -27,7 +28,7 @@ def routes(service: Transformation) -> list[Route]:
 
     async def transform(request: Request) -> Response:
         """Parameters with the resource, its losses and its Provenance; 422 without an output."""
-        caller_of(request.scope)
+        caller_of(request.scope).need(SCOPE)
         source, target, signatures = asked(request.url.query)
         body = await read_body(request)
         resource = decode(body, media_type(request), source)

@@ -9,7 +9,7 @@ from typing import Any
 from openldn.fhir.codec.tables import Kind, Prop, Table, tables
 from openldn.fhir.model import FhirVersion, outcome
 from openldn.functions.transformation import conversions, specials
-from openldn.functions.transformation.extensions import extensions_step
+from openldn.functions.transformation.extensions import extensions_step, modifiers_step
 from openldn.functions.transformation.keeping import FILLER, Keeper
 from openldn.functions.transformation.maps import Map, Row, maps
 from openldn.functions.transformation.model import MapUsed
@@ -164,6 +164,8 @@ class _Compiler:
             if key not in self.plan.steps and key != "extension":
                 self._same(key, prop)
         self._guard()
+        if "modifierExtension" in self.one.props and "modifierExtension" in self.two.props:
+            self.plan.steps["modifierExtension"] = modifiers_step
         if "extension" in self.one.props and "extension" in self.two.props:
             self.plan.extensions = extensions_step(self.plan, self.source)
         self.plan.required = self.two.required

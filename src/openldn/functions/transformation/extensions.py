@@ -41,6 +41,17 @@ def extensions_step(plan: Plan, source: FhirVersion) -> Step:
     return step
 
 
+def modifiers_step(value: Any, owner: Object, at: At, run: Run, out: Object) -> None:
+    """The step of the extensions that turn a meaning: none may be left out."""
+    for index, extension in enumerate(value):
+        here = (at, "modifierExtension", index)
+        made = one(extension, here, run)
+        if made:
+            out.setdefault("modifierExtension", []).append(made)
+        else:
+            run.refuse(here, "the other version cannot hold this, and without it the rest misleads")
+
+
 def _moved(moved: dict[str, Step], extension: Object, at: At, run: Run, out: Object) -> bool:
     value = next((k for k in extension if k.startswith("value")), "")
     step = moved.get(f"{extension['url']} {value}")

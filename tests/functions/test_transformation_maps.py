@@ -1,0 +1,168 @@
+"""Every map is sound data, its example holds, and there and back is the same again."""
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+from fhir.codec.generated_fhir import Maker
+from functions.transformation_cases import (
+    CONTEXT,
+    OTHER,
+    R4,
+    STU3,
+    changed,
+    leaves,
+    transform,
+    unaccounted,
+)
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from openldn.fhir.codec import Format, check, encode, parse
+from openldn.fhir.codec.tables import tables
+from openldn.fhir.definitions import definitions
+from openldn.fhir.model import FhirVersion, Resource, bundle
+from openldn.functions.transformation import maps as folder
+from openldn.functions.transformation.conversions import CONVERSIONS
+from openldn.functions.transformation.engine import of_resource
+from openldn.functions.transformation.maps import Map, Row, maps, vocabulary
+from openldn.functions.transformation.specials import SPECIALS
+from openldn.testbench.synth.population import population
+
+ROOM = Path(folder.__file__).parent
+TYPES = [m for m in maps() if m.stu3 in definitions(STU3).resources]
+BGZ = {
+    *("Patient", "Practitioner", "PractitionerRole", "Organization", "Coverage", "Consent"),
+    *("Observation", "NutritionOrder", "Flag", "AllergyIntolerance", "Condition", "Medication"),
+    *("MedicationStatement", "MedicationRequest", "MedicationDispense", "DeviceUseStatement"),
+    *("Device", "Immunization", "ImmunizationRecommendation", "Procedure", "Encounter"),
+    *("ProcedureRequest", "DeviceRequest", "Appointment", "DocumentReference", "CarePlan"),
+    *("CareTeam", "RelatedPerson", "Specimen", "Location", "Composition", "Bundle"),
+    *("Endpoint", "HealthcareService", "Task", "Provenance"),
+}
+
+
+def example(each: Map) -> Resource:
+    found: Resource = parse((ROOM / "examples" / f"{each.id}.json").read_bytes())
+    return found
+
+
+def rows(found: tuple[Row, ...]) -> list[Row]:
+    return [r for row in found for r in (row, *rows(row.rows))]
+
+
+def test_there_is_a_map_for_everything_a_bgz_addressing_and_a_task_need() -> None:
+    assert {m.stu3 for m in TYPES} >= BGZ
+
+
+def test_every_map_has_its_own_id_and_a_version() -> None:
+    assert len({m.id for m in maps()}) == len(maps())
+    assert all(m.version.count(".") == 2 for m in maps())
+    assert {p.stem for p in (ROOM / "examples").glob("*.json")} == {m.id for m in TYPES}
+
+
+@pytest.mark.parametrize("each", maps(), ids=lambda m: m.id)
+def test_every_row_names_a_conversion_that_exists(each: Map) -> None:
+    for row in rows(each.row):
+        assert not row.convert or row.convert in {**CONVERSIONS, **SPECIALS}
+
+
+@pytest.mark.parametrize("each", maps(), ids=lambda m: m.id)
+def test_every_row_names_elements_that_exist(each: Map) -> None:
+    for version, name, side in ((STU3, each.stu3, "stu3"), (R4, each.r4, "r4")):
+        for row in each.row:
+            path: str = getattr(row, side)
+            if not path or path.startswith("extension:") or row.convert in SPECIALS:
+                continue
+            table = tables(version).of(name)
+            for step in path.split("."):
+                chosen = [p for p in table.props.values() if step in (p.name, p.element)]
+                assert chosen, (each.id, path)
+                table = chosen[0].table
+
+
+@pytest.mark.parametrize("each", TYPES, ids=lambda m: m.id)
+def test_the_example_of_a_map_holds(each: Map) -> None:
+    given_ = example(each)
+
+    found = transform(given_["stu3"])
+
+    assert found.resource == given_["r4"]
+    assert {loss.path: loss.kept for loss in found.losses} == given_["lost"]
+    assert each.used in found.maps
+    check(given_["stu3"], STU3)
+    check(given_["r4"], R4)
+
+
+@pytest.mark.parametrize("each", TYPES, ids=lambda m: m.id)
+def test_the_example_of_a_map_goes_there_and_back(each: Map) -> None:
+    given_ = example(each)
+
+    assert changed(given_["stu3"], STU3) == []
+    assert changed(given_["r4"], R4) == []
+
+
+@pytest.mark.parametrize("version", FhirVersion)
+@settings(deadline=None, max_examples=150, suppress_health_check=list(HealthCheck))
+@given(data=st.data())
+def test_t01_every_leaf_of_any_resource_is_carried_over_or_told(
+    version: FhirVersion, data: st.DataObject
+) -> None:
+    known = [m.stu3 if version is STU3 else m.r4 for m in TYPES]
+    kind = data.draw(st.sampled_from(sorted(set(known) - {"Bundle", "Parameters"})))
+    resource = Maker(data.draw, version).resource(kind)
+    check(resource, version)
+
+    found = transform(resource, version)
+
+    assert unaccounted(resource, found) == [] or found.resource is None
+    if found.resource is not None:
+        check(found.resource, OTHER[version])
+        encode(found.resource, Format.XML, OTHER[version])
+
+
+def test_synthetic_patients_go_there_and_back() -> None:
+    resources = [p.resource for p in population(6, 7, date(2027, 3, 1))]
+
+    for resource in resources:
+        found = transform(resource)
+        assert found.resource is not None
+        check(found.resource, R4)
+        assert unaccounted(resource, found) == []
+        assert changed(resource, STU3) == []
+        assert changed(found.resource, R4) == []
+    assert len({r["resourceType"] for r in resources}) >= 10
+
+
+def test_a_whole_bgz_goes_there_and_back() -> None:
+    resources = [p.resource for p in population(2, 3, date(2027, 3, 1))]
+    whole = bundle("collection", resources)
+
+    assert changed(whole, STU3) == []
+    assert len(list(leaves(transform(whole).resource, "Bundle"))) > 500
+
+
+def test_addresses_of_extensions_and_profiles_are_told_once() -> None:
+    words = vocabulary()
+
+    for pairs in (words.systems, words.profiles, words.types):
+        assert len(set(pairs.values())) == len(pairs)
+    assert len({e.stu3 for e in words.extension}) == len(words.extension)
+    assert len({e.r4 for e in words.extension}) == len(words.extension)
+    assert set(words.narrowed).isdisjoint(words.profiles)
+
+
+def test_an_extension_that_turns_a_meaning_has_its_own_address_there() -> None:
+    found = example(next(m for m in TYPES if m.id == "medicationrequest"))
+
+    [stop] = found["r4"]["modifierExtension"]
+
+    assert stop["url"] == "http://nictiz.nl/fhir/StructureDefinition/ext-StopType"
+    assert stop["valueCodeableConcept"]["coding"][0]["code"] == "410546004"
+
+
+def test_a_type_without_a_map_has_no_plan() -> None:
+    assert of_resource("ValueSet", STU3) is None
+    assert of_resource("ServiceRequest", STU3) is None
+    assert of_resource("ServiceRequest", R4) is not None
+    assert CONTEXT.id
