@@ -115,7 +115,7 @@ class LocalizationClient:
         for _ in range(_MOST_PAGES):
             body = _bundle(await self.send("GET", path, LOCALIZE))
             ids += [seen.id for seen in self._seen(body) if self._ours(seen)]
-            following = _next(body)
+            following = next_of(body)
             if not following:
                 return ids
             query = urlsplit(following).query
@@ -141,7 +141,7 @@ class LocalizationClient:
             wanted.append(("code", category))
         query = urlencode(require_complete(wanted))
         body = _bundle(await self.send("GET", f"/{d.type}?{query}", LOCALIZE))
-        if _next(body):
+        if next_of(body):
             text = "the index answers about one patient in pages; what it left out is unknown"
             raise LdnError(Issue.INCOMPLETE, text)
         return self._seen(body)
@@ -220,7 +220,8 @@ def _bundle(heard: Heard) -> Resource:
     return found
 
 
-def _next(body: Resource) -> str:
+def next_of(body: Resource) -> str:
+    """The address of the next page; empty when there is none."""
     links = body.get("link")
     for link in links if isinstance(links, list) else []:
         if isinstance(link, dict) and link.get("relation") == "next":
