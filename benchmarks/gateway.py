@@ -82,8 +82,9 @@ async def _measured(folder: Path, dsn: str) -> list[Row]:
         )
         await desk.prepare()
         token = str((await desk.grant(FORM, certificate))["access_token"])
-        bearer = Bearer(service, frozenset({AUDIENCE}), desk.found, Register(), connections)
         rate = Rate(10**9, service.name, utc_now)
+        audiences = frozenset({AUDIENCE})
+        bearer = Bearer(service, audiences, desk.found, Register(), connections, rate)
         bare = _service()
         gated = guarded(bare, lambda inner: Gateway(inner, rate, bearer))
         plain, behind = await _by_turns(

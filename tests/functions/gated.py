@@ -106,13 +106,13 @@ def gate(
     desk: TokenDesk, row: Protected, audience: str, *, per_minute: int = 6000, from_: str = ""
 ) -> Any:
     """What puts a gateway in front of an application."""
-    bearer = Bearer(row, frozenset({audience}), desk.found, desk.register, desk.connections)
+    rate, tokens = Rate(per_minute, row.name, desk.clock), unrimmed(api.routes(desk, ("90000505",)))
+    audiences = frozenset({audience})
+    bearer = Bearer(row, audiences, desk.found, desk.register, desk.connections, rate)
     upstream = None
     if from_ and row.headers:
-        upstream = Upstream(
-            row, row.headers, networks(from_.split()), frozenset({audience}), desk.register
-        )
-    rate, tokens = Rate(per_minute, row.name, desk.clock), unrimmed(api.routes(desk, ("90000505",)))
+        addresses = networks(from_.split())
+        upstream = Upstream(row, row.headers, addresses, audiences, desk.register)
 
     def around(inner: ASGIApp) -> Gateway:
         return Gateway(inner, rate, bearer, upstream, tokens, api.OWN.__contains__)

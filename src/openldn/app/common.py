@@ -74,7 +74,7 @@ async def behind_gateway(
     rate = Rate(settings.per_minute, service.name, utc_now)
     found, tokens = await parts.tokens(rate)
     audiences = frozenset(parts.audiences)
-    bearer = Bearer(service, audiences, found, parts.register, parts.connections)
+    bearer = Bearer(service, audiences, found, parts.register, parts.connections, rate)
     upstream = _upstream(service, settings)
     own = api.OWN.__contains__
 

@@ -17,7 +17,7 @@ from openldn.base.http import peer_certificate
 from openldn.fhir.http import Rim, tell_of
 from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.headers import Shown, Upstream, taken_off
-from openldn.functions.authentication.model import Found, Register
+from openldn.functions.authentication.model import Found, Party, Pass, Register
 from openldn.functions.authentication.profiles import Protected
 from openldn.functions.authentication.rate import Rate
 from openldn.trust.certificates import thumbprint
@@ -37,12 +37,13 @@ class Bearer:
     found: Found
     register: Register
     connections: Connections
+    rate: Rate  # tokens that do not count are counted, so that nobody can try them without end
 
     async def caller(self, scope: Scope) -> Caller:
         """Who calls; raises LdnError: login, forbidden (no mandate), or as the service says."""
         certificate, now = peer_certificate(scope), self.connections.clock()
         party = await self.connections.party(certificate)
-        given = await self.found(_token(scope))
+        given = await self._given(_token(scope), party)
         fits = hmac.compare_digest(given.thumbprint, thumbprint(certificate or b""))
         if not fits or not self._lasts(given.issued, given.expires, now):
             text = "the token is not for this connection; ask one with this certificate"
@@ -56,6 +57,15 @@ class Bearer:
         if acting == caller.acting and caller.scopes <= self.service.scopes:
             return caller
         return replace(caller, acting=acting, scopes=caller.scopes & self.service.scopes)
+
+    async def _given(self, token: str, party: Party) -> Pass:
+        self.rate.require(party.id)
+        try:
+            return await self.found(token)
+        except LdnError as error:
+            if error.issue is Issue.LOGIN:
+                self.rate.spend(party.id)
+            raise
 
     @staticmethod
     def _lasts(issued: datetime, expires: datetime, now: datetime) -> bool:

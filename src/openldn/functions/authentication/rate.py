@@ -30,6 +30,14 @@ class Rate:
 
     def spend(self, organization: str) -> None:
         """Count one request; raises LdnError(throttled) and alerts when the stock is empty."""
+        self._with_stock(organization).left -= 1
+
+    def require(self, organization: str) -> None:
+        """Raises LdnError(throttled) when the stock is empty; counts nothing."""
+        if organization in self._accounts:
+            self._with_stock(organization)
+
+    def _with_stock(self, organization: str) -> _Account:
         now = self.clock()
         account = self._accounts.get(organization) or self._opened(organization, now)
         passed = max(0.0, (now - account.counted).total_seconds())
@@ -39,7 +47,7 @@ class Rate:
             self._alert(organization, account, now)
             text = "too many requests of your organization in a minute; wait, then go on slower"
             raise LdnError(Issue.THROTTLED, text, detail="gateway.rate")
-        account.left -= 1
+        return account
 
     def _opened(self, organization: str, now: datetime) -> _Account:
         if len(self._accounts) >= _MOST:
