@@ -19,6 +19,7 @@ SUBJECTS = (
         "trust_credentials",
         "tokens",
         "connection",
+        "consent",
         "pseudonyms",
         "policy",
         "gateway",

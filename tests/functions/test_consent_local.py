@@ -238,6 +238,27 @@ def test_without_its_own_store_a_holder_gives_nothing(databases: Databases) -> N
     with_holder(databases, story)
 
 
+class Silent:
+    """A store of the holder that does not answer."""
+
+    async def verdict(self, disclosure: Disclosure) -> Answer:
+        await asyncio.Event().wait()
+        raise AssertionError("it waits for ever")
+
+    async def told(self, disclosure: Disclosure) -> Answer:
+        return await self.verdict(disclosure)
+
+
+def test_an_own_store_that_keeps_silent_is_no_reason_to_give() -> None:
+    async def run() -> None:
+        holder = AtHolder(Silent(), National(), Time(), patience=0.05)
+        for question in (ASKED, IMPLIED, EMERGENCY):
+            found = await holder.ask(question)
+            assert (found.decision, found.permits) == (UNKNOWN, False)
+
+    asyncio.run(run())
+
+
 def test_z12_deny_and_permit_for_the_same_is_deny(databases: Databases) -> None:
     async def story(place: Place) -> None:
         await place.local.record(consent("permit", actor=[recipient("00000002")]))
@@ -407,6 +428,16 @@ def test_a_notification_ends_the_use_of_an_older_answer(databases: Databases) ->
         await Notifications(place.local, lasting).take(decode(body, Format.XML, FhirVersion.R4))
 
         assert not (await lasting.ask(ASKED)).permits
+
+    with_holder(databases, story)
+
+
+def test_a_purpose_that_is_not_care_is_never_covered(databases: Databases) -> None:
+    async def story(place: Place) -> None:
+        await place.local.refer(REFERRAL)
+        for question in (ASKED, IMPLIED, EMERGENCY):
+            found = await place.ask(replace(question, purpose="HRESCH"))
+            assert (found.permits, found.reason) == (False, "unexpected_input")
 
     with_holder(databases, story)
 

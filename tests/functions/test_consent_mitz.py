@@ -222,6 +222,7 @@ INCOMPLETE = {
     "requester type": replace(ASKED, requester=replace(ASKED.requester, kind="")),
     "user id": replace(ASKED, user=replace(DOCTOR, id="")),
     "user role": replace(ASKED, user=replace(DOCTOR, role="")),
+    "purpose that is not care": replace(ASKED, purpose="HRESCH"),
 }
 HALF = {
     "role alone": replace(ASKED, delegation=Delegation("", "01.010")),

@@ -72,6 +72,7 @@ def test_what_the_client_asks_is_what_the_registry_reads() -> None:
         ("Subscription.criteria", changed("criteria", CRITERIA.replace("00000001", ""))),
         ("Subscription.criteria", changed("criteria", CRITERIA + "&patientid=999911120")),
         ("Subscription.criteria", changed("criteria", CRITERIA + "&other=1")),
+        ("Subscription.criteria", changed("criteria", CRITERIA + "%00")),
         ("Subscription.criteria", changed("criteria", CRITERIA.replace("Consent", "Patient"))),
         ("Subscription.criteria", changed("criteria", CRITERIA.replace("otv", "x"))),
         ("Subscription.channel.type", changed("channel.type", "email")),
@@ -230,6 +231,7 @@ def test_c10_the_xml_of_mitz_is_read_category_by_category(
         from_mitz("active", "permit", "RPZAC001").replace(b"transaction", b"batch"),
         from_mitz("active", "permit", "RPZAC001").replace(b"urn:uuid:o", b"urn:uuid:x", 1),
         from_mitz("active", "permit", "RPZAC001").replace(b"NamingSystem/bsn", b"x"),
+        from_mitz("active", "permit", "R" * 201),
         FROM_MITZ.format(consents="").encode(),
     ],
 )

@@ -245,6 +245,18 @@ def test_a_link_code_works_once_for_one_child_and_fourteen_days(databases: Datab
     with_registry(databases, story)
 
 
+def test_what_a_child_chose_is_not_confirmed_over_a_later_choice(databases: Databases) -> None:
+    async def story(made: Registry, time: Time) -> None:
+        code = (await made.record(JANSEN, CHILD, Chooser.SELF, PERMITTED, 0)).code
+        await made.record(JANSEN, ADULT, Chooser.SELF, OBJECTED, 0)
+
+        await refused(made.confirm(JANSEN, code))
+
+        assert (await made.ask(ASKED)).decision is DENY
+
+    with_registry(databases, story)
+
+
 def test_a_link_code_cannot_be_guessed(databases: Databases) -> None:
     async def story(made: Registry, time: Time) -> None:
         code = (await made.record(JANSEN, CHILD, Chooser.SELF, PERMITTED, 0)).code

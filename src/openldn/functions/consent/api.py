@@ -3,6 +3,7 @@
 Who calls is told by the gateway; a patient stands in the body, never in an address.
 """
 
+import re
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -24,6 +25,7 @@ from openldn.trust.parties import Caller, caller_of
 
 ASK, SUBSCRIBE, CHOOSE = "consent:ask", "consent:subscribe", "consent:choose"
 SCOPES = frozenset({ASK, SUBSCRIBE, CHOOSE})
+_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
 _LARGEST = 512 * 1024  # bytes of a body
 
 W = TypeVar("W")
@@ -138,7 +140,7 @@ def _subscriptions(registry: Registry, hosts: tuple[str, ...]) -> list[Route]:
     async def unsubscribe(request: Request) -> Response:
         """DELETE: hear of it no more."""
         caller = _caller(request, SUBSCRIBE)
-        await registry.unsubscribe(caller.organization, request.path_params["id"])
+        await registry.unsubscribe(caller.organization, named(request))
         return Response(status_code=204)
 
     return [
@@ -170,6 +172,14 @@ def _own(caller: Caller, organization: Ura | None) -> None:
 
 async def _body(request: Request, kind: type[W]) -> W:
     return wire.read(await read_json(request, _LARGEST), kind)
+
+
+def named(request: Request) -> str:
+    """The id in the address; raises LdnError(not-found) for what cannot be one."""
+    id = str(request.path_params["id"])
+    if not _ID.fullmatch(id):
+        raise LdnError(Issue.NOT_FOUND, "nothing stands at this address")
+    return id
 
 
 def _expected(request: Request) -> int:

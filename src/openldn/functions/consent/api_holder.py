@@ -17,6 +17,7 @@ from openldn.fhir.codec import decode
 from openldn.fhir.http import media_type, read_body, respond
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.fhir.model import FhirVersion, Resource
+from openldn.functions.consent.api import named
 from openldn.functions.consent.local import LocalConsents, Notifications, Recorded
 from openldn.trust.certificates import require_party
 
@@ -70,7 +71,7 @@ def consent_routes(local: LocalConsents, own_software: Guard, prefix: str) -> li
     async def read_consent(request: Request) -> Response:
         """GET: one Consent."""
         await own_software(request)
-        found = await local.read(request.path_params["id"])
+        found = await local.read(named(request))
         if found is None:
             raise LdnError(Issue.NOT_FOUND, "there is no such consent")
         return _shown(request, found)
@@ -80,14 +81,14 @@ def consent_routes(local: LocalConsents, own_software: Guard, prefix: str) -> li
         await own_software(request)
         version = _expected(request)
         given = await _consent(request)
-        return _shown(request, await local.record(given, request.path_params["id"], version))
+        return _shown(request, await local.record(given, named(request), version))
 
     async def withdraw_consent(request: Request) -> Response:
         """DELETE: the Consent ends; it stays readable, inactive."""
         await own_software(request)
-        return _shown(request, await local.withdraw(request.path_params["id"]))
+        return _shown(request, await local.withdraw(named(request)))
 
-    one = f"{prefix}/Consent/{{id:str}}"
+    one = f"{prefix}/Consent/{{id}}"
     return [
         Route(f"{prefix}/Consent", create_consent, methods=["POST"]),
         Route(f"{prefix}/Consent/_search", search_consents, methods=["POST"]),

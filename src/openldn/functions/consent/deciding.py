@@ -31,6 +31,7 @@ _RANKS = {
     "context": {Level.ANY: 0, Level.EXCHANGE: 1},
     "resource": {Level.ANY: 0, Level.CATEGORY: 1, Level.TASK: 2},
 }
+_LONGEST = 200  # signs of what a choice points at
 SIDES = tuple(_RANKS)
 Fits = dict[str, frozenset[Target]]  # side -> every target that the disclosure falls in
 
@@ -40,6 +41,7 @@ def well_formed(choice: Choice) -> bool:
     targets = [(side, getattr(choice, side)) for side in SIDES]
     known = all(t.level in _RANKS[side] for side, t in targets)
     named = all(bool(t.value) == (t.level is not Level.ANY) for _, t in targets)
+    named = named and all(len(t.value) <= _LONGEST and t.value.isprintable() for _, t in targets)
     ordered = choice.start is None or choice.end is None or choice.start < choice.end
     return known and named and ordered and choice.decision is not Decision.UNKNOWN
 
@@ -73,11 +75,12 @@ def applies(choice: Choice, fitting: Fits) -> bool:
 
     An objection to some category is also about a provider whose category we do not know.
     """
-    return all(
-        getattr(choice, side) in fitting[side]
-        or (choice.decision is Decision.DENY and _unsure(getattr(choice, side), fitting[side]))
-        for side in SIDES
-    )
+    objects = choice.decision is Decision.DENY
+    for side in SIDES:
+        target = getattr(choice, side)
+        if target not in fitting[side] and not (objects and _unsure(target, fitting[side])):
+            return False
+    return True
 
 
 def _unsure(target: Target, fitting: frozenset[Target]) -> bool:
@@ -92,7 +95,10 @@ def specificity(choice: Choice) -> tuple[int, ...]:
 
 def beats(one: Choice, other: Choice) -> bool:
     """Whether `one` is the more specific: nowhere less so, and not the same everywhere."""
-    a, b = specificity(one), specificity(other)
+    return _above(specificity(one), specificity(other))
+
+
+def _above(a: tuple[int, ...], b: tuple[int, ...]) -> bool:
     return a != b and all(x >= y for x, y in zip(a, b, strict=True))
 
 
@@ -109,8 +115,12 @@ NOTHING = Verdict(Decision.UNKNOWN)
 
 def decide(choices: Iterable[Choice], fitting: Fits, now: datetime) -> Verdict:
     """The verdict of these choices now: an objection holds unless a permission beats it."""
-    about = [c for c in choices if c.holds(now) and applies(c, fitting)]
-    standing = [c for c in about if not any(beats(other, c) for other in about)]
+    about: dict[tuple[int, ...], list[Choice]] = {}  # by rank: few, however many the choices
+    for choice in choices:
+        if choice.holds(now) and applies(choice, fitting):
+            about.setdefault(specificity(choice), []).append(choice)
+    highest = [rank for rank in about if not any(_above(other, rank) for other in about)]
+    standing = [choice for rank in highest for choice in about[rank]]
     for decision in (Decision.DENY, Decision.PERMIT):
         found = [c for c in standing if c.decision is decision]
         if found:  # which one is told does not depend on the order they came in

@@ -3,6 +3,7 @@
 Source: generic functions §4.5 (DHTV, IHE PCF) and §4.4 (notifications).
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -26,6 +27,7 @@ from openldn.functions.consent.deciding import (
 )
 from openldn.functions.consent.kinds import Kinds
 from openldn.functions.consent.model import (
+    PURPOSES,
     UNEXPECTED,
     UNREACHABLE,
     Answer,
@@ -214,6 +216,7 @@ class AtHolder:
     national: Consents
     clock: Clock
     policy: Policy = POLICY
+    patience: float = 4.0  # seconds; longer than the registry gets
 
     async def ask(self, disclosure: Disclosure) -> Answer:
         """The answer that counts. Source: generic functions §4.5.
@@ -224,9 +227,12 @@ class AtHolder:
         at = self.clock()
         if disclosure.basis is Basis.PATIENT:
             return Answer(Decision.PERMIT, Origin.BASIS, "", at)
+        if disclosure.purpose not in PURPOSES:
+            return unknown(Origin.BASIS, at, UNEXPECTED)
         try:
-            return await self._asked(disclosure)
-        except LdnError:  # our own store is away: an objection may stand in it
+            async with asyncio.timeout(self.patience):
+                return await self._asked(disclosure)
+        except (LdnError, TimeoutError):  # our own store is away: an objection may stand in it
             return unknown(Origin.LOCAL, at, UNREACHABLE)
 
     async def _asked(self, disclosure: Disclosure) -> Answer:

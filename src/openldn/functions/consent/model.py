@@ -12,6 +12,8 @@ UNEXPECTED = "unexpected_input"  # reason: the question lacks what a registry mu
 UNREACHABLE = "unreachable"  # reason: who should know could not be asked, or was not understood
 NOTHING_RECORDED = "nothing-recorded"  # reason: nobody chose anything that is about this
 
+PURPOSES = frozenset({"TREAT", "COC", "ETREAT", "BTG"})  # what choices are about: care
+
 TREATMENT_DATA = "GGC002"  # data category: what caregivers record during treatment
 
 
@@ -198,6 +200,7 @@ def missing(disclosure: Disclosure) -> list[str]:
         "requester.kind": bool(disclosure.requester.kind),
         "user.id": bool(disclosure.user.id),
         "user.role": bool(disclosure.user.role),
+        "purpose": disclosure.purpose in PURPOSES,
     }
     by = disclosure.delegation
     told["delegation.registered_by"] = by is None or bool(by.registered_by)

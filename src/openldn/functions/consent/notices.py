@@ -12,6 +12,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId, instant
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.fhir.model import Resource
+from openldn.functions.consent.deciding import well_formed
 from openldn.functions.consent.model import (
     ANYTHING,
     Choice,
@@ -155,6 +156,7 @@ def _noticed(consent: Resource, by_url: dict[str, Resource]) -> Iterator[Noticed
     _require(bool(patient and holder), "Consent.patient")
     moment = _moment(consent)
     for choice in _choices(consent, provision, by_url):
+        _require(well_formed(choice), "Consent.provision")
         gone = consent.get("status") != "active" and "type" in provision
         yield Noticed(
             patient=Bsn.parse(patient),

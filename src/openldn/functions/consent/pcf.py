@@ -14,6 +14,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import instant
 from openldn.fhir.identifiers import BSN_SYSTEM, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.fhir.model import Resource
+from openldn.functions.consent.deciding import well_formed
 from openldn.functions.consent.model import ANYTHING, Choice, Decision, Level, Target
 from openldn.functions.consent.notices import DATA
 
@@ -50,10 +51,12 @@ def read_consent(consent: Resource, holder: Ura) -> Meaning:
     context = _context(consent.get("scope") or {})
     root = consent.get("provision") or {}
     _require(root.get("type") in {"permit", "deny"}, "Consent.provision.type")
-    active = consent.get("status") == "active"
     found = [
         choice for provision in _provisions(root) for choice in _choices(provision, context, holder)
     ]
+    active = consent.get("status") == "active"
+    whole = all(well_formed(choice) for choice in found)
+    _require(whole, "Consent.provision")
     return Meaning(Bsn.parse(patient), active, tuple(found) if active else ())
 
 

@@ -140,6 +140,7 @@ class Registry:
                 raise LdnError(Issue.CONFLICT, text, status=412)
             if counts.waits:
                 return await self._wait(db, key, made, version)
+            await store.wait_no_more(db, key)  # what a child chose before is no longer confirmed
             done = await self._add(db, patient, before, replace(made, version=version + 1))
         self.changed()
         return done

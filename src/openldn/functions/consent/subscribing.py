@@ -91,13 +91,19 @@ def _criteria(text: str) -> dict[str, str]:
     type_, _, query = re.sub(r"\s", "", text).partition("?")
     pairs = parse_qsl(query, keep_blank_values=True)
     found = dict(pairs)
-    fits = type_ == "Consent" and found.get("_query") == "otv" and len(found) == len(pairs)
+    kind = found.get("providertype", "")
+    plain = kind.isascii() and kind.isalnum() and len(kind) <= 20
+    fits = (
+        plain and type_ == "Consent" and found.get("_query") == "otv" and len(found) == len(pairs)
+    )
     complete = set(found) == {"_query", *PARAMETERS} and all(found.values())
     _require(fits and complete, "Subscription.criteria")
     return found
 
 
 def _allowed(endpoint: str, hosts: Sequence[str]) -> bool:
+    if not endpoint.isascii() or not endpoint.isprintable() or len(endpoint) > 500:
+        return False
     try:
         parts = urlsplit(endpoint)
         port = parts.port

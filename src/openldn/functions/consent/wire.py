@@ -193,7 +193,8 @@ def read(value: Mapping[str, Any], kind: type[W]) -> W:
     try:
         return msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        where = str(error).rpartition(" - at `")[2].rstrip("`")
+        _, found, where = str(error).rpartition(" - at `")
+        where = where.rstrip("`") if found else ""  # without a place it may repeat what was sent
         text = f"not as described in the reference of consent: look at {where or 'its fields'}"
         raise LdnError(Issue.STRUCTURE, text, where=where) from error
 
