@@ -33,9 +33,10 @@ from openldn.node.api import Own, Unrevoked, ask_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
-from openldn.node.consents import nobody, presumed
+from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
+from openldn.node.national import National, Self, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
 from openldn.node.roads import Means, WholeChain, own_key
@@ -80,6 +81,7 @@ class NodeParts:
     dealings: Dealings
     believed: Believing
     means: Means
+    national: National
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,7 @@ class Kept:
     credentials: CredentialStore
     people: Vouchers | None
     own: OwnPolicy | None
+    national: National
 
 
 @asynccontextmanager
@@ -125,6 +128,7 @@ async def open_node(
             CredentialStore(pool),
             vouchers(settings.people, settings.holder, clock) if settings.people else None,
             await _own_policy(settings, stack),
+            await open_national(settings.national, _self(settings), clients, records),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
@@ -152,6 +156,11 @@ def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
     """Heads are signed with a key beside that of the log, and kept in a file beside both."""
     key = HeadKey.at(sealing.with_suffix(".heads.pem"))
     return Vouching(audit, key, KeptHeads(sealing.with_suffix(".heads")))
+
+
+def _self(settings: NodeSettings) -> Self:
+    """What of this node counts with the national functions."""
+    return Self(settings.holder, settings.public, settings.consents_key)
 
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
@@ -203,7 +212,9 @@ def _parts(
         known=directory.known,
         audit=evidence,
         clock=clock,
-        consents=(presumed if settings.insecure_presumed_consent else nobody)(clock),
+        consents=_consulted(settings, kept.national, clock),
+        kind=settings.provider_type,
+        kind_of=directory.type_of,
         own=kept.own.denials if kept.own else None,
     )
     means = _means(settings, clients, records, kept, believed)
@@ -213,8 +224,15 @@ def _parts(
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
-        *(pull, kept.dealings, believed, means),
+        *(pull, kept.dealings, believed, means, kept.national),
     )
+
+
+def _consulted(settings: NodeSettings, national: National, clock: Clock) -> Consulted:
+    """Who is asked for consent; a stand-in takes the place of who would be."""
+    if settings.insecure_presumed_consent:
+        return presumed(clock)
+    return national.consenting.consents.ask if national.consenting else nobody(clock)
 
 
 def _keeping(dealings: Dealings, clock: Clock) -> Keeping:
@@ -310,4 +328,5 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read)),
         *ours.around(station.routes("/station")),
+        *national_routes(parts.national, own_only),
     ]

@@ -29,7 +29,9 @@ class Publishing(Protocol):
 def own_entry(settings: NodeSettings) -> tuple[Organization, list[Endpoint]]:
     """Our organization and the addresses at which it answers, by FHIR version."""
     holder = settings.holder
-    organization = Organization(holder, settings.name, active=True, kind=settings.kind)
+    organization = Organization(
+        holder, settings.name, active=True, kind=settings.kind, type=settings.provider_type
+    )
     endpoints = []
     for version in FhirVersion:
         payloads = tuple(e.payload for e in EXCHANGES.values() if e.queries(version))

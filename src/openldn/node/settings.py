@@ -8,6 +8,7 @@ from openldn.base.http import Identity
 from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
+from openldn.node.national import NationalSettings
 from openldn.trust.people.vouching import PeopleSettings
 
 STATION = "station"  # a source that is the node's own data station
@@ -46,6 +47,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     # and an authority we believe are enough
     agb: str = ""  # AGB code of the organization, for the directory
     kind: str = ""  # sort of care provider, in words
+    provider_type: str = ""  # the same as a code (OID …15.1060): "Z3", a general practice
     infrastructure: str = "direct"  # the road others find this node on: direct, lsp, nuts or
     # zorgplatform
     host: str = "127.0.0.1"
@@ -71,6 +73,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     people: PeopleSettings | None = None  # whose statements about people count; None: nobody's
     own_policy: Path | None = None  # Rego of the organization itself; it can only deny further
     own_patience: float = 1.0  # seconds that Rego has for one question
+    national: NationalSettings = NationalSettings()  # the national functions it leans on
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property
@@ -82,6 +85,11 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     def sealing_key(self) -> Path:
         """The file with the key of the audit log."""
         return self.audit_key or self.signing_key.with_name("audit.key")
+
+    @property
+    def consents_key(self) -> Path:
+        """The file with the key of the organization's own consents."""
+        return self.national.consent_key or self.signing_key.with_name("consent.key")
 
     @property
     def holder_key(self) -> Path:

@@ -85,6 +85,13 @@ class DirectoryClient:
                 return False
             raise
 
+    async def type_of(self, ura: Ura) -> str:
+        """The type of this care provider, a code of PROVIDER_TYPES; empty when it tells none.
+
+        Raises LdnError as `organization` does.
+        """
+        return (await self.organization(ura)).type
+
     async def endpoint(self, holder: Ura, payload: str) -> Endpoint:
         """Where `holder` serves this payload type.
 

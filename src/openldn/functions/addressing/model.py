@@ -10,6 +10,9 @@ from openldn.fhir.model import FhirVersion
 BGZ = "http://nictiz.nl/fhir/CapabilityStatement/bgz2017-servercapabilities"
 
 
+PROVIDER_TYPES = "urn:oid:2.16.840.1.113883.2.4.15.1060"  # RoleCodeNL, of Vektis
+
+
 @dataclass(frozen=True)
 class Organization:
     """A care provider as the directory knows it."""
@@ -18,6 +21,7 @@ class Organization:
     name: str
     active: bool
     kind: str = ""  # what sort of care provider, in words
+    type: str = ""  # the same as a code of PROVIDER_TYPES: "Z3", a general practice
 
 
 @dataclass(frozen=True)

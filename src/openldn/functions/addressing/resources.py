@@ -5,14 +5,14 @@ Source: specification of addressing §7.5-§7.7.
 
 import re
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from openldn.base.errors import LdnError
 from openldn.fhir.identifiers import CANON, URA_SYSTEM, Ura
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.addressing.model import Endpoint, Organization
+from openldn.functions.addressing.model import PROVIDER_TYPES, Endpoint, Organization
 
 _TERMS = "http://terminology.hl7.org/CodeSystem"
 _MIN = "http://minvws.github.io/generiekefuncties-docs/CodeSystem"
@@ -68,6 +68,8 @@ def entries(organization: Organization, endpoints: Iterable[Endpoint]) -> list[R
 
 def _organization(organization: Organization) -> Resource:
     kind: Resource = {"coding": [{"system": ORGANIZATION_TYPES, "code": "prov"}]}
+    if organization.type:
+        kind["coding"].append({"system": PROVIDER_TYPES, "code": organization.type})
     if organization.kind:
         kind["text"] = organization.kind
     return {
@@ -163,7 +165,15 @@ def organization_of(resource: Resource) -> Organization | None:
         name=str(resource.get("name", "")),
         active=resource.get("active", True) is True,
         kind=next((w for w in words if w), ""),
+        type=next(_provider_types(resource), ""),
     )
+
+
+def _provider_types(resource: Resource) -> Iterator[str]:
+    for kind in resource.get("type", []):
+        for coding in kind.get("coding", []):
+            if coding.get("system") == PROVIDER_TYPES:
+                yield str(coding.get("code", ""))
 
 
 def endpoint_for(
