@@ -26,6 +26,9 @@ def test_everybody_has_a_port_of_their_own(tmp_path: Path) -> None:
         "broker": 8403,
         "zorgplatform": 8404,
         "dezi": 8405,
+        "localization": 8406,
+        "pseudonyms": 8407,
+        "consent": 8408,
         "hospital": 8410,
         "clinic": 8411,
         "rehabilitation": 8412,
@@ -61,6 +64,9 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
     assert isinstance(nodes, list) and isinstance(functions, list)
     assert {f["key"]: f["api"] for f in functions} == {
         "addressing": "https://127.0.0.1:9001",
+        "localization": "https://127.0.0.1:9006",
+        "pseudonyms": "https://127.0.0.1:9007",
+        "consent": "https://127.0.0.1:9008",
         "broker": "https://localhost:9003",
     }
     assert [n["key"] for n in nodes] == ["hospital", "clinic", "rehabilitation", "gp", "pharmacy"]

@@ -41,6 +41,7 @@ ROLES = (
     "authorization",
     "broker",
     "consent",
+    "functions",
     "localization",
     "portal",
     "pseudonyms",

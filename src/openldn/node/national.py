@@ -1,7 +1,7 @@
 """What a node asks of the national functions: pseudonyms, the index, consent."""
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from starlette.requests import Request
@@ -17,19 +17,14 @@ from openldn.fhir.records.store import Records
 from openldn.functions.audit.service import key_of
 from openldn.functions.authentication.client import ServiceTokens, Target
 from openldn.functions.consent.api_holder import consent_routes, notify_routes
-from openldn.functions.consent.client import Mitz, RegistryClient
-from openldn.functions.consent.kinds import kinds
-from openldn.functions.consent.lasting import Lasting
-from openldn.functions.consent.local import AtHolder, LocalConsents, Notifications
-from openldn.functions.consent.model import Consents
 from openldn.functions.consent.sealing import Sealing
+from openldn.functions.consent.settings import AskingSettings as AskingConsent
+from openldn.functions.consent.settings import Holding, Means, holding
 from openldn.functions.localization.client import LocalizationClient
 from openldn.functions.localization.dialects import DIALECTS, Dialect, Holder
 from openldn.functions.pseudonyms.settings import AskingSettings, client_of
 from openldn.node.clients import Clients
 from openldn.trust.certificates import require_party
-
-CONSENT_SCOPE = "consent:ask"
 
 
 class IndexSettings(Settings, frozen=True):
@@ -41,12 +36,10 @@ class IndexSettings(Settings, frozen=True):
     dialect: str = "list-2026"  # or ig-ministry, ig-nuts
 
 
-class RegistrySettings(Settings, frozen=True):
+class RegistrySettings(AskingConsent, frozen=True, kw_only=True):
     """Who is asked whether the patient consents."""
 
-    url: str  # origin
     ura: str = ""  # whose certificate it must show; empty: its host name is enough
-    wire: str = "registry"  # our own registry, or mitz-otv
 
 
 class NationalSettings(Settings, frozen=True):
@@ -59,7 +52,7 @@ class NationalSettings(Settings, frozen=True):
 
 
 @dataclass(frozen=True)
-class Self:
+class Ourselves:
     """What of a node counts with the national functions."""
 
     ura: Ura
@@ -68,29 +61,16 @@ class Self:
 
 
 @dataclass(frozen=True)
-class Consenting:
-    """Consent at this holder: its own, the registry's, and what the registry comes to tell."""
-
-    local: LocalConsents
-    lasting: Lasting
-    consents: Consents
-    registry: Ura | None  # whose certificate notifications come with
-    notifications: Notifications = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "notifications", Notifications(self.local, self.lasting))
-
-
-@dataclass(frozen=True)
 class National:
     """The functions that this node asks; None for what it does without."""
 
     index: LocalizationClient | None = None
-    consenting: Consenting | None = None
+    consent: Holding | None = None
+    registry: Ura | None = None  # whose certificate its notifications come with
 
 
 async def open_national(
-    settings: NationalSettings, own: Self, clients: Clients, records: Records
+    settings: NationalSettings, own: Ourselves, clients: Clients, records: Records
 ) -> National:
     """The clients, and the tables of the holder's own consents.
 
@@ -98,29 +78,30 @@ async def open_national(
     a check value that cannot be used.
     """
     asking = _Asking(own, clients, records.new_id, records.clock)
-    consenting = None
-    if settings.consent is not None:
-        consenting = asking.consenting(settings.consent, records.pool)
-        await consenting.local.prepare()
-    return National(asking.index(settings), consenting)
+    asked = settings.consent
+    if asked is None:
+        return National(asking.index(settings))
+    consent = await holding(asked, asking.means(asked, records.pool))
+    registry = Ura.parse(asked.ura) if asked.ura else None
+    return National(asking.index(settings), consent, registry)
 
 
 def national_routes(
     national: National, own_only: Callable[[Request], Awaitable[None]]
 ) -> list[Route]:
     """The holder's own consents, for its own software, and where the registry tells of changes."""
-    if national.consenting is None:
+    if national.consent is None:
         return []
-    consenting = national.consenting
+    consent = national.consent
 
     async def from_registry(request: Request) -> None:
-        if require_party(peer_certificate(request.scope)).ura != consenting.registry:
+        if require_party(peer_certificate(request.scope)).ura != national.registry:
             text = "only the consent registry of this node tells of changes here"
             raise LdnError(Issue.FORBIDDEN, text, detail="consent.not-the-registry")
 
     return [
-        *notify_routes(consenting.notifications, from_registry),
-        *consent_routes(consenting.local, own_only, "/api/fhir/R4"),
+        *notify_routes(consent.notifications, from_registry),
+        *consent_routes(consent.local, own_only, "/api/fhir/R4"),
     ]
 
 
@@ -128,7 +109,7 @@ def national_routes(
 class _Asking:
     """Makes the clients of one node."""
 
-    own: Self
+    own: Ourselves
     clients: Clients
     new_id: NewId
     clock: Clock
@@ -154,29 +135,13 @@ class _Asking:
             dialect=_dialect(told.dialect),
         )
 
-    def consenting(self, settings: RegistrySettings, pool: Pool) -> Consenting:
-        """The registry behind a short memory, weighed with the holder's own consents."""
-        http, table = self.clients.other(settings.url, settings.ura), kinds()
-        url, headers = settings.url.rstrip("/"), self._headers(settings)
-        asked: Consents = RegistryClient(http, url, self.clock, headers=headers)
-        if settings.wire == "mitz-otv":
-            asked = Mitz(http, url, self.clock, self.new_id, table)
-        elif settings.wire != "registry":
-            text = f"national.consent.wire: choose registry or mitz-otv, not {settings.wire!r}"
-            raise LdnError(Issue.INVALID, text)
-        sealing = Sealing(key_of(self.own.key))
-        local = LocalConsents(pool, self.clock, self.new_id, table, sealing, self.own.ura)
-        lasting = Lasting(asked, self.clock)
-        registry = Ura.parse(settings.ura) if settings.ura else None
-        return Consenting(local, lasting, AtHolder(local, lasting, self.clock), registry)
-
-    def _headers(self, settings: RegistrySettings) -> Callable[[], Awaitable[Mapping[str, str]]]:
+    def means(self, settings: RegistrySettings, pool: Pool) -> Means:
+        """What the holder has to ask the registry with; Mitz knows it by its certificate."""
+        own, http = self.own, self.clients.other(settings.url, settings.ura)
         tokens = self._tokens(settings.url, settings.ura)
-
-        async def headers() -> Mapping[str, str]:
-            return {"authorization": f"Bearer {await tokens.bearer(CONSENT_SCOPE)}"}
-
-        return headers
+        bearer = tokens.bearer if settings.profile == "registry" else None
+        sealing = Sealing(key_of(own.key))
+        return Means(pool, http, self.clock, self.new_id, sealing, own.ura, bearer)
 
     def _tokens(self, origin: str, ura: str) -> ServiceTokens:
         base = origin.rstrip("/")

@@ -36,7 +36,7 @@ from openldn.node.clients import Clients
 from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
-from openldn.node.national import National, Self, national_routes, open_national
+from openldn.node.national import National, Ourselves, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
 from openldn.node.roads import Means, WholeChain, own_key
@@ -158,9 +158,9 @@ def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
     return Vouching(audit, key, KeptHeads(sealing.with_suffix(".heads")))
 
 
-def _self(settings: NodeSettings) -> Self:
+def _self(settings: NodeSettings) -> Ourselves:
     """What of this node counts with the national functions."""
-    return Self(settings.holder, settings.public, settings.consents_key)
+    return Ourselves(settings.holder, settings.public, settings.consents_key)
 
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
@@ -232,7 +232,7 @@ def _consulted(settings: NodeSettings, national: National, clock: Clock) -> Cons
     """Who is asked for consent; a stand-in takes the place of who would be."""
     if settings.insecure_presumed_consent:
         return presumed(clock)
-    return national.consenting.consents.ask if national.consenting else nobody(clock)
+    return national.consent.consents.ask if national.consent else nobody(clock)
 
 
 def _keeping(dealings: Dealings, clock: Clock) -> Keeping:

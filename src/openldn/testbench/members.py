@@ -13,12 +13,15 @@ class Member:
     infrastructure: str
     ura: str
     agb: str
+    type: str = ""  # of care provider, OID 2.16.840.1.113883.2.4.15.1060
 
 
 # The first five of the transition plan's picture; URAs and AGB codes are of no real provider.
 MEMBERS = (
-    Member("hospital", "Ziekenhuis De Brug", "hospital", "zorgplatform", "90000001", "06990001"),
-    Member("clinic", "Kliniek Het Veer", "clinic", "lsp", "90000002", "06990002"),
+    Member(
+        "hospital", "Ziekenhuis De Brug", "hospital", "zorgplatform", "90000001", "06990001", "V4"
+    ),
+    Member("clinic", "Kliniek Het Veer", "clinic", "lsp", "90000002", "06990002", "Z4"),
     Member(
         "rehabilitation",
         "Revalidatiecentrum De Linde",
@@ -26,14 +29,29 @@ MEMBERS = (
         "nuts",
         "90000003",
         "47990003",
+        "R5",
     ),
-    Member("gp", "Huisartsenpraktijk Het Plein", "general practice", "lsp", "90000004", "01990004"),
-    Member("pharmacy", "Apotheek De Vijzel", "pharmacy", "lsp", "90000005", "02990005"),
+    Member(
+        "gp",
+        "Huisartsenpraktijk Het Plein",
+        "general practice",
+        "lsp",
+        "90000004",
+        "01990004",
+        "Z3",
+    ),
+    Member("pharmacy", "Apotheek De Vijzel", "pharmacy", "lsp", "90000005", "02990005", "A1"),
 )
 # The operator of the directory.
 OPERATOR = Member("addressing", "Adressering LDN", "operator", "direct", "90000099", "90990099")
 BROKER = Member("broker", "Broker LDN", "operator", "direct", "90000098", "90990098")
 # Simulated: the party behind Zorgplatform.
 PLATFORM = Member("zorgplatform", "TEST Zorgplatform", "operator", "direct", "90000097", "90990097")
-FUNCTIONS = (OPERATOR, BROKER)  # what every node leans on
-OPERATORS = (OPERATOR, BROKER, PLATFORM)  # organizations too, for they show certificates
+LOCALIZATION = Member(
+    "localization", "Lokalisatie LDN", "operator", "direct", "90000096", "90990096"
+)
+PSEUDONYMS = Member("pseudonyms", "Pseudoniemen LDN", "operator", "direct", "90000095", "90990095")
+CONSENT = Member("consent", "Toestemming LDN", "operator", "direct", "90000094", "90990094")
+# What every node leans on.
+FUNCTIONS = (OPERATOR, LOCALIZATION, PSEUDONYMS, CONSENT, BROKER)
+OPERATORS = (*FUNCTIONS, PLATFORM)  # organizations too, for they show certificates

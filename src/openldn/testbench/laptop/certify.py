@@ -9,7 +9,7 @@ from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Ura
 from openldn.testbench.laptop.ground import write
 from openldn.testbench.laptop.plan import SAML, Plan
-from openldn.testbench.members import BROKER, OPERATORS, PLATFORM, Member
+from openldn.testbench.members import BROKER, LOCALIZATION, OPERATORS, PLATFORM, Member
 from openldn.trust.certificates.issue import (
     Shape,
     Subject,
@@ -54,8 +54,8 @@ def _subject(member: Member) -> Subject:
 
 
 def _shaped(member: Member, address: str) -> Shape:
-    """Zorgplatform signs with RSA."""
-    return served_at(address, "rsa" if member is PLATFORM else "ec")
+    """Zorgplatform signs with RSA; to the index others encrypt, which needs it too."""
+    return served_at(address, "rsa" if member in {PLATFORM, LOCALIZATION} else "ec")
 
 
 def _leaf(path: Path) -> str:

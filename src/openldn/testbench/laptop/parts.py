@@ -11,20 +11,31 @@ from openldn.access.professional.reception import RETURN
 from openldn.testbench.laptop.certify import leaf
 from openldn.testbench.laptop.ground import write
 from openldn.testbench.laptop.plan import HOST, SAML, Plan
-from openldn.testbench.members import BROKER, OPERATOR, PLATFORM, Member
+from openldn.testbench.members import (
+    BROKER,
+    CONSENT,
+    FUNCTIONS,
+    LOCALIZATION,
+    OPERATOR,
+    PLATFORM,
+    PSEUDONYMS,
+    Member,
+)
 from openldn.trust.certificates.party import thumbprint
 
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
 Values = Mapping[str, Any]  # as TOML has them; a mapping inside is a table
 # How others may ask for tokens at a holder: in the dialect of its own infrastructure.
 DIALECTS = {"lsp": ["D2"], "nuts": ["D1", "D3"], "zorgplatform": ["SAML"]}
+# The index as the pseudonym service knows it, and the words that pseudonyms are made with.
+RECIPIENT = {"recipient": f"ura:{LOCALIZATION.ura}", "info": "info-ura"}
 CLIENT = "openldn-portal"  # what the portal is called at the sign-in provider
 _HOSTS = ["127.0.0.1", "localhost"]
 
 
 def databases(plan: Plan) -> list[str]:
     """The names of the databases of the network: one of each party, so that none sees another's."""
-    return [database(member) for member in (*plan.members, OPERATOR, BROKER)]
+    return [database(member) for member in (*plan.members, *FUNCTIONS)]
 
 
 def database(member: Member) -> str:
@@ -66,6 +77,7 @@ def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     parts: dict[str, tuple[str, Values]] = {
         "simulators": ("simulators", _simulators(plan)),
         "addressing": ("addressing", _addressing(plan, dsn_of)),
+        "functions": ("functions", _functions(plan, dsn_of)),
         "broker": ("broker", _broker(plan, dsn_of)),
     }
     for member in plan.members:
@@ -166,6 +178,55 @@ def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:
     }
 
 
+def _functions(plan: Plan, dsn_of: DsnOf) -> Values:
+    """The index, the pseudonyms and the consents; organizations are known by URA here."""
+    index = plan.pki / LOCALIZATION.key
+    return {
+        "localization": {
+            **_function(plan, LOCALIZATION, dsn_of),
+            "index_key": str(index / "index.key"),
+            "tokens": {**RECIPIENT, "keys": [str(index / "signing.key")]},
+        },
+        "pseudonyms": {
+            **_function(plan, PSEUDONYMS, dsn_of),
+            "secret_key": str(plan.pki / PSEUDONYMS.key / "secret.key"),
+            "recipients": [RECIPIENT["recipient"]],
+            "gateway": {"number": "ura"},
+        },
+        "consent": {
+            **_function(plan, CONSENT, dsn_of),
+            "store_key": str(plan.pki / CONSENT.key / "store.key"),
+            "doors": [CONSENT.ura],
+            "notify_hosts": [f"{HOST}:{plan.port(m)}" for m in plan.members],
+        },
+    }
+
+
+def _function(plan: Plan, member: Member, dsn_of: DsnOf) -> dict[str, Any]:
+    return {
+        "host": HOST,
+        "port": plan.services[member.key],
+        "public": plan.origin(member.key),
+        "dsn": dsn_of(database(member)),
+        **_identity(plan, member),
+    }
+
+
+def _national(plan: Plan) -> Values:
+    """The functions as each node asks them."""
+    index = plan.origin("localization")
+    return {
+        "pseudonyms": {
+            "url": plan.origin("pseudonyms"),
+            "ura": PSEUDONYMS.ura,
+            "wire": "ig-ministry",
+            **RECIPIENT,
+        },
+        "localization": {"url": f"{index}/fhir", "origin": index, "ura": LOCALIZATION.ura},
+        "consent": {"url": plan.origin("consent"), "ura": CONSENT.ura},
+    }
+
+
 def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
     folder = plan.pki / member.key
     return {
@@ -173,6 +234,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "name": member.name,
         "ura": member.ura,
         "kind": member.kind,
+        "provider_type": member.type,
         "infrastructure": member.infrastructure,
         "host": HOST,
         "port": plan.port(member),
@@ -190,7 +252,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "broker": plan.broker,
         "broker_ura": BROKER.ura,
         "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
-        "insecure_presumed_consent": True,
+        "national": _national(plan),
         "people": {
             "issuers": [plan.origin("dezi")],
             "key_sets": [f"{plan.origin('dezi')}/dezi/jwks.json"],

@@ -9,10 +9,14 @@ from openldn.testbench.members import FUNCTIONS, MEMBERS, Member
 PORT_BASE = 8400
 HOST = "127.0.0.1"
 SAML = "broker-saml"  # folder of the certificate that the broker signs SAML with
-# The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider.
-SERVICES = ("authority", "broker", "zorgplatform", "dezi")
+# The test authority, the broker, the simulated Zorgplatform and the simulated sign-in provider;
+# then the functions that run together in one process.
+SERVICES = ("authority", "broker", "zorgplatform", "dezi", "localization", "pseudonyms", "consent")
 PLAIN = {"portal", "authority", "dezi"}  # without TLS: people type it, or it is signed itself
-DOORS = {"simulators": "authority"}  # where a part of several answers first
+DOORS = {
+    "simulators": "authority",
+    "functions": "localization",
+}  # where a part of several answers first
 NAMED = {"broker", "zorgplatform", "dezi"}  # by name: a did:web cannot be an IP address
 
 

@@ -20,6 +20,7 @@ from openldn.base.settings import environment
 from openldn.base.sql import create_databases
 from openldn.fhir.codec import parse
 from openldn.testbench.laptop import ground, parts
+from openldn.testbench.laptop.agreeing import consent, patients_in, register_index
 from openldn.testbench.laptop.certify import certify
 from openldn.testbench.laptop.loading import client_of, load
 from openldn.testbench.laptop.plan import Plan
@@ -92,6 +93,7 @@ class Network:
         await create_databases(dsn, parts.databases(self.plan))
         commands = parts.configure(self.plan, lambda name: _dsn_of(dsn, name))
         await self._roles(commands)
+        await register_index(self.plan, self.clock, self.new_id)
         await self._load()
         await self._found()
         text = json.dumps(self.plan.network(), indent=2, ensure_ascii=False)
@@ -156,11 +158,14 @@ class Network:
         began = time.monotonic()
         self.screen.part("data", "loading", 0)
         mark.unlink(missing_ok=True)
-        count = await load(self.plan, self._placed(), self._loaded)
+        placed = list(self._placed())
+        count = await load(self.plan, placed, self._loaded)
+        people = await consent(self.plan, patients_in(placed), self.clock, self.new_id)
         ground.write(mark, wanted)
         self.screen.part("data", "ready", time.monotonic() - began)
         self.screen.line(
-            f"  {count} resources in the records of {len(self.plan.members)} providers"
+            f"  {count} resources in the records of {len(self.plan.members)} providers; "
+            f"{people} patients consent to all"
         )
 
     def _placed(self) -> Iterator[Placed]:
