@@ -1,6 +1,7 @@
 """What a node asks of the national functions: pseudonyms, the index, consent."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +9,8 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import peer_certificate
-from openldn.base.runtime import Clock, NewId
+from openldn.base.http import Identity, peer_certificate
 from openldn.base.settings import Settings
-from openldn.base.sql import Pool
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.records.store import Records
 from openldn.functions.audit.service import key_of
@@ -21,19 +20,11 @@ from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.settings import AskingSettings as AskingConsent
 from openldn.functions.consent.settings import Holding, Means, holding
 from openldn.functions.localization.client import LocalizationClient
-from openldn.functions.localization.dialects import DIALECTS, Dialect, Holder
-from openldn.functions.pseudonyms.settings import AskingSettings, client_of
+from openldn.functions.localization.dialects import Holder
+from openldn.functions.localization.registering.service import Registering
 from openldn.node.clients import Clients
+from openldn.node.localizing import LocalizingSettings, open_localization, registering
 from openldn.trust.certificates import require_party
-
-
-class IndexSettings(Settings, frozen=True):
-    """The national index, and how it is spoken to."""
-
-    url: str  # FHIR base of the index
-    origin: str  # of its token endpoint; its audience too
-    ura: str = ""  # whose certificate it must show; empty: its host name is enough
-    dialect: str = "list-2026"  # or ig-ministry, ig-nuts
 
 
 class RegistrySettings(AskingConsent, frozen=True, kw_only=True):
@@ -45,8 +36,7 @@ class RegistrySettings(AskingConsent, frozen=True, kw_only=True):
 class NationalSettings(Settings, frozen=True):
     """The national functions a node leans on; what is left out is done without."""
 
-    pseudonyms: AskingSettings | None = None
-    localization: IndexSettings | None = None  # needs `pseudonyms` too
+    localization: LocalizingSettings | None = None  # the index, and pseudonyms for it
     consent: RegistrySettings | None = None
     consent_key: Path | None = None  # made at first start; None: consent.key beside the signing key
 
@@ -56,7 +46,8 @@ class Ourselves:
     """What of a node counts with the national functions."""
 
     ura: Ura
-    source: str  # its application: the origin others reach it at
+    identity: Identity
+    fhir: str  # base at which others ask its data
     key: Path  # file with the key of its own consents
 
 
@@ -65,25 +56,43 @@ class National:
     """The functions that this node asks; None for what it does without."""
 
     index: LocalizationClient | None = None
+    registering: Registering | None = None  # tells the index what we hold
     consent: Holding | None = None
     registry: Ura | None = None  # whose certificate its notifications come with
 
 
+@asynccontextmanager
 async def open_national(
     settings: NationalSettings, own: Ourselves, clients: Clients, records: Records
-) -> National:
-    """The clients, and the tables of the holder's own consents.
+) -> AsyncIterator[National]:
+    """The functions this node asks, and the tables of what it keeps for them.
 
     Raises LdnError: invalid for settings that do not fit together, exception for a key file or
     a check value that cannot be used.
     """
-    asking = _Asking(own, clients, records.new_id, records.clock)
-    asked = settings.consent
-    if asked is None:
-        return National(asking.index(settings))
-    consent = await holding(asked, asking.means(asked, records.pool))
-    registry = Ura.parse(asked.ura) if asked.ura else None
-    return National(asking.index(settings), consent, registry)
+    async with AsyncExitStack() as stack:
+        index = telling = consent = registry = None
+        if told := settings.localization:
+            holder = Holder(own.ura, told.source, own.fhir)
+            runtime = (records.clock, records.new_id)
+            opened = open_localization(told, own.identity, holder, runtime)
+            index = await stack.enter_async_context(opened)
+            telling = registering(index, records, every=told.every)
+            await telling.prepare()
+        if asked := settings.consent:
+            consent = await holding(asked, _means(asked, own, clients, records))
+            registry = Ura.parse(asked.ura) if asked.ura else None
+        yield National(index, telling, consent, registry)
+
+
+def _means(settings: RegistrySettings, own: Ourselves, clients: Clients, records: Records) -> Means:
+    """What the holder has to ask the registry with; Mitz knows it by its certificate."""
+    clock, new_id = records.clock, records.new_id
+    http, base = clients.other(settings.url, settings.ura), settings.url.rstrip("/")
+    tokens = ServiceTokens(Target(base, base, str(own.ura)), http, clock, new_id)
+    bearer = tokens.bearer if settings.profile == "registry" else None
+    sealing = Sealing(key_of(own.key))
+    return Means(records.pool, http, clock, new_id, sealing, own.ura, bearer)
 
 
 def national_routes(
@@ -103,54 +112,3 @@ def national_routes(
         *notify_routes(consent.notifications, from_registry),
         *consent_routes(consent.local, own_only, "/api/fhir/R4"),
     ]
-
-
-@dataclass(frozen=True)
-class _Asking:
-    """Makes the clients of one node."""
-
-    own: Ourselves
-    clients: Clients
-    new_id: NewId
-    clock: Clock
-
-    def index(self, settings: NationalSettings) -> LocalizationClient | None:
-        """The client of the index, with tokens of the pseudonym service."""
-        told, asked = settings.localization, settings.pseudonyms
-        if told is None:
-            return None
-        if asked is None:
-            text = "national.localization needs national.pseudonyms; set both or neither"
-            raise LdnError(Issue.INVALID, text)
-        service = self.clients.other(asked.url, asked.ura)
-        makes = client_of(asked, service, self._tokens(asked.url, asked.ura), self.new_id)
-        tokens = self._tokens(told.origin, told.ura)
-        return LocalizationClient(
-            http=self.clients.other(told.url, told.ura),
-            base=told.url.rstrip("/"),
-            holder=Holder(self.own.ura, self.own.source),
-            token=makes.token,
-            bearer=tokens.bearer,
-            new_id=self.new_id,
-            dialect=_dialect(told.dialect),
-        )
-
-    def means(self, settings: RegistrySettings, pool: Pool) -> Means:
-        """What the holder has to ask the registry with; Mitz knows it by its certificate."""
-        own, http = self.own, self.clients.other(settings.url, settings.ura)
-        tokens = self._tokens(settings.url, settings.ura)
-        bearer = tokens.bearer if settings.profile == "registry" else None
-        sealing = Sealing(key_of(own.key))
-        return Means(pool, http, self.clock, self.new_id, sealing, own.ura, bearer)
-
-    def _tokens(self, origin: str, ura: str) -> ServiceTokens:
-        base = origin.rstrip("/")
-        target = Target(base, base, str(self.own.ura), source=self.own.source)
-        return ServiceTokens(target, self.clients.other(base, ura), self.clock, self.new_id)
-
-
-def _dialect(name: str) -> Dialect:
-    if name not in DIALECTS:
-        text = f"national.localization.dialect: choose one of {', '.join(DIALECTS)}"
-        raise LdnError(Issue.INVALID, text)
-    return DIALECTS[name]

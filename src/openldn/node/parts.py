@@ -128,7 +128,9 @@ async def open_node(
             CredentialStore(pool),
             vouchers(settings.people, settings.holder, clock) if settings.people else None,
             await _own_policy(settings, stack),
-            await open_national(settings.national, _self(settings), clients, records),
+            await stack.enter_async_context(
+                open_national(settings.national, _self(settings), clients, records)
+            ),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
@@ -160,7 +162,8 @@ def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
 
 def _self(settings: NodeSettings) -> Ourselves:
     """What of this node counts with the national functions."""
-    return Ourselves(settings.holder, settings.public, settings.consents_key)
+    fhir = settings.fhir(FhirVersion.R4)
+    return Ourselves(settings.holder, settings.identity, fhir, settings.consents_key)
 
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
@@ -168,7 +171,9 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     settings, believed, clock = parts.settings, parts.believed, parts.asker.clock
     holders = [settings.holder]
     watch = Watch(kept.tokens, holders, believed.still, clock, settings.revocation_every)
+    telling = kept.national.registering
     return [
+        *([telling.run()] if telling else []),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
         watch.run(),

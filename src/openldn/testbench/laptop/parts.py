@@ -212,17 +212,21 @@ def _function(plan: Plan, member: Member, dsn_of: DsnOf) -> dict[str, Any]:
     }
 
 
-def _national(plan: Plan) -> Values:
-    """The functions as each node asks them."""
-    index = plan.origin("localization")
+def _national(plan: Plan, member: Member) -> Values:
+    """The functions as a node asks them."""
     return {
-        "pseudonyms": {
-            "url": plan.origin("pseudonyms"),
-            "ura": PSEUDONYMS.ura,
-            "wire": "ig-ministry",
-            **RECIPIENT,
+        "localization": {
+            "index": f"{plan.origin('localization')}/fhir",
+            "ura": LOCALIZATION.ura,
+            "source": plan.origin(member.key),
+            "oin": member.ura,  # organizations are known by URA here
+            "pseudonyms": {
+                "url": plan.origin("pseudonyms"),
+                "ura": PSEUDONYMS.ura,
+                "wire": "ig-ministry",
+                **RECIPIENT,
+            },
         },
-        "localization": {"url": f"{index}/fhir", "origin": index, "ura": LOCALIZATION.ura},
         "consent": {"url": plan.origin("consent"), "ura": CONSENT.ura},
     }
 
@@ -252,7 +256,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "broker": plan.broker,
         "broker_ura": BROKER.ura,
         "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
-        "national": _national(plan),
+        "national": _national(plan, member),
         "people": {
             "issuers": [plan.origin("dezi")],
             "key_sets": [f"{plan.origin('dezi')}/dezi/jwks.json"],
