@@ -15,6 +15,7 @@ COMMANDS = (
     "ask",
     "audit",
     "check",
+    "directory",
     "doctor",
     "localization",
     "pki",
