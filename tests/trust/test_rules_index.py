@@ -29,6 +29,9 @@ RULES = [
     *(f"Z{n:02}" for n in range(1, 23)),
     *(f"G{n:02}" for n in range(1, 22)),
     *(f"T{n:02}" for n in range(1, 7)),
+    *(f"D{n:02}" for n in range(1, 29)),
+    *(f"S{n:02}" for n in range(1, 5)),
+    *(f"R{n:02}" for n in range(1, 5)),
 ]  # those that must stand there; each function adds its own
 
 

@@ -67,6 +67,7 @@ CATALOGUE = {
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
         _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
         _event("destroyed", logging.INFO, "role count", "secrets of pseudonyms ended"),
+        _event("copied", logging.INFO, "role detail count", "a directory was followed to its end"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),
     )
 }

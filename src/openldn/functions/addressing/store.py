@@ -29,6 +29,11 @@ class Counts:
     updated: int = 0
     deleted: int = 0
 
+    @property
+    def all(self) -> int:
+        """How many in all."""
+        return self.created + self.updated + self.deleted
+
     def __add__(self, other: "Counts") -> "Counts":
         return Counts(
             self.created + other.created,

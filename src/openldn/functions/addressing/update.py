@@ -182,6 +182,7 @@ class Follower:
                 self._resting = now + timedelta(seconds=float(error.detail))
             emit("unrenewed", issue=error.issue, detail=error.detail)
             return Report(warnings=tuple(warnings), errors=(str(error),))
+        emit("copied", detail=self.directory, count=counts.all)
         return Report(counts.created, counts.updated, counts.deleted, tuple(warnings))
 
     async def ready(self) -> bool:
