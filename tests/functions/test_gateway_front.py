@@ -15,11 +15,13 @@ from typing import Any
 import pytest
 import structlog
 from conftest import Databases
+from cryptography import x509
 from functions.gated import NVI, Behind, behind, decoded, service
 from joserfc.jwk import ECKey
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
+from trust.certificates.served import authority
 from trust.network import connected, free_port
 from trust.parties import HOSPITAL, PHARMACY, PRACTICE, World
 
@@ -38,6 +40,7 @@ from openldn.functions.authentication.model import Organization, Register
 from openldn.functions.authentication.settings import GatewaySettings, register_of
 from openldn.trust import jose
 from openldn.trust.certificates import thumbprint
+from openldn.trust.certificates.issue import Subject, Term, issue_server, served_at
 from openldn.trust.trail import Trail
 
 OWN = "00000003123456780000"
@@ -350,5 +353,38 @@ def test_who_is_revoked_gets_no_token_and_is_not_let_in(databases: Databases, wo
 
         assert (before.status, after.status, refused.status) == (200, 401, 401)
         assert decoded(refused)["error"] == "invalid_client"
+
+    asyncio.run(case())
+
+
+def test_a_certificate_on_the_list_of_its_authority_opens_nothing(
+    databases: Databases, tmp_path: Path
+) -> None:
+    async def case() -> None:
+        async with authority(tmp_path) as served, databases.pool() as pool:
+            world = World(served.folder, served.clock)
+            for ura in (PRACTICE, PHARMACY):
+                folder, subject = served.folder / str(ura), Subject(ura, "x")
+                issue_server(folder, subject, Term(served.clock), served_at(served.address))
+            leaf = x509.load_der_x509_certificate(world.certificate(PHARMACY))
+            served.revoking.revoke(leaf.serial_number)
+            host = served.address.removeprefix("http://")
+            issuers = served.folder / "issuing.pem"
+            told = f'audiences = ["{NVI}"]\nfetch_hosts = ["{host}"]\nissuers = "{issuers}"'
+            async with fronted(world, pool, settings_of(told)) as at:
+                given: dict[Ura, object] = {}
+                for ura in (PRACTICE, PHARMACY, HOSPITAL):
+                    async with connected(world.identity(ura)) as client:
+                        target = Target(at.url, NVI, str(ura))
+                        tokens = ServiceTokens(target, client, world.clock, new_uuid)
+                        try:
+                            reply = await at.get(client, await tokens.bearer("nvi:read"))
+                            given[ura] = reply.status
+                        except LdnError as error:
+                            given[ura] = error.detail
+
+        assert given[PRACTICE] == 200
+        assert given[PHARMACY] == "token endpoint: invalid_client"
+        assert given[HOSPITAL] == "token endpoint: invalid_client"  # it names no list at all
 
     asyncio.run(case())
