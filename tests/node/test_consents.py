@@ -12,7 +12,7 @@ import pytest
 from conftest import Databases
 from node.small_network import JANSEN, NOBODY, small_network
 from node.test_pull_between_nodes import hospital_records
-from node.test_serve import Standing, Visitor, about, requester, why
+from node.test_serve import Standing, Visitor, about, requester, visit, why
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply, server_context, serving
@@ -267,6 +267,29 @@ def test_the_organizations_own_policy_is_not_asked_about_what_is_denied_already(
         raise AssertionError("asked")
 
     assert asked(standing, Registry([DENY]), own=own)[0].status == 403
+
+
+def test_a_node_takes_its_own_policy_from_its_settings(
+    databases: Databases, pki: Path, tmp_path: Path
+) -> None:
+    pytest.importorskip("regopy")
+    own = tmp_path / "own.rego"
+    head = "package openldn.own\nimport rego.v1\n"
+    own.write_text(f'{head}deny contains "no flags" if input.resource.type == "Flag"\n')
+
+    async def check(visitor: Visitor) -> None:
+        refused = await visitor.post("Flag/_search", [about()])
+        assert (refused.status, why(refused)) == (403, "refused: no flags")
+        [event] = await visitor.hospital.events(visitor.correlation, "data-served")
+        assert event["outcomeDesc"] == "refused: no flags"
+        assert (await visitor.post("Condition/_search", [about()])).status == 200
+
+    visit(databases, pki, check, own_policy=own, own_patience=20.0)
+
+    own.write_text(f"{head}deny := 7\n")
+    with pytest.raises(LdnError) as broken:
+        visit(databases, pki, check, own_policy=own)
+    assert "own.rego" in broken.value.message
 
 
 def test_an_answer_is_named_by_who_gave_it_what_it_says_and_its_id() -> None:
