@@ -166,3 +166,151 @@ def test_a_type_without_a_map_has_no_plan() -> None:
     assert of_resource("ServiceRequest", STU3) is None
     assert of_resource("ServiceRequest", R4) is not None
     assert CONTEXT.id
+
+
+ORDER: Resource = {
+    "resourceType": "MedicationRequest",
+    "status": "active",
+    "intent": "order",
+    "medicationCodeableConcept": {"text": "paracetamol"},
+    "subject": {"reference": "Patient/p"},
+}
+# R4 resource, where a code stands that STU3 does not have, and what STU3 gets there: the nearest
+# code, None for nothing (it is kept), "refused" for no output at all.
+STRANGE: list[tuple[Resource, str, str | None]] = [
+    ({**ORDER, "intent": "filler-order"}, "intent", "order"),
+    ({**ORDER, "intent": "option"}, "intent", "refused"),
+    (
+        {
+            "resourceType": "MedicationStatement",
+            "status": "unknown",
+            "medicationCodeableConcept": {"text": "paracetamol"},
+            "subject": {"reference": "Patient/p"},
+        },
+        "status",
+        None,
+    ),
+    ({"resourceType": "Task", "status": "requested", "intent": "unknown"}, "intent", None),
+    (
+        {"resourceType": "Patient", "identifier": [{"use": "old", "value": "1"}]},
+        "identifier.use",
+        None,
+    ),
+    (
+        {"resourceType": "Patient", "address": [{"use": "billing", "city": "A"}]},
+        "address.use",
+        None,
+    ),
+    (
+        {
+            "resourceType": "Appointment",
+            "status": "waitlist",
+            "participant": [{"status": "accepted"}],
+        },
+        "status",
+        "proposed",
+    ),
+    (
+        {**ORDER, "dosageInstruction": [{"timing": {"repeat": {"when": ["NOON"]}}}]},
+        "dosageInstruction.timing",
+        "refused",
+    ),
+    (
+        {
+            "resourceType": "Bundle",
+            "type": "transaction",
+            "entry": [{"request": {"method": "PATCH", "url": "Patient/1"}}],
+        },
+        "entry.request.method",
+        "refused",
+    ),
+]
+
+
+@pytest.mark.parametrize(("resource", "path", "nearest"), STRANGE, ids=lambda v: str(v)[:30])
+def test_a_code_that_the_other_version_does_not_have_never_lands_there(
+    resource: Resource, path: str, nearest: str | None
+) -> None:
+    check(resource, R4)
+
+    found = transform(resource, R4)
+
+    if nearest == "refused":
+        assert found.resource is None
+        return
+    assert found.resource is not None
+    place = found.resource
+    for step in path.split(".")[:-1]:
+        place = place[step][0]
+    assert place.get(path.rpartition(".")[2]) == nearest
+    assert len(found.losses) == 1 and found.losses[0].kept
+    assert changed(resource, R4) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "taken", "expected"),
+    [
+        ("active", "y", "active"),
+        ("active", "n", "not-taken"),
+        ("stopped", "n", "not-taken"),
+        ("stopped", "unk", "stopped"),
+        ("intended", "na", "intended"),
+        ("entered-in-error", "n", "entered-in-error"),
+        ("completed", "y", "completed"),
+    ],
+)
+def test_whether_a_medicine_is_taken_survives(status: str, taken: str, expected: str) -> None:
+    use = {
+        "resourceType": "MedicationStatement",
+        "status": status,
+        "taken": taken,
+        "medicationCodeableConcept": {"text": "paracetamol"},
+        "subject": {"reference": "Patient/p"},
+    }
+
+    found = transform(use).resource
+
+    assert found is not None and found["status"] == expected
+    assert changed(use, STU3) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "denied", "expected"),
+    [
+        ("completed", False, "completed"),
+        ("completed", True, "not-done"),
+        ("aborted", True, "not-done"),
+        ("aborted", False, "stopped"),
+        ("entered-in-error", True, "entered-in-error"),
+    ],
+)
+def test_that_a_procedure_was_not_done_survives(status: str, denied: bool, expected: str) -> None:
+    procedure = {
+        "resourceType": "Procedure",
+        "status": status,
+        "notDone": denied,
+        "subject": {"reference": "Patient/p"},
+    }
+
+    found = transform(procedure).resource
+
+    assert found is not None and found["status"] == expected
+    assert changed({k: v for k, v in procedure.items() if v is not False}, STU3) == []
+
+
+def test_what_was_changed_in_the_meantime_goes_before_what_was_kept() -> None:
+    goal = {
+        "resourceType": "Goal",
+        "status": "ahead-of-target",
+        "description": {"text": "afvallen"},
+        "subject": {"reference": "Patient/p"},
+    }
+    there = transform(goal).resource
+    assert there is not None
+    there["lifecycleStatus"] = "cancelled"
+    del there["achievementStatus"]
+
+    back = transform(there, R4)
+
+    assert back.resource is not None and back.resource["status"] == "cancelled"
+    assert [loss.reason for loss in back.gone] == ["the element itself says otherwise"]

@@ -26,6 +26,18 @@ def table(row: Row, source: FhirVersion) -> dict[str, str]:
     return row.codes if source is FhirVersion.STU3 else row.back
 
 
+def codes(row: Row, prop: Prop, target: Prop, source: FhirVersion) -> Convert:
+    """A code that the other version has as well; one that it has not ("-") is unfit."""
+    known = table(row, source)
+
+    def convert(value: Any, side: Any, at: At, run: Run) -> Any:
+        if value in known and known[value] == "-":
+            return UNFIT
+        return carried((known.get(value, value), side), at, run)
+
+    return convert
+
+
 def concept(row: Row, prop: Prop, target: Prop, source: FhirVersion) -> Convert:
     """A code becomes a concept of the row's code system, or the reverse."""
     known = table(row, source)
@@ -234,10 +246,11 @@ def related_reference(row: Row, prop: Prop, target: Prop, source: FhirVersion) -
 
 
 # These look at the side object of their value; of the others it is lost.
-SIDE_AWARE = frozenset({"concept", "reference", "system"})
+SIDE_AWARE = frozenset({"codes", "concept", "reference", "system"})
 CONVERSIONS: dict[str, Maker] = {
     "actor": actor,
     "canonical": canonical,
+    "codes": codes,
     "coding": coding,
     "concept": concept,
     "encounter": encounter,
