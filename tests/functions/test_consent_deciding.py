@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from datetime import date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from functions.consent_cases import (
@@ -340,3 +341,36 @@ def test_a_day_begins_at_midnight_in_the_netherlands() -> None:
 
     assert standing(born, Chooser.SELF, before).waits
     assert not standing(born, Chooser.SELF, before + timedelta(minutes=1)).waits
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        "",
+        "[]",
+        '{"holder": {}, "requester": {}}',
+        '{"holder": {"a": ["Z3"], "b": ["Z3"]}, "requester": {}, "exchanges": {}}',
+        '{"holder": {}, "requester": {}, "exchanges": {}, "more": {}}',
+    ],
+)
+def test_a_table_of_categories_that_is_wrong_is_refused(tmp_path: Path, table: str) -> None:
+    file = tmp_path / "kinds.json"
+    file.write_text(table)
+
+    with pytest.raises(LdnError) as told:
+        kinds(file)
+
+    assert told.value.issue is Issue.INVALID
+    assert str(file) in told.value.message
+
+
+def test_a_table_of_categories_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(LdnError):
+        kinds(tmp_path / "kinds.json")
+
+
+def test_many_choices_are_decided_as_few_are() -> None:
+    many = [choice(PERMIT, f"c-{n}", holder=HOSPITALS) for n in range(500)]
+
+    assert decide(many, FITS, MOMENT).decision is PERMIT
+    assert decide([*many, choice(DENY, "d", holder=HOSPITALS)], FITS, MOMENT).decision is DENY

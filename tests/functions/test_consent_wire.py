@@ -654,6 +654,28 @@ def test_the_delivery_runs_by_itself_once_it_is_woken(databases: Databases) -> N
     on_the_wire(databases, story)
 
 
+def test_the_delivery_outlives_a_store_that_is_away(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log.configure("test")
+
+    async def run() -> None:
+        async with databases.pool() as pool:
+            http = HttpClient()
+            delivery = Delivery(pool, Time(), SEALING, Plain(http))
+            await pool.close()
+            running = asyncio.create_task(delivery.run())
+            await asyncio.wait({running}, timeout=0.05)
+            assert not running.done()
+            running.cancel()
+            await asyncio.wait({running})
+            await http.close()
+
+    asyncio.run(run())
+
+    assert '"waiting"' in capsys.readouterr().err
+
+
 def test_a_holder_keeps_its_own_consents_over_fhir(databases: Databases) -> None:
     async def run() -> None:
         async with databases.pool() as pool:

@@ -22,9 +22,10 @@ from openldn.fhir.codec import dump
 from openldn.functions.consent.client import Mitz, Subscriptions
 from openldn.functions.consent.kinds import kinds
 from openldn.functions.consent.local import AtHolder, LocalConsents
-from openldn.functions.consent.model import Consents, Decision, Provider
+from openldn.functions.consent.model import Consents, Decision, Origin, Provider
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.service import Registry
+from openldn.functions.consent.settings import AskingSettings, Means, holding
 from openldn.functions.consent.subscribing import Subscribed
 from openldn.testbench.simulators.mitz.api import MitzSimulator, app
 
@@ -161,5 +162,21 @@ def test_a_subscription_is_taken_as_mitz_takes_it(databases: Databases, certific
 
         assert where.startswith("/abonnementen/fhir/Subscription/")
         assert told.value.issue is Issue.BUSINESS_RULE
+
+    with_mitz(databases, certificates, story)
+
+
+def test_a_holder_is_set_to_mitz_by_its_settings(databases: Databases, certificates: Path) -> None:
+    async def story(at: At) -> None:
+        async with databases.pool() as pool:
+            settings = AskingSettings(url=at.url, profile="mitz-otv")
+            means = Means(pool, at.http, utc_now, new_uuid, SEALING, HOSPITAL)
+            held = await holding(settings, means)
+            await at.choose(*PERMITTED)
+            first, again = await held.consents.ask(ASKED), await held.consents.ask(ASKED)
+
+        assert (first.decision, first.origin) == (PERMIT, Origin.MITZ)
+        assert again == first
+        assert at.simulator.asked == ["00000001"]
 
     with_mitz(databases, certificates, story)
