@@ -9,6 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
+from functools import cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -107,21 +108,27 @@ def line_seal(key: bytes, holder: str, seq: int, after: bytes, found: Columns) -
 
 def columns_of(event: Event, recorded: datetime, id: str, key: bytes) -> Columns:
     """What this event can be found by."""
-    row = ROWS[event.code]
+    told = _told(event.code)
     whole = recorded.replace(microsecond=recorded.microsecond // 1000 * 1000)
     organization = event.organization if isinstance(event.organization, Ura) else ""
     person = event.person if not event.citizen else None
-    transactions = {"transaction", "transaction?"} & set(row.entities)
     return Columns(
         id,
         whole,
         event.code,
-        _who(event, key) if {"patient", "patient?"} & set(row.entities) else None,
-        str(organization) if {"userorg", "userorg?"} & set(row.agents) else "",
-        clean(person.uzi) if person and {"user", "user?"} & set(row.agents) else "",
-        clean(event.correlation) if transactions else "",
+        _who(event, key) if "patient" in told else None,
+        str(organization) if "userorg" in told else "",
+        clean(person.uzi) if person and "user" in told else "",
+        clean(event.correlation) if "transaction" in told else "",
         event.outcome,
     )
+
+
+@cache
+def _told(code: str) -> frozenset[str]:
+    """Which agents and entities an event of this code may have."""
+    row = ROWS[code]
+    return frozenset(word.rstrip("?") for word in row.agents + row.entities)
 
 
 def _who(event: Event, key: bytes) -> bytes | None:
@@ -203,9 +210,12 @@ def broken(
 ) -> tuple[int, str]:
     """The first of these lines that does not follow what is before it, and why; (0, "") if none."""
     seq, before = head
+    sha256 = hashlib.sha256
     for line in lines:
         seq += 1
-        if reason := fault(line, seq, before, key, holder):
-            return seq, reason
-        before = line.hash
+        number, found, body, told, after, sealed = line
+        whole = number == seq and told == before and after == sha256(before + body).digest()
+        if not whole or (key is not None and line_seal(key, holder, seq, after, found) != sealed):
+            return seq, fault(line, seq, before, key, holder)
+        before = after
     return 0, ""

@@ -220,8 +220,15 @@ class AuditLog:
             examination = Examination(holder, self.key, by_size(heads), seq, before)
             if sealed is not None and sealed != chain.removal_seal(self.key, holder, seq, before):
                 return Verdict(seq, seq + 1, "what was removed does not fit its seal")
-            while lines := await store.lines_after(db, holder, examination.seq, PIECE):
-                if not examination.take(lines):
+            lines = await store.lines_after(db, holder, seq, PIECE)
+            while lines:
+                # the next lines come in while these are looked at: hashing lets others run
+                looking = asyncio.create_task(asyncio.to_thread(examination.take, lines))
+                try:
+                    lines = await store.lines_after(db, holder, lines[-1].seq, PIECE)
+                finally:
+                    fits = await looking
+                if not fits:
                     break
             return examination.end(await store.head(db, holder))
 
