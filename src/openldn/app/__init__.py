@@ -42,6 +42,7 @@ ROLES = (
     "broker",
     "consent",
     "functions",
+    "gateway",
     "localization",
     "portal",
     "pseudonyms",
