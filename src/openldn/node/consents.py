@@ -79,7 +79,7 @@ class Consulting:
         ground = GROUNDS[facts.basis]
         if not (ground.registry or ground.referral):
             return facts, None
-        answer = await self._answer(await self._disclosure(facts, patient, exchange, task))
+        answer = await self.answer(await self._disclosure(facts, patient, exchange, task))
         return _told(facts, answer), answer
 
     async def still(
@@ -97,7 +97,8 @@ class Consulting:
             raise Unconsented(text, facts, answer)
         return facts, answer
 
-    async def _answer(self, disclosure: Disclosure) -> Answer:
+    async def answer(self, disclosure: Disclosure) -> Answer:
+        """The answer in time; who cannot be asked has not permitted."""
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self.consents(disclosure)

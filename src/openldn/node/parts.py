@@ -27,6 +27,7 @@ from openldn.functions.audit.overview_api import PatientOrDesk, overview_routes
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.audit.spool import Spool
 from openldn.functions.audit.vouching import Vouching
+from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.infrastructures import lsp
 from openldn.node.api import Own, Unrevoked, ask_routes
@@ -34,6 +35,7 @@ from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
 from openldn.node.consents import Consulted, nobody, presumed
+from openldn.node.deciding import decision_point
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
 from openldn.node.national import National, Ourselves, national_routes, open_national
@@ -330,6 +332,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
+        *ours.around(decision_routes(decision_point(parts.holder, parts.records), own)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read)),
         *ours.around(station.routes("/station")),
