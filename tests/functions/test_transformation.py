@@ -349,6 +349,141 @@ def test_t06_the_chain_to_the_signature_of_the_source_is_kept() -> None:
     assert signed["entity"][0]["what"]["reference"] == "Provenance/signed-1"
 
 
+def test_t06_in_a_bundle_what_signs_is_found_and_named() -> None:
+    entry = [
+        {"fullUrl": "https://hospital.example/fhir/Provenance/signed-1", "resource": SIGNED},
+        {"resource": {**SIGNED, "id": "signed-2"}},
+        {"resource": {k: v for k, v in SIGNED.items() if k != "signature"}},
+    ]
+
+    found = transform({"resourceType": "Bundle", "type": "collection", "entry": entry}).provenance
+
+    assert found is not None
+    assert [e["what"].get("reference", "") for e in found["entity"]] == [
+        "",
+        "https://hospital.example/fhir/Provenance/signed-1",
+        "Provenance/signed-2",
+    ]
+
+
+TASK: Resource = {
+    "resourceType": "Task",
+    "status": "requested",
+    "intent": "proposal",
+    "code": {
+        "coding": [
+            {
+                "system": "http://fhir.nl/fhir/NamingSystem/TaskCode",
+                "code": "pull-notification",
+            }
+        ]
+    },
+    "basedOn": [{"reference": "Task/w-1"}],
+    "requester": {
+        "agent": {"identifier": {"system": "urn:ietf:rfc:3986", "value": "urn:oid:1.2.3"}},
+        "onBehalfOf": {
+            "identifier": {"system": "http://fhir.nl/fhir/NamingSystem/ura", "value": "00000001"}
+        },
+    },
+    "owner": {
+        "identifier": {"system": "http://fhir.nl/fhir/NamingSystem/ura", "value": "00000002"}
+    },
+    "restriction": {"period": {"end": "2027-06-01T00:00:00+02:00"}},
+    "input": [
+        {"type": {"coding": [{"code": "authorization-base"}]}, "valueString": "opaque"},
+        {"type": {"coding": [{"code": "get-workflow-task"}]}, "valueBoolean": False},
+    ],
+}
+ROUTING = (
+    "http://nuts-foundation.github.io/nl-generic-functions-ig/StructureDefinition/task-stu3-{}"
+)
+
+
+def test_a_notification_task_keeps_who_sends_on_whose_behalf() -> None:
+    found = transform(TASK).resource
+
+    assert found is not None
+    assert found["requester"]["identifier"]["value"] == "urn:oid:1.2.3"
+    [held] = found["requester"]["extension"]
+    assert held["url"] == KEPT.format("3.0", "Task.requester.onBehalfOf")
+    assert held["valueReference"]["identifier"]["value"] == "00000001"
+    for element in ("status", "intent", "basedOn", "restriction", "input", "owner"):
+        assert found[element] == TASK[element]
+    assert changed(TASK, STU3) == []
+
+
+def test_the_routing_of_a_task_is_an_extension_in_stu3_and_an_element_in_r4() -> None:
+    service, place = {"reference": "HealthcareService/h-1"}, {"reference": "Location/l-1"}
+    routed = {
+        "resourceType": "Task",
+        "status": "requested",
+        "intent": "order",
+        "owner": service,
+        "location": place,
+    }
+
+    found = transform(routed, R4).resource
+
+    assert found is not None and "owner" not in found
+    assert {e["url"]: e["valueReference"] for e in found["extension"]} == {
+        ROUTING.format("healthcareservice"): service,
+        ROUTING.format("location"): place,
+    }
+    assert changed(routed, R4) == []
+
+
+def test_references_and_addresses_follow_the_new_name_of_a_type() -> None:
+    entry = [
+        {
+            "fullUrl": "https://hospital.example/fhir/ProcedureRequest/r-1",
+            "resource": {
+                "resourceType": "ProcedureRequest",
+                "id": "r-1",
+                "status": "active",
+                "intent": "order",
+                "code": {"text": "MRI"},
+                "subject": {"reference": "Patient/p"},
+                "basedOn": [{"reference": "ProcedureRequest/r-0/_history/2"}],
+            },
+            "request": {"method": "PUT", "url": "ProcedureRequest?identifier=1"},
+        }
+    ]
+    whole = {"resourceType": "Bundle", "type": "transaction", "entry": entry}
+
+    found = transform(whole).resource
+
+    assert found is not None
+    [made] = found["entry"]
+    assert made["fullUrl"] == "https://hospital.example/fhir/ServiceRequest/r-1"
+    assert made["request"]["url"] == "ServiceRequest?identifier=1"
+    assert made["resource"]["basedOn"] == [{"reference": "ServiceRequest/r-0/_history/2"}]
+    assert changed(whole, STU3) == []
+
+
+def test_a_reason_in_words_becomes_a_concept_with_that_text_and_back() -> None:
+    agreement = {
+        "resourceType": "MedicationDispense",
+        "extension": [
+            {"url": ZIB + "zib-AdministrationAgreement-AgreementReason", "valueString": "operatie"}
+        ],
+        "status": "completed",
+        "medicationCodeableConcept": {"text": "paracetamol"},
+    }
+
+    found = transform(agreement).resource
+
+    assert found is not None
+    assert found["extension"] == [
+        {
+            "url": ZIB + "ext-AdministrationAgreement.ReasonModificationOrDiscontinuation",
+            "valueCodeableConcept": {"text": "operatie"},
+        }
+    ]
+    assert changed(agreement, STU3) == []
+    found["extension"][0]["valueCodeableConcept"]["coding"] = [{"code": "1"}]
+    assert changed(found, R4) == []
+
+
 def test_a_source_is_never_changed_by_its_transformation() -> None:
     before = deepcopy(WEIGHT)
 

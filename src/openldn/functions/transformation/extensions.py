@@ -69,7 +69,7 @@ def one(extension: Object, at: At, run: Run) -> Object:
     """An extension in the other version; empty when its value cannot stand there."""
     made: Object = run.between("Extension", "Extension").apply(extension, at, run)
     found = renamed(run.source).get(extension["url"])
-    if found is not None:
+    if found is not None and (not found[1].text or _retyped(made, run.source)):
         url, row = found
         made["url"] = url
         _parts(made, row, run.source)
@@ -78,6 +78,23 @@ def one(extension: Object, at: At, run: Run) -> Object:
         run.lose(at, _NO_TYPE)
         return {}
     return made
+
+
+def _retyped(made: Object, source: FhirVersion) -> bool:
+    """Change a text to a concept or back; false, and no change, when it is more than a text."""
+    if source is FhirVersion.STU3 and "valueString" in made:
+        concept: Object = {"text": made.pop("valueString")}
+        side = made.pop("_valueString", None)
+        made["valueCodeableConcept"] = {**concept, "_text": side} if side else concept
+        return True
+    held = made.get("valueCodeableConcept", {})
+    if source is FhirVersion.R4 and "text" in held and set(held) <= {"text", "_text"}:
+        del made["valueCodeableConcept"]
+        made["valueString"] = held["text"]
+        if "_text" in held:
+            made["_valueString"] = held["_text"]
+        return True
+    return False
 
 
 def _parts(made: Object, row: Renamed, source: FhirVersion) -> None:

@@ -57,6 +57,7 @@ class Renamed(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     r4: str
     parts: dict[str, str] = {}  # names of the extensions within, where they differ
     codings: dict[str, str] = {}  # system|code -> system|code of its coded value
+    text: bool = False  # a text in STU3, a concept in R4
 
 
 class Vocabulary(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

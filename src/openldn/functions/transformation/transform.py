@@ -1,6 +1,7 @@
 """One resource through the engine: the port, in process."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.transformation.engine import between, of_resource
@@ -40,8 +41,21 @@ class Engine:
         if run.lenient and issues:
             _told(resource, out)
         used = tuple(sorted(run.maps))
-        made = provenance(resource, out, source, used, context)
+        chain = dict.fromkeys((*context.signatures, *signing(resource)))
+        known = replace(context, signatures=tuple(chain))
+        made = provenance(resource, out, source, used, known)
         return Transformed(out, issues, losses, used, made, tuple(run.carried))
+
+
+def signing(resource: Resource) -> Iterator[str]:
+    """References to what signs in a Bundle: the Provenance resources with a signature."""
+    entries = resource.get("entry", ()) if resource["resourceType"] == "Bundle" else ()
+    for entry in entries:
+        inner = entry.get("resource", {})
+        if inner.get("resourceType") == "Provenance" and inner.get("signature"):
+            named = f"Provenance/{inner['id']}" if "id" in inner else ""
+            if reference := entry.get("fullUrl") or named:
+                yield reference
 
 
 def _told(source: Resource, out: Resource) -> None:
