@@ -48,6 +48,7 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
         "portals": {
             "home": "http://127.0.0.1:9000/",
             "administration": "http://127.0.0.1:9000/beheer/",
+            "citizens": "http://127.0.0.1:9000/mijn/",
         },
         "trust": {
             "ca": str(tmp_path / "pki" / "ca.pem"),

@@ -102,7 +102,11 @@ class Asker:
                 code: organization.active and await self._answers(organization.ura, exchange)
                 for code, exchange in EXCHANGES.items()
             }
-            entry = {"ura": str(organization.ura), "name": organization.name}
+            entry = {
+                "ura": str(organization.ura),
+                "name": organization.name,
+                "type": organization.type,
+            }
             found.append({**entry, "active": organization.active, **answers})
         return found
 

@@ -15,6 +15,13 @@ class PersonSettings(Settings, frozen=True):
     born: date
 
 
+class CitizenPages(Settings, frozen=True):
+    """The pages of citizens beside a portal."""
+
+    people: tuple[PersonSettings, ...] = ()  # whom one can be here with one click
+    insecure_simulated_citizens: bool = False  # stand-in for DigiD: whoever comes says who they are
+
+
 class CitizenSettings(Settings, frozen=True):
     """Settings of the pages of citizens."""
 

@@ -21,6 +21,7 @@ from openldn.testbench.members import (
     PSEUDONYMS,
     Member,
 )
+from openldn.testbench.synth.story import JANSEN
 from openldn.trust.certificates.party import thumbprint
 
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
@@ -61,11 +62,22 @@ def toml(values: Values, table: str = "") -> str:
     """The values as TOML: plain ones first, then each mapping as a table of its own."""
     plain = {k: v for k, v in values.items() if not isinstance(v, Mapping)}
     text = f"\n[{table}]\n" if table else ""
-    text += "".join(f"{_key(k)} = {json.dumps(v, ensure_ascii=False)}\n" for k, v in plain.items())
+    text += "".join(f"{_key(k)} = {_value(v)}\n" for k, v in plain.items())
     for key, inner in values.items():
         if isinstance(inner, Mapping):
             text += toml(inner, f"{table}.{_key(key)}" if table else _key(key))
     return text
+
+
+def _value(value: object) -> str:
+    """A value as TOML; a mapping inside a list is an inline table."""
+    match value:
+        case Mapping():
+            return "{" + ", ".join(f"{_key(k)} = {_value(v)}" for k, v in value.items()) + "}"
+        case list():
+            return "[" + ", ".join(map(_value, value)) + "]"
+        case _:
+            return json.dumps(value, ensure_ascii=False)
 
 
 def _key(name: str) -> str:
@@ -284,6 +296,16 @@ def _portal(plan: Plan) -> Values:
         "port": plan.portal,
         "network": str(plan.network_file),
         "insecure_simulated_operators": True,
+        "citizens": {
+            "insecure_simulated_citizens": True,
+            "people": [
+                {
+                    "name": f"{JANSEN.given} {JANSEN.family}",
+                    "bsn": JANSEN.bsn.value,
+                    "born": JANSEN.born.isoformat(),
+                }
+            ],
+        },
         "sign_in": {
             "issuer": plan.origin("dezi"),
             "client_id": CLIENT,

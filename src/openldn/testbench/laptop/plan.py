@@ -111,6 +111,7 @@ class Plan:
             "portals": {
                 "home": f"{self.origin('portal')}/",
                 "administration": f"{self.origin('portal')}/beheer/",
+                "citizens": f"{self.origin('portal')}/mijn/",
             },
             "trust": {
                 "ca": str(self.pki / "ca.pem"),

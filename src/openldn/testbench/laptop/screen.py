@@ -36,6 +36,7 @@ class Screen:
         table.add_row("addressing (directory)", "", "", f"{plan.origin('addressing')}/fhir/R4")
         table.add_row("broker (trust between them)", "", "", plan.broker)
         table.add_row("administration", "", "", f"{plan.origin('portal')}/beheer/")
+        table.add_row("pages of citizens", "", "", f"{plan.origin('portal')}/mijn/")
         table.add_row("professional portal", "", "", f"{plan.origin('portal')}/", style="bold")
         self._console.print()
         self._console.print(table)
