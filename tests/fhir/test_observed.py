@@ -57,10 +57,16 @@ def test_to_look_does_not_count() -> None:
     assert kept.told()["milliseconds"] == {"median": None, "p99": None, "of": 0}
 
 
+def test_what_is_not_there_is_no_refusal() -> None:
+    kept = observed()
+    kept.note("read", 404, 1.0, LdnError(Issue.NOT_FOUND, "no such entry"))
+    assert (kept.told()["requests"], kept.told()["refusals"]) == (1, [])
+
+
 def test_the_memory_stays_bounded_and_the_last_refusal_comes_first() -> None:
     kept = observed()
     for number in range(KEPT + 50):
-        kept.note(f"route-{number}", 404, float(number), None)
+        kept.note(f"route-{number}", 403, float(number), None)
     told = kept.told()
     assert told["milliseconds"]["of"] == KEPT
     assert len(told["refusals"]) == REFUSALS

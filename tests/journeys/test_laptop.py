@@ -99,7 +99,7 @@ def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(standing: L
 
 def test_network_json_tells_exactly_where_everything_is(standing: Laptop) -> None:
     told = json.loads(standing.plan.network_file.read_text(encoding="utf-8"))
-    assert set(told) == {"version", "nodes", "services", "portals", "trust"}
+    assert set(told) == {"version", "nodes", "services", "functions", "portals", "trust"}
     base, pki = standing.base, f"{standing.folder}/pki"
     assert told["version"] == 1
     assert told["services"] == {
@@ -107,7 +107,15 @@ def test_network_json_tells_exactly_where_everything_is(standing: Laptop) -> Non
         "broker": f"https://localhost:{base + 3}/oauth2/broker",
     }
     home = f"http://127.0.0.1:{base}/"
-    assert told["portals"] == {"home": home, "administration": f"{home}beheer/"}
+    beside = {"administration": f"{home}beheer/", "citizens": f"{home}mijn/"}
+    assert told["portals"] == {"home": home, **beside}
+    assert {f["key"]: f["api"] for f in told["functions"]} == {
+        "addressing": f"https://127.0.0.1:{base + 1}",
+        "localization": f"https://127.0.0.1:{base + 6}",
+        "pseudonyms": f"https://127.0.0.1:{base + 7}",
+        "consent": f"https://127.0.0.1:{base + 8}",
+        "broker": f"https://localhost:{base + 3}",
+    }
     revoked = f"http://127.0.0.1:{base + 2}/crl/issuing.crl"
     assert told["trust"] == {
         "ca": f"{pki}/ca.pem",

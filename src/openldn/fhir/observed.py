@@ -11,6 +11,7 @@ from openldn.base.runtime import Clock, instant
 
 KEPT = 1000  # requests whose time is remembered
 REFUSALS = 25  # refusals that are remembered
+ABSENT = frozenset({404, 410})  # an answer, not a refusal
 UNCOUNTED = frozenset({"_health", "status"})  # looking does not count
 
 
@@ -46,7 +47,7 @@ class Observed:
         self.requests += 1
         self.failures += status >= 500
         self._times.append(milliseconds)
-        if status >= 400:
+        if status >= 400 and status not in ABSENT:
             issue, code = (str(error.issue), error.detail) if error else ("", "")
             self._refusals.append(Refusal(self.clock(), route, status, issue, code))
 

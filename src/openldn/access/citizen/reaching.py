@@ -23,9 +23,10 @@ from openldn.functions.audit.overview import (
     Told,
 )
 from openldn.functions.authentication.client import ServiceTokens, Target
-from openldn.functions.consent.door import Door, Standing
+from openldn.functions.consent.client_choices import Choices
 from openldn.functions.consent.model import Choice
 from openldn.functions.consent.persons import TOGETHER, Chooser, age, today
+from openldn.functions.consent.service import Chosen
 
 _JSON = {"content-type": "application/json"}
 _CONSENT = "consent"  # the registry in the network file
@@ -48,7 +49,7 @@ class Registered:
     nodes: Nodes
     clock: Clock
     new_id: NewId
-    _doors: dict[tuple[str, str], Door] = field(default_factory=dict, repr=False)
+    _doors: dict[tuple[str, str], Choices] = field(default_factory=dict, repr=False)
 
     async def read(self, citizen: Citizen) -> Profile:
         """What this person chose; raises LdnError when the registry cannot be asked."""
@@ -61,14 +62,14 @@ class Registered:
         """
         years = age(citizen.born, today(self.clock()))
         by = Chooser.PARENT if years < TOGETHER else Chooser.SELF
-        kept = await self._door().record(citizen.bsn, citizen.born, choices, int(version), by)
+        kept = await self._door().record(citizen.bsn, citizen.born, by, choices, int(version))
         return _profile(kept)
 
     async def confirm(self, child: Bsn, code: str) -> None:
         """A parent confirms; raises LdnError(forbidden) when nothing waits with this code."""
         await self._door().confirm(child, code)
 
-    def _door(self) -> Door:
+    def _door(self) -> Choices:
         found = [f for f in self.nodes.network().functions if f.key == _CONSENT]
         if not found:
             text = "there is no consent registry in this network; its operator must start one"
@@ -79,7 +80,7 @@ class Registered:
             self._doors[key] = self._opened(registry)
         return self._doors[key]
 
-    def _opened(self, registry: Node) -> Door:
+    def _opened(self, registry: Node) -> Choices:
         http, origin = self.nodes.client(registry), registry.api
         target = Target(origin, origin, registry.ura)
         tokens = ServiceTokens(target, http, self.clock, self.new_id)
@@ -87,11 +88,11 @@ class Registered:
         async def headers() -> Mapping[str, str]:
             return {"authorization": f"Bearer {await tokens.bearer('consent:choose')}"}
 
-        return Door(http, origin, headers, _DEADLINE)
+        return Choices(http, origin, headers, _DEADLINE)
 
 
-def _profile(standing: Standing) -> Profile:
-    return Profile(standing.choices, str(standing.version), standing.code)
+def _profile(chosen: Chosen) -> Profile:
+    return Profile(tuple(chosen.choices), str(chosen.version), chosen.code)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from openldn.base.runtime import Clock, NewId
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.functions.authentication.client import ServiceTokens, Target
-from openldn.functions.consent.door import Door
+from openldn.functions.consent.client_choices import Choices
 from openldn.functions.consent.model import Choice, Decision
 from openldn.functions.consent.persons import ALONE, TOGETHER, Chooser, age, today
 from openldn.functions.pseudonyms.model import INFO
@@ -62,7 +62,7 @@ async def consent(plan: Plan, patients: dict[Bsn, date], clock: Clock, new_id: N
     async def headers() -> dict[str, str]:
         return {"authorization": f"Bearer {await tokens.bearer('consent:choose')}"}
 
-    door = Door(client, plan.origin("consent"), headers, _DEADLINE)
+    door = Choices(client, plan.origin("consent"), headers, _DEADLINE)
     done = 0
     try:
         for patient, born in patients.items():
@@ -70,7 +70,7 @@ async def consent(plan: Plan, patients: dict[Bsn, date], clock: Clock, new_id: N
                 years = age(born, today(clock()))
                 by = Chooser.PARENT if years < TOGETHER else Chooser.SELF
                 everything = [Choice(new_id(), Decision.PERMIT)]
-                kept = await door.record(patient, born, everything, 0, by)
+                kept = await door.record(patient, born, by, everything, 0)
                 if TOGETHER <= years < ALONE and kept.code:
                     await door.confirm(patient, kept.code)
                 done += 1
