@@ -210,6 +210,19 @@ def test_an_expired_unknown_or_absent_token_is_refused(databases: Databases, wor
     run(databases, world, case)
 
 
+def test_clocks_of_two_machines_may_differ_five_seconds_and_no_more(
+    databases: Databases, world: World
+) -> None:
+    async def case(at: Behind, client: HttpClient) -> list[int]:
+        token, found = await at.token(client), []
+        for back in (5, 1):
+            world.clock.advance(-back)
+            found.append((await at.get(client, "/fhir/List", token)).status)
+        return found
+
+    assert run(databases, world, case) == [200, 401]
+
+
 def test_tokens_survive_a_restart_and_hold_in_every_process(
     databases: Databases, world: World
 ) -> None:

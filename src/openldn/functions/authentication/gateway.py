@@ -7,7 +7,6 @@ import hmac
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
-from datetime import datetime
 
 from starlette.requests import Request
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -45,7 +44,7 @@ class Bearer:
         party = await self.connections.party(certificate)
         given = await self._given(_token(scope), party)
         fits = hmac.compare_digest(given.thumbprint, thumbprint(certificate or b""))
-        if not fits or not self._lasts(given.issued, given.expires, now):
+        if not fits or not given.lasts(now):
             text = "the token is not for this connection; ask one with this certificate"
             raise LdnError(Issue.LOGIN, text, detail="gateway.token: certificate")
         caller = given.caller
@@ -66,10 +65,6 @@ class Bearer:
             if error.issue is Issue.LOGIN:
                 self.rate.spend(party.id)
             raise
-
-    @staticmethod
-    def _lasts(issued: datetime, expires: datetime, now: datetime) -> bool:
-        return issued <= now < expires
 
 
 @dataclass(frozen=True)

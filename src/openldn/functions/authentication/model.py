@@ -2,13 +2,14 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Oin, Ura
 from openldn.trust.parties import Caller
 
+_SKEW = timedelta(seconds=5)
 URA, OIN = "ura", "oin"  # by which number a service knows an organization
 
 
@@ -49,6 +50,10 @@ class Pass:
     issued: datetime
     expires: datetime
     id: str = ""  # names the token in logs without being the token
+
+    def lasts(self, now: datetime) -> bool:
+        """Whether it counts now; clocks of two machines may differ five seconds."""
+        return self.issued - _SKEW <= now < self.expires
 
 
 Found = Callable[[str], Awaitable[Pass]]  # what this token stands for; raises LdnError(login)

@@ -98,7 +98,7 @@ class TokenDesk:
             raise _unknown("form")
         key = store.hashed(token).hex()
         given = await self._remembered.get(key, lambda: self._looked_up(token))
-        if not given.issued <= self.clock() < given.expires:
+        if not given.lasts(self.clock()):
             raise _unknown("expired")
         return given
 
