@@ -80,6 +80,8 @@ def test_as_json_it_is_for_programs_and_holds_no_bsn(tmp_path: Path) -> None:
 
     told = json.loads(result.output)
     assert told["allow"] is False
+    assert told["question"]["input"]["request"]["query"] == "[REDACTED]"
+    assert told["question"]["input"]["request"]["path"] == "/Patient"
     assert {r["policy"] for r in told["rules"]} == {"pzp_gf"}
     assert [r["rule"] for r in told["rules"] if r["outcome"] == "denies"] == ["always-consented"]
     assert JANSEN.value not in result.output

@@ -23,6 +23,7 @@ from openldn.exchanges import EXCHANGES
 from openldn.fhir.codec import parse
 from openldn.functions.authorization.explaining import DENIES, HOLDS, OPEN, Given, Told
 from openldn.functions.authorization.explaining import explain as explained
+from openldn.functions.authorization.masking import masked
 from openldn.functions.authorization.model import Consent
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.functions.authorization.question import Question
@@ -100,10 +101,12 @@ def explain(  # noqa: PLR0913  (each is an option of the command)
 
     Exit code 0 when it is allowed, 1 when it is denied.
     """
-    question = _question(_read(what), form)
+    body = _read(what)
+    question = _question(body, form)
     told = asyncio.run(_told(question, Consent(consent.value), register, own))
     if as_json:
-        print(json.dumps(_as_json(told, lang.value), ensure_ascii=False, indent=2))
+        shown = {**_as_json(told, lang.value), "question": masked(body)}
+        print(json.dumps(shown, ensure_ascii=False, indent=2))
     else:
         _show(told, lang.value)
     if not told.decision.allow:

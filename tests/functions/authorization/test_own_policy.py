@@ -130,6 +130,19 @@ def test_a_process_that_is_ended_from_outside_denies_and_comes_back(tmp_path: Pa
     with_own(tmp_path, ONLY_SMALL, check)
 
 
+def test_a_text_with_the_patient_in_it_reaches_nobody(tmp_path: Path) -> None:
+    text = f"""{HEAD}
+deny contains sprintf("not about %s", [input.context.patient_bsn]) if input.resource.type
+"""
+
+    async def check(own: OwnPolicy) -> None:
+        decision = await point(own).decide(CONDITION)
+        assert [r.description for r in decision.own] == ["[REDACTED]"]
+        assert not decision.allow
+
+    with_own(tmp_path, text, check)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [

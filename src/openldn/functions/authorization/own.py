@@ -16,6 +16,7 @@ import msgspec
 
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.authorization.document import document, of_names
+from openldn.functions.authorization.masking import masked
 from openldn.functions.authorization.question import Code, Matter, Reason
 
 _WORKER = Path(__file__).with_name("own_worker.py")
@@ -58,9 +59,9 @@ class OwnPolicy:
                 return (_unusable("gave no answer in time or one that cannot be read"),)
         if "deny" not in answer:
             return (_unusable("failed on this question"),)
-        return tuple(
-            Reason(Code.NOT_ALLOWED, str(text)[:_LONGEST], "own") for text in answer["deny"][:_MOST]
-        )
+        # whoever wrote the file may have put the patient in a text, which goes to the asker
+        texts = [str(masked(str(text)))[:_LONGEST] for text in answer["deny"][:_MOST]]
+        return tuple(Reason(Code.NOT_ALLOWED, text, "own") for text in texts)
 
     async def close(self) -> None:
         """End the process."""
