@@ -24,7 +24,7 @@ from openldn.base.sql import connection, transaction
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.localization import store
 from openldn.functions.localization.categories import AORTA, AORTA_SYSTEM, CATEGORIES, category_of
-from openldn.functions.localization.keys import key_of, looked_up
+from openldn.functions.localization.keys import Digests, key_of
 from openldn.functions.localization.model import Done, Filter, Find, Register, Remove, Source
 from openldn.functions.localization.service import Call, OwnLocalization
 
@@ -372,7 +372,7 @@ def test_an_element_of_another_length_is_no_patient(databases: Databases) -> Non
 
         for elements in ((), ((1, b"short"),)):
             with pytest.raises(LdnError) as refused:
-                looked_up(KEY, replace(opened, elements=elements))
+                Digests(KEY).looked(replace(opened, elements=elements))
             assert refused.value.status == 400
 
     played(databases, story)

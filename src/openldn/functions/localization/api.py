@@ -41,10 +41,10 @@ _OK = {"ok"}
 
 def routes(index: Index, public: str, profiles: Sequence[Profile] = PROFILES) -> list[BaseRoute]:
     """Every route of the index; `public` is the origin that callers reach it at."""
-    found: list[BaseRoute] = [Route("/health", _health(index), methods=["GET"])]
+    found = plain_routes(index)  # first: the most asked one is found first
     for profile in profiles:
         found += fhir_routes(index, Answering(profile, public))
-    return [*found, *plain_routes(index)]
+    return [*found, Route("/health", _health(index), methods=["GET"])]
 
 
 def fhir_routes(index: Index, answering: Answering) -> list[BaseRoute]:

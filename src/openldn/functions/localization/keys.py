@@ -2,6 +2,7 @@
 
 import hmac
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
@@ -48,17 +49,35 @@ def proof(key: bytes) -> bytes:
     return hmac.digest(key, b"openldn index key", "sha256")
 
 
-def looked_up(key: bytes, opened: Opened) -> Looked:
-    """Where the records of this patient stand; raises LdnError(invalid) without an element.
+@dataclass(frozen=True)
+class Digests:
+    """The digests made with the index key; the key schedule is done once, for it costs most."""
 
-    Source: specification of localization §5.8: HMAC-SHA256(index key, group element).
-    """
-    digests = tuple((v, hmac.digest(key, n, "sha256")) for v, n in opened.elements)
-    if not digests or any(len(n) != SIZE for _, n in opened.elements):
-        raise LdnError(Issue.INVALID, "the token names no patient; ask a new one")
-    return Looked(digests)
+    key: bytes = field(repr=False)
+    _lookup: "hmac.HMAC" = field(init=False, repr=False, compare=False)
+    _log: "hmac.HMAC" = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Prepare one for records and one for logs: neither tells the other."""
+        object.__setattr__(self, "_lookup", hmac.new(self.key, digestmod="sha256"))
+        log = hmac.digest(self.key, b"openldn index log", "sha256")
+        object.__setattr__(self, "_log", hmac.new(log, digestmod="sha256"))
+
+    def looked(self, opened: Opened) -> Looked:
+        """Where the records of this patient stand; raises LdnError(invalid) without an element.
+
+        Source: specification of localization §5.8: HMAC-SHA256(index key, group element).
+        """
+        if not opened.elements or any(len(n) != SIZE for _, n in opened.elements):
+            raise LdnError(Issue.INVALID, "the token names no patient; ask a new one")
+        return Looked(tuple((v, _with(self._lookup, n)) for v, n in opened.elements))
+
+    def trace(self, looked: Looked) -> str:
+        """What a log may say of a patient: the same for the same patient, useless elsewhere."""
+        return _with(self._log, looked.newest)[:16].hex()
 
 
-def trace(key: bytes, looked: Looked) -> str:
-    """What a log may say of a patient: the same for the same patient, and useless elsewhere."""
-    return hmac.digest(key, b"log|" + looked.newest, "sha256")[:16].hex()
+def _with(prepared: "hmac.HMAC", content: bytes) -> bytes:
+    made = prepared.copy()
+    made.update(content)
+    return made.digest()

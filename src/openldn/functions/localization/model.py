@@ -39,7 +39,8 @@ class Opened(Protocol):
 
 
 # Opens base64url(JSON {"evaluated_output": JWE, "blind_factor": base64url}). Raises LdnError:
-# invalid for what is no token for us or has ended, transient when there is no key to open it.
+# invalid for what is no token for us or has ended, transient when there is no key to open it, or
+# when it is not opened in time: how long that may take, the opener knows.
 Open = Callable[[str], Awaitable[Opened]]
 
 TokenOf = Callable[[Bsn], Awaitable[str]]  # a fresh token for this patient, for one use

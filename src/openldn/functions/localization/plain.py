@@ -45,8 +45,8 @@ def plain_routes(index: Index) -> list[BaseRoute]:
         return respond_json(_rows(await index.localize(call, Filter(token))))
 
     return [
-        Route("/registrations", registrations, methods=list(_REGISTRATIONS)),
         Route("/localize", localize, methods=["POST"]),
+        Route("/registrations", registrations, methods=list(_REGISTRATIONS)),
     ]
 
 

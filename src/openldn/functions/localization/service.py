@@ -12,7 +12,7 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.localization import store
 from openldn.functions.localization.categories import require_category
 from openldn.functions.localization.events import told, told_failed, told_localized
-from openldn.functions.localization.keys import looked_up, proof, trace
+from openldn.functions.localization.keys import Digests, proof
 from openldn.functions.localization.model import (
     CREATE,
     DELETE,
@@ -40,7 +40,6 @@ RETRY = timedelta(seconds=60)  # in which an identical request may use its token
 SKEW = timedelta(seconds=60)  # a token may still count this long after its end
 MOST_LISTED = 10_000  # records in one answer
 _ORDER = (Remove, Register, Find)  # FHIR: deletes, creates, reads
-_OPENING = 10.0  # seconds the opener may take
 
 
 @dataclass(frozen=True)
@@ -64,6 +63,11 @@ class Index:
     new_id: NewId
     audiences: frozenset[str] = frozenset()  # tokens for these only; empty: the gateway looks
     uses: Uses = field(default_factory=Uses)
+    digests: Digests = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Prepare what is made with the index key."""
+        self.digests = Digests(self.key)
 
     async def prepare(self) -> None:
         """Make the tables; raises LdnError(exception) when they belong to another index key."""
@@ -93,12 +97,12 @@ class Index:
             if wanted.nothing:
                 return []
             opened = await self._opened(wanted.token)
-            looked = looked_up(self.key, opened)
+            looked = self.digests.looked(opened)
             hits = await self._localized(call, opened, looked)
         if looked.older:
             await self._renew(looked, hits)
         found = _fitting(hits, wanted)
-        told_localized(call.caller, found, trace(self.key, looked))
+        told_localized(call.caller, found, self.digests.trace(looked))
         return found
 
     async def _localized(
@@ -124,7 +128,7 @@ class Index:
             if act.filter.nothing:
                 return []
             opened = await self._opened(act.filter.token) if act.filter.token else None
-            looked = looked_up(self.key, opened) if opened else None
+            looked = self.digests.looked(opened) if opened else None
             wanted = replace(_own(call.caller.organization, act.filter, looked), after=after)
             async with transaction(self.pool) as db:
                 if opened and call.strict:
@@ -143,7 +147,7 @@ class Index:
         removal that does not say of what, conflict for a duplicate of a strict caller.
         """
         openings = [await self._ready(call, place, act) for place, act in enumerate(acts)]
-        looked = [looked_up(self.key, o) if o else None for o in openings]
+        looked = [self.digests.looked(o) if o else None for o in openings]
         done = [Done()] * len(acts)
         async with transaction(self.pool) as db:
             if call.strict:
@@ -158,7 +162,7 @@ class Index:
         return done
 
     def _trace(self, looked: Looked | None) -> str:
-        return trace(self.key, looked) if looked else ""
+        return self.digests.trace(looked) if looked else ""
 
     async def health(self) -> dict[str, str]:
         """Of each part whether it is there."""
@@ -186,8 +190,7 @@ class Index:
 
     async def _opened(self, token: str) -> Opened:
         require_envelope(token)
-        async with asyncio.timeout(_OPENING):
-            return await self.open(token)
+        return await self.open(token)
 
     async def _do(self, db: Connection, call: Call, act: Act, looked: Looked | None) -> Done:
         ura = call.caller.organization
