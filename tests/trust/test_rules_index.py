@@ -25,6 +25,8 @@ RULES = [
     *("L34", "L35", "L36", "L37", "L44"),
     *(f"N{n:02}" for n in range(1, 8)),
     *(f"I{n:02}" for n in range(1, 7)),
+    *(f"L{n:02}" for n in range(1, 34)),
+    *(f"L{n:02}" for n in (*range(38, 44), 45)),
     *(f"P{n:02}" for n in range(1, 22)),
     *(f"Z{n:02}" for n in range(1, 23)),
     *(f"G{n:02}" for n in range(1, 22)),
