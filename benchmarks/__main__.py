@@ -22,6 +22,7 @@ SUBJECTS = (
         "consent",
         "pseudonyms",
         "policy",
+        "directory",
         "gateway",
         "transformation",
     ),

@@ -299,6 +299,26 @@ def test_words_are_their_own_words(text: str) -> None:
     assert names_of([(1, text)]).find(text).keys() <= {1}
 
 
+@st.composite
+def typings(draw: st.DrawFn) -> tuple[str, str]:
+    """A word, and how somebody may type it: its begin, or with letters off."""
+    word = draw(st.text("abcd", min_size=1, max_size=10))
+    typed = word[: draw(st.integers(1, 10))] if draw(st.booleans()) else word
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, len(typed)))
+        typed = typed[:at] + draw(st.sampled_from(["", "a", "x"])) + typed[at + 1 :]
+    return typed, word
+
+
+@given(typings())
+def test_the_index_misses_no_word_that_fits(pair: tuple[str, str]) -> None:
+    typed, word = pair
+
+    found = names_of([(1, word)]).find(typed)
+
+    assert (likeness(typed, word) > 0 and bool(words(typed))) <= (1 in found)
+
+
 def test_likeness_allows_more_in_longer_words() -> None:
     assert likeness("zie", "zoe") == 0
     assert likeness("zuid", "ziud") == likeness("zuid", "zuis") == 0.8

@@ -40,7 +40,8 @@ class CopiedDirectory:
 
     async def find(self, wanted: Wanted) -> list[Listing]:
         """Who fits this question, best first."""
-        return (await self.book()).find(wanted, self.clock())
+        book = await self.book()
+        return await asyncio.to_thread(book.find, wanted, self.clock())
 
     async def organizations(self) -> list[Organization]:
         """Every care provider, active or not, by name."""

@@ -7,6 +7,7 @@ of addressing §7.6, rules D15-D18, D20.
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import URA_SYSTEM, Ura
@@ -133,6 +134,7 @@ class Book:
     _organizations: list[Placed] = field(default_factory=list, init=False, repr=False)
     _by_ura: dict[str, list[int]] = field(default_factory=dict, init=False, repr=False)
     _below: dict[_Place, list[Placed]] = field(default_factory=dict, init=False, repr=False)
+    _order: list[tuple[str, ...]] = field(default_factory=list, init=False, repr=False)
     _names: Names = field(init=False, repr=False)
     _services: Names = field(init=False, repr=False)
 
@@ -147,6 +149,7 @@ class Book:
         for placed in seen:
             for owner in self._owners(placed):
                 self._below.setdefault(owner, []).append(placed)
+        self._order.extend(map(_order, self._organizations))
         names = enumerate(self._organizations)
         spoken = ((n, " ".join(_called(p.resource))) for n, p in names)
         object.__setattr__(self, "_names", names_of(spoken))
@@ -156,13 +159,9 @@ class Book:
     def find(self, wanted: Wanted, now: datetime) -> list[Listing]:
         """Who fits, best first; then by name and URA. At most 100."""
         scores = self._scores(wanted)
-        found = [
-            listing
-            for number, score in scores.items()
-            if (listing := self._listed(number, wanted, now, score)) is not None
-        ]
-        found.sort(key=lambda f: (-f.score, f.name.casefold(), str(f.ura), f.id))
-        return found[: max(0, min(wanted.limit, MOST))]
+        ordered = sorted(scores, key=lambda n: (-scores[n], self._order[n]))
+        listed = (self._listed(n, wanted, now, scores[n]) for n in ordered)
+        return list(islice(filter(None, listed), max(0, min(wanted.limit, MOST))))
 
     def endpoint(self, ura: Ura, need: Need, now: datetime) -> Choice:
         """Where this care provider answers this need; raises LdnError(not-found)."""
@@ -273,6 +272,13 @@ class Book:
 
 def _place(placed: Placed) -> _Place:
     return placed.directory, str(placed.resource["resourceType"]), str(placed.resource["id"])
+
+
+def _order(placed: Placed) -> tuple[str, ...]:
+    """Where an organization comes among those that fit as well: by name, URA and id."""
+    resource = placed.resource
+    name = str(resource.get("name", "")).casefold()
+    return name, str(_ura(resource)), str(resource["id"]), placed.directory
 
 
 def _ends(reference: str) -> tuple[str, str]:

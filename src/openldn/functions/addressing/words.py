@@ -5,6 +5,7 @@ Pure, and built once per copy of a directory: from a word typed to the names it 
 
 import re
 import unicodedata
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
@@ -67,9 +68,14 @@ def likeness(typed: str, word: str) -> float:
         return 1.0
     if len(typed) > 1 and word.startswith(typed):
         return _PREFIX + _WHOLE * len(typed) / len(word)
-    most = (len(typed) >= 4) + (len(typed) >= 8)
+    most = _mistakes(typed)
     apart = distance(typed, word, most) if most else 1
     return 0.0 if apart > most else {1: _ONE, 2: _TWO}[apart]
+
+
+def _mistakes(typed: str) -> int:
+    """How many mistakes a word may have; a short one none."""
+    return (len(typed) >= 4) + (len(typed) >= 8)
 
 
 @dataclass(frozen=True)
@@ -115,9 +121,18 @@ class Names:
                     found[number] = max(fit, found.get(number, 0.0))
         return found
 
-    def _near(self, typed: str) -> set[str]:
-        """The words that share a piece of three letters with it, its begin and end counted."""
-        return set().union(*(self._parts.get(part, ()) for part in _parts(typed)))
+    def _near(self, typed: str) -> Iterator[str]:
+        """The words that share enough pieces of three letters with it, begin and end counted.
+
+        One letter wrong, or two that changed places, spoil at most four pieces; where only the
+        begin was typed, its end is one.
+        """
+        pieces = set(_parts(typed))
+        shared: Counter[str] = Counter()
+        for piece in pieces:
+            shared.update(self._parts.get(piece, ()))
+        least = len(pieces) - max(1, 4 * _mistakes(typed))
+        return (word for word, count in shared.items() if count >= least)
 
     def _joined(self, typed: str) -> dict[int, float]:
         """For who writes apart what is one word, or the other way round."""
