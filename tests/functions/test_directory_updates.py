@@ -569,3 +569,40 @@ def test_d24_an_entry_without_request_is_told_in_the_report(databases: Databases
         assert report.created == 2
 
     in_a_world(databases, story)
+
+
+def test_it_goes_on_every_quarter_of_an_hour_with_an_offset_of_its_own(
+    databases: Databases,
+) -> None:
+    async def story(world: World) -> None:
+        directories, waited = world.all(), list[float]()
+
+        async def pause(seconds: float) -> None:
+            waited.append(seconds)
+            world.root.put(organization(f"o{len(waited)}", name=f"zorg {len(waited)}"), 1)
+            if len(waited) == 3:
+                raise asyncio.CancelledError
+
+        with pytest.raises(asyncio.CancelledError):
+            await directories.keep(pause, lambda: 7.5)
+
+        assert waited == [907.5] * 3
+        assert await world.names() == ["zorg 1", "zorg 2"]
+
+    in_a_world(databases, story)
+
+
+def test_a_directory_that_never_came_is_left_out_and_the_root_speaks_for_it(
+    databases: Databases,
+) -> None:
+    async def story(world: World) -> None:
+        for n, resource in enumerate(reading()):
+            world.root.put(resource, n + 1)
+        world.own["alpha"].failing = [Response(status_code=500)]
+
+        reports, entries = await aggregated(world)
+
+        assert reports[WARNED].errors
+        assert ids(entries) == {"Organization/alpha"}
+
+    in_a_world(databases, story, "alpha")
