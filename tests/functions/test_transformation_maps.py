@@ -314,3 +314,19 @@ def test_what_was_changed_in_the_meantime_goes_before_what_was_kept() -> None:
 
     assert back.resource is not None and back.resource["status"] == "cancelled"
     assert [loss.reason for loss in back.gone] == ["the element itself says otherwise"]
+
+
+def test_a_group_that_is_demanded_and_not_told_is_filled_down_to_its_own_demands() -> None:
+    bare = {
+        "resourceType": "Provenance",
+        "target": [{"reference": "Patient/p"}],
+        "recorded": "2027-01-01T10:00:00Z",
+        "agent": [{"_whoUri": {"id": "a"}}],
+    }
+    check(bare, STU3)
+
+    found = transform(bare)
+
+    assert found.resource is not None
+    check(found.resource, R4)
+    assert unaccounted(bare, found) == []

@@ -10,7 +10,7 @@ from openldn.fhir.codec.tables import Kind, Prop, Table, tables
 from openldn.fhir.model import FhirVersion, outcome
 from openldn.functions.transformation import conversions, specials
 from openldn.functions.transformation.extensions import extensions_step, modifiers_step
-from openldn.functions.transformation.keeping import FILLER, Keeper
+from openldn.functions.transformation.keeping import Keeper
 from openldn.functions.transformation.maps import Map, Row, maps
 from openldn.functions.transformation.model import MapUsed
 from openldn.functions.transformation.plan import (
@@ -19,6 +19,7 @@ from openldn.functions.transformation.plan import (
     Plan,
     Step,
     Way,
+    demanded,
     guarded,
     item_step,
     mover,
@@ -168,13 +169,13 @@ class _Compiler:
             self.plan.steps["modifierExtension"] = modifiers_step
         if "extension" in self.one.props and "extension" in self.two.props:
             self.plan.extensions = extensions_step(self.plan, self.source)
-        self.plan.required = self.two.required
-        demanded = {element for element, _ in self.two.required}
+        self.plan.required = tuple(
+            (keys, *demanded(self.two, element, keys)) for element, keys in self.two.required
+        )
+        there = {element for element, _ in self.two.required}
         for element, keys in self.one.required:
-            if element not in demanded:
-                prop = self.one.props[keys[0]]
-                key = keys[1] if prop.primitive else keys[0]
-                filler = [FILLER] if prop.many else FILLER
+            if element not in there:
+                key, filler = demanded(self.one, element, keys)
                 self.plan.steps[key] = unless(self.plan, key, filler)
 
     def _same(self, key: str, prop: Prop) -> None:

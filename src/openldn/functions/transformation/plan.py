@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,8 @@ class Plan:
     moved: dict[str, Step] = field(default_factory=dict)  # extensions that become elements
     extensions: Step | None = None
     used: MapUsed | None = None
-    required: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    # The keys of which one must be there, and the key and filler where none is.
+    required: tuple[tuple[tuple[str, ...], str, Any], ...] = ()
 
     def apply(self, value: Object, at: At, run: Run) -> Object:
         """The object in the other version; empty when nothing of it came along."""
@@ -58,11 +60,20 @@ class Plan:
         """Add what the other version demands and this one did not say."""
         for fill in self.fills:
             fill(value, out)
-        for _, keys in self.required:
+        for keys, key, filler in self.required:
             if not any(k in out for k in keys):
-                prop = self.target.props[keys[0]]
-                filler = [FILLER] if prop.many else FILLER
-                out[keys[1] if prop.primitive else keys[0]] = filler
+                out[key] = deepcopy(filler)
+
+
+def demanded(table: Table, element: str, keys: tuple[str, ...]) -> tuple[str, Any]:
+    """The key and what stands there when a version demands an element that nothing tells."""
+    prop = table.props[keys[0]]
+    filler: Object = FILLER
+    if prop.primitive is None and prop.tables.source.types[prop.type].kind == "group":
+        inner = prop.table
+        filler = dict(demanded(inner, e, k) for e, k in inner.required) or FILLER
+    key = keys[1] if prop.primitive else keys[0]
+    return key, [filler] if prop.many else filler
 
 
 def skip(value: Any, owner: Object, at: At, run: Run, out: Object) -> None:
