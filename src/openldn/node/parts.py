@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from openldn.functions.audit.heads import HeadKey
 from openldn.functions.audit.heads import Kept as KeptHeads
 from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.overview_api import PatientOrDesk, overview_routes
+from openldn.functions.audit.retention import retire_forever
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.audit.spool import Spool
 from openldn.functions.audit.vouching import Vouching
@@ -117,7 +119,12 @@ async def open_node(
         clients = Clients(settings.identity)
         stack.push_async_callback(clients.close)
         records = Records(pool, clock, new_id)
-        keeper = Keeper(settings.holder, settings.key, settings.fhir(FhirVersion.STU3))
+        keeper = Keeper(
+            settings.holder,
+            settings.key,
+            settings.fhir(FhirVersion.STU3),
+            settings.audit_staff_names,
+        )
         sealing = settings.sealing_key
         spool = Spool(sealing.with_suffix(".spool"))
         audit = AuditLog(pool, keeper, key_of(sealing), clock, new_id, spool=spool)
@@ -178,6 +185,7 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
         *([telling.run()] if telling else []),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
+        retire_forever(parts.vouching, timedelta(days=settings.audit_keep_days)),
         watch.run(),
         believed.belief.refresh_forever(),
         keep_renewed(parts.means.wallet, parts.means.signing),
@@ -334,7 +342,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(ask_routes(parts.asker, parts.pull)),
         *ours.around(decision_routes(decision_point(parts.holder, parts.records), own)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
-        *ours.around(overview_routes(parts.audit, may_read)),
+        *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),
         *national_routes(parts.national, own_only),
     ]

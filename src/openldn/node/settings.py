@@ -43,6 +43,9 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     public: str  # origin other parties reach this node at, "https://node.example:8443"
     audit_key: Path | None = None  # made at first start, kept as long as the audit log; None:
     # audit.key beside the signing key
+    audit_keep_days: int = 1827  # how long audit events are kept; five years at least
+    audit_staff_names: bool = False  # whether audit events keep the names of staff
+    access_log_names: bool = False  # whether patients are shown those names
     addressing_ura: str = ""  # whose certificate the directory must show; empty: its host name
     # and an authority we believe are enough
     agb: str = ""  # AGB code of the organization, for the directory
