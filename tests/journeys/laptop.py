@@ -12,15 +12,19 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 from openldn.base.http import HttpClient, Identity, Reply, client_context
+from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import parse
+from openldn.fhir.identifiers import Bsn
+from openldn.testbench.laptop.agreeing import consent
 from openldn.testbench.laptop.ground import free
 from openldn.testbench.laptop.plan import Plan, plan
 
-JANSEN, NOBODY = "999911120", "999990019"
+JANSEN, NOBODY, SILENT = "999911120", "999990019", "999990007"
 HOSPITAL, CLINIC, PHARMACY = "90000001", "90000002", "90000005"
 DOCTOR = {"uzi": "900000033", "role": "01.015", "name": "L. Prins"}
 OPENLDN = [sys.executable, "-m", "openldn"]
@@ -160,6 +164,11 @@ class Laptop:
         kinds = {"content-type": "application/json", "accept": "application/fhir+json"}
         url = f"{self.node(asker)['api']}/exchanges/bgz/$ask"
         return self.call(asker, "POST", url, json.dumps(body).encode(), kinds)
+
+    def consent(self, bsn: str) -> None:
+        """Let this patient, of age, permit everything, unless they chose already."""
+        people = {Bsn.parse(bsn): date(1970, 1, 1)}
+        asyncio.run(consent(self.plan, people, utc_now, new_uuid))
 
     def events(self, key: str, query: str) -> list[dict[str, Any]]:
         """Events of the audit log of this node."""

@@ -23,6 +23,7 @@ from journeys.laptop import (
     JANSEN,
     NOBODY,
     PHARMACY,
+    SILENT,
     Laptop,
     openldn,
     reason,
@@ -156,8 +157,14 @@ def test_every_provider_can_be_asked_by_every_other(network: Laptop) -> None:
 
 
 def test_a_provider_that_does_not_know_the_patient_gives_an_empty_answer(network: Laptop) -> None:
+    network.consent(NOBODY)
     reply = network.ask("rehabilitation", PHARMACY, NOBODY)
     assert (reply.status, resources(reply)) == (200, [])
+
+
+def test_a_patient_who_chose_nothing_is_not_told_of(network: Laptop) -> None:
+    reply = network.ask("rehabilitation", PHARMACY, SILENT)
+    assert {r["resourceType"] for r in resources(reply)} == {"OperationOutcome"}
 
 
 def test_an_unknown_holder_is_told(network: Laptop) -> None:
@@ -386,7 +393,9 @@ def test_no_bsn_and_no_name_stands_in_any_log(network: Laptop) -> None:
     network.ask("rehabilitation", HOSPITAL)
     network.ask("rehabilitation", HOSPITAL, "123456789")
     logs = sorted((network.folder / "logs").iterdir())
-    assert len(logs) == 10  # PostgreSQL, five nodes, directory, broker, simulators, portal
+    assert (
+        len(logs) == 11
+    )  # PostgreSQL, five nodes, directory, functions, broker, simulators, portal
     text = "\n".join(log.read_text(encoding="utf-8") for log in logs) + network.said
     assert '"event":"request"' in text
     pattern = "|".join(rf"\b{re.escape(name)}\b" for name in names())

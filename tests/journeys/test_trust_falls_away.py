@@ -26,9 +26,16 @@ def stage() -> Iterator[Laptop]:
 
 
 @pytest.fixture(scope="module")
-def patients() -> Iterator[str]:
-    """Patients that nobody asked for before, so that no token is there yet."""
-    return (b.value for b in bsns())
+def patients(stage: Laptop) -> Iterator[str]:
+    """Patients that nobody asked for before, so that no token is there yet; they consent."""
+
+    def each() -> Iterator[str]:
+        for number in bsns():
+            stage.consent(number.value)
+            yield number.value
+
+    stage.consent(NOBODY)
+    return each()
 
 
 @contextmanager
@@ -78,7 +85,9 @@ def test_without_the_authority_the_last_good_list_serves(
             assert time.monotonic() - began < 5
 
 
-def test_a_certificate_that_is_revoked_is_dead_everywhere_within_a_minute(stage: Laptop) -> None:
+def test_a_certificate_that_is_revoked_is_dead_everywhere_within_a_minute(
+    stage: Laptop, patients: Iterator[str]
+) -> None:
     holders = ("clinic", "rehabilitation", "hospital")  # LSP, Nuts, Zorgplatform
     until(lambda: all(gets(stage, "gp", h, NOBODY) for h in holders), "the practice is believed")
 
