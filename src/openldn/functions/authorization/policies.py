@@ -18,7 +18,6 @@ from openldn.functions.authorization.question import Code, Matter, Reason, Verdi
 from openldn.functions.authorization.request import FhirRest
 from openldn.functions.authorization.tables import Capability, Row
 
-VERSION = "1"  # named in evidence, raised when a policy changes
 ENROLLMENT = "patient_enrollment_identifier"  # the claim: this patient is in the asker's care
 _EOVERDRACHT = "eoverdracht"
 _TRANSFERS = frozenset({"Task", "Composition"})

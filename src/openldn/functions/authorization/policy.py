@@ -19,7 +19,7 @@ from openldn.functions.authorization.model import (
 
 Reason = Callable[[Facts], str | None]  # a reason to deny, or None
 
-VERSION = "1"  # named in evidence, raised when a rule changes
+VERSION = "2"  # named in evidence, raised when a rule changes; 2: consent asked per question
 
 
 def opens_this_holder(facts: Facts) -> str | None:
