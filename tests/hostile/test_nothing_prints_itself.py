@@ -28,7 +28,13 @@ VALUES = {"resource": BSN, "name": NAME}
         _Read("id", "issuer", NAME, _Span(NOW, NOW), VALUES, None),  # type: ignore[arg-type]
         token_client._Given(SECRET, "Bearer"),
         broker_client._Given(SECRET, "jwt", 5, client_assertion=SECRET),
-        Body(BSN, "90000001", "TREAT", Practitioner("900012345", "01.015", NAME), "", SECRET),
+        Body(
+            bsn=BSN,
+            holder="90000001",
+            purpose="TREAT",
+            practitioner=Practitioner("900012345", "01.015", NAME),
+            statement=SECRET,
+        ),
         Practitioner("900012345", "01.015", NAME),
         Person("900012345", "01.015", NAME),
     ],

@@ -28,13 +28,13 @@ def tell(network: Network, folder: Path) -> None:
     (folder / "network.json").write_text(json.dumps(content))
 
 
-async def openldn(*words: str, typed: str = "") -> tuple[int, str, str]:
-    """The exit code, standard output and standard error of `openldn ask`."""
+async def openldn(*words: str, typed: str = "", command: str = "ask") -> tuple[int, str, str]:
+    """The exit code, standard output and standard error of `openldn ask`, or of another."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "openldn",
-        "ask",
+        command,
         *words,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,

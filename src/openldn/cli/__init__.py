@@ -18,6 +18,7 @@ COMMANDS = (
     "directory",
     "doctor",
     "localization",
+    "locate",
     "pki",
     "policy",
     "pseudonyms",

@@ -60,7 +60,7 @@ def ask(  # noqa: PLR0913  (each is an option of the command)
     A failure is an OperationOutcome on standard error and an exit code that is not 0.
     """
     try:
-        patient = Bsn.parse(_typed(bsn))
+        patient = Bsn.parse(typed(bsn))
         asked = {
             "bsn": patient.value,
             "holder": str(Ura.parse(holder)),
@@ -75,7 +75,8 @@ def ask(  # noqa: PLR0913  (each is an option of the command)
     _write(bundle, form)
 
 
-def _typed(bsn: str) -> str:
+def typed(bsn: str) -> str:
+    """The BSN from the option, from standard input for `-`, else asked without showing it."""
     if bsn == "-":
         return sys.stdin.readline().strip()
     return bsn or getpass.getpass("BSN (not shown): ").strip()
@@ -87,21 +88,30 @@ async def answer(wish: Wish) -> Resource:
     Raises LdnError: not-found when the network or the node is not there, incomplete and timeout
     when the node cannot be asked, or when not one query was answered.
     """
-    content = _network(wish.network)
-    node = _node(content, wish.sender)
+    path = f"/exchanges/{wish.exchange}/$ask"
+    return _bundle(await sent(wish.network, wish.sender, path, wish.body), wish)
+
+
+async def sent(network: Path, sender: str, path: str, body: Mapping[str, Any]) -> Reply:
+    """What this node answers when its own organization sends this to its interface.
+
+    Raises LdnError: not-found when the network or the node is not there, incomplete and timeout
+    when the node cannot be asked.
+    """
+    content = _network(network)
+    node = _node(content, sender)
     certificate, key = Path(node["certificate"]), Path(node["key_file"])
     client = HttpClient(client_context(Identity(certificate, key, Path(content["trust"]["ca"]))))
     try:
-        reply = await client.send(
+        return await client.send(
             "POST",
-            f"{node['api']}/exchanges/{wish.exchange}/$ask",
+            f"{node['api']}{path}",
             headers={"content-type": "application/json", "accept": "application/fhir+json"},
-            body=dump(dict(wish.body)),
+            body=dump(dict(body)),
             deadline=DEADLINE,
         )
     finally:
         await client.close()
-    return _bundle(reply, wish)
 
 
 def _bundle(reply: Reply, wish: Wish) -> Resource:

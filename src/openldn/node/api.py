@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from cryptography import x509
 from starlette.requests import Request
@@ -16,6 +16,7 @@ from openldn.fhir.codec import dump
 from openldn.fhir.http import negotiate, read_json, respond, respond_json
 from openldn.fhir.identifiers import Ura
 from openldn.node.ask import Asker, collection, events
+from openldn.node.locate import NO_INDEX, Locator
 from openldn.node.serve import trace_of
 from openldn.patterns.pull import Plan, Pull
 from openldn.trust.certificates import require_party
@@ -99,7 +100,7 @@ def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:
             request.state.correlation,
             trace_of(request),
         )
-        await asker.vouched(question, body.get("statement"))
+        await asker.vouched(question.requester, body.get("statement"))
         plan = await pull.plan(question)
         if streamed:
             return StreamingResponse(_lines(asker, pull, plan), media_type=STREAM)
@@ -115,6 +116,30 @@ def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:
         Route("/api/exchanges/{code}/$ask", ask, methods=["POST"]),
         Route("/api/holders", holders, methods=["GET"]),
     ]
+
+
+def locate_routes(ura: Ura, locator: Locator | None) -> list[BaseRoute]:
+    """Asking the index who holds data of a patient."""
+    own = Own(ura)
+
+    async def locate(request: Request) -> Response:
+        """POST {"bsn", "purpose", "practitioner"}: the holders, and which can be asked."""
+        own(request)
+        if locator is None:
+            raise LdnError(Issue.NOT_SUPPORTED, NO_INDEX, status=501)
+        body = await read_json(request)
+        search = locator.search(body, request.state.correlation, trace_of(request))
+        await locator.asker.vouched(search.requester, body.get("statement"))
+        found = await locator.holders(search)
+        return respond_json(
+            {
+                "exchange": search.exchange.code,
+                "holders": [asdict(holder) for holder in found],
+                "correlation": search.correlation,
+            }
+        )
+
+    return [Route("/api/locate", locate, methods=["POST"])]
 
 
 async def _lines(asker: Asker, pull: Pull, plan: Plan) -> AsyncIterator[bytes]:

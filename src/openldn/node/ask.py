@@ -4,7 +4,7 @@ import re
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -42,19 +42,31 @@ class Practitioner(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         return f"Practitioner({self.role!r})"
 
 
-class Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """What an application sends to ask."""
+class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What an application says of itself, whatever it asks."""
 
     bsn: str
-    holder: str
     purpose: str
     practitioner: Practitioner
-    release: str = ""
     statement: str = ""  # of Dezi about the practitioner, as it was given
 
     def __repr__(self) -> str:
-        """Who is asked; not about whom."""
-        return f"Body({self.holder!r})"
+        """For what purpose; not about whom."""
+        return f"{type(self).__name__}({self.purpose!r})"
+
+
+class Body(Asked, frozen=True, kw_only=True):
+    """What an application sends to ask a holder."""
+
+    holder: str
+    release: str = ""
+
+
+A = TypeVar("A", bound=Asked)
+_WHOLE = (
+    "the question needs bsn, holder, purpose and practitioner (uzi, role, name) as text, "
+    "and may have release; nothing else"
+)
 
 
 @dataclass(frozen=True)
@@ -68,29 +80,30 @@ class Asker:
     clock: Clock
     vouch: Vouch | None = None  # None: the organization takes the application's word
 
-    async def vouched(self, question: Question, statement: object) -> None:
+    async def vouched(self, requester: Requester, statement: object) -> None:
         """Look at the statement about who asks; raises LdnError(forbidden) when it does not do."""
-        person = question.requester.person
+        person = requester.person
         if self.vouch is not None and person is not None:
-            text, purpose = str(statement or ""), question.requester.purpose
+            text, purpose = str(statement or ""), requester.purpose
             await self.vouch(text, person, purpose, Trail(issue=Issue.FORBIDDEN))
 
-    def question(self, code: str, body: dict[str, Any], correlation: str, trace: str) -> Question:
-        """The question in this body; raises LdnError: not-found (exchange, release), invalid."""
-        exchange = EXCHANGES.get(code)
-        if exchange is None:
-            text = f"no such exchange; choose from {', '.join(EXCHANGES)}"
-            raise LdnError(Issue.NOT_FOUND, text)
-        read = _read(body)
-        patient, holder = Bsn.parse(read.bsn), Ura.parse(read.holder)
-        requester = Requester(
+    def requester(self, read: Asked, exchange: Exchange) -> Requester:
+        """Who asks, for this exchange; raises LdnError(invalid)."""
+        return Requester(
             organization=self.ura,
             scopes=frozenset({exchange.scope(Pattern.PULL)}),
             purpose=_purpose(read.purpose, exchange),
             organization_name=self.name,
             person=_person(read.practitioner),
-            patient=patient,
+            patient=Bsn.parse(read.bsn),
         )
+
+    def question(self, code: str, body: dict[str, Any], correlation: str, trace: str) -> Question:
+        """The question in this body; raises LdnError: not-found (exchange, release), invalid."""
+        exchange = exchange_of(code)
+        read = read_as(Body, body, _WHOLE)
+        patient, holder = Bsn.parse(read.bsn), Ura.parse(read.holder)
+        requester = self.requester(read, exchange)
         release = exchange.release(read.release)
         return Question(exchange, release, patient, holder, requester, correlation, traced(trace))
 
@@ -99,7 +112,7 @@ class Asker:
         found = []
         for organization in await self.directory.organizations():
             answers = {
-                code: organization.active and await self._answers(organization.ura, exchange)
+                code: organization.active and await self.answers(organization.ura, exchange)
                 for code, exchange in EXCHANGES.items()
             }
             entry = {
@@ -110,7 +123,8 @@ class Asker:
             found.append({**entry, "active": organization.active, **answers})
         return found
 
-    async def _answers(self, holder: Ura, exchange: Exchange) -> bool:
+    async def answers(self, holder: Ura, exchange: Exchange) -> bool:
+        """Whether the directory has an address at which this holder answers the exchange."""
         try:
             await self.directory.endpoint(holder, exchange.payload)
         except LdnError as error:
@@ -120,17 +134,24 @@ class Asker:
         return True
 
 
-def _read(body: dict[str, Any]) -> Body:
+def exchange_of(code: str) -> Exchange:
+    """The exchange with this code; raises LdnError(not-found) that lists them."""
+    found = EXCHANGES.get(code)
+    if found is None:
+        text = f"no such exchange; choose from {', '.join(EXCHANGES)}"
+        raise LdnError(Issue.NOT_FOUND, text)
+    return found
+
+
+def read_as(kind: type[A], body: dict[str, Any], whole: str) -> A:
+    """The body as this kind; raises LdnError(invalid) that says what a whole one has."""
     try:
-        return msgspec.convert(body, Body)
+        return msgspec.convert(body, kind)
     except msgspec.ValidationError as error:
         # The error may repeat a name the caller sent; only a place of ours is told.
         place = re.search(r"at `\$\.([a-z.]{1,40})`", str(error))
-        text = (
-            "the question needs bsn, holder, purpose and practitioner (uzi, role, name) as text, "
-            "and may have release; nothing else"
-        )
-        raise LdnError(Issue.INVALID, text, where=place.group(1) if place else "") from error
+        where = place.group(1) if place else ""
+        raise LdnError(Issue.INVALID, whole, where=where) from error
 
 
 def _purpose(text: str, exchange: Exchange) -> str:

@@ -8,10 +8,11 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context
 from openldn.base.runtime import Clock, NewId
 from openldn.base.settings import Settings
-from openldn.fhir.identifiers import Ura
+from openldn.fhir.identifiers import URA_SYSTEM, Ura
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.model import Place
 from openldn.fhir.records.store import Records
+from openldn.functions.audit.model import Party
 from openldn.functions.authentication.client import ServiceTokens, Target
 from openldn.functions.localization.client import LocalizationClient
 from openldn.functions.localization.dialects import DIALECTS, Holder
@@ -91,6 +92,18 @@ def registering(
     return Registering(
         Wishes(records.pool, ura), lasting, client, records.clock, client.categorized, every=every
     )
+
+
+def parties_of(settings: LocalizingSettings) -> tuple[Party, Party]:
+    """The index and the pseudonym service of these settings, as the audit log names them."""
+    told = settings.pseudonyms
+    return _party(settings.index, settings.ura), _party(told.url, told.ura)
+
+
+def _party(url: str, ura: str) -> Party:
+    if ura:
+        return Party(ura, URA_SYSTEM, address=url)
+    return Party(urlsplit(url).hostname or url, address=url)
 
 
 async def _client(stack: AsyncExitStack, identity: Identity, ura: str) -> HttpClient:

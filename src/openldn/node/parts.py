@@ -32,7 +32,7 @@ from openldn.functions.audit.vouching import Vouching
 from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.infrastructures import lsp
-from openldn.node.api import Own, Unrevoked, ask_routes
+from openldn.node.api import Own, Unrevoked, ask_routes, locate_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
@@ -40,6 +40,8 @@ from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.deciding import decision_point
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
+from openldn.node.localizing import parties_of
+from openldn.node.locate import Locator
 from openldn.node.national import National, Ourselves, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
@@ -272,6 +274,16 @@ def trust_state(parts: NodeParts) -> TrustState:
     )
 
 
+def locator(parts: NodeParts) -> Locator | None:
+    """What asks the index who holds data of a patient; None without an index."""
+    told, index = parts.settings.national.localization, parts.national.index
+    if told is None or index is None:
+        return None
+    at_index, at_pseudonyms = parties_of(told)
+    patience = parts.settings.patience
+    return Locator(parts.asker, index, parts.audit, at_index, at_pseudonyms, patience=patience)
+
+
 def _own_revocation(parts: NodeParts) -> OwnRevocation | None:
     """Nothing is told of revocation where a setting says that nobody asks."""
     settings = parts.settings
@@ -315,7 +327,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     """Everything one node answers, apart from its health.
 
     For every party: tokens, and the FHIR bases behind the enforcement point. For its own
-    organization only: asking others, the audit log and the data station.
+    organization only: asking others and the index, the audit log and the data station.
     """
     own = Own(parts.settings.holder)
 
@@ -341,6 +353,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
         *ours.around(decision_routes(decision_point(parts.holder, parts.records), own)),
+        *ours.around(locate_routes(parts.settings.holder, locator(parts))),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),
