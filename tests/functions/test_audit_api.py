@@ -1,6 +1,7 @@
 """The audit log on the wire: specification of audit events §8.8 (rule G15)."""
 
 import asyncio
+import base64
 import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
@@ -10,6 +11,7 @@ from typing import Protocol
 import pytest
 from conftest import Databases
 from functions.audit_cases import JANSEN, MOMENT, PIETERSEN, SERVED_JANSEN, log_of
+from functions.audit_logs import head_key
 from functions.wire_cases import CLINIC, HOSPITAL, caller, pki, served
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -19,8 +21,12 @@ from openldn.base.http import Reply
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.identifiers import Ura
 from openldn.functions.audit.api import filter_of, routes
+from openldn.functions.audit.heads import read_head
+from openldn.functions.audit.merkle import Grown
 from openldn.functions.audit.model import AuditFilter
 from openldn.functions.audit.service import AuditLog
+from openldn.functions.audit.vouching import Vouching
+from openldn.trust.jose import key_of_jwk
 
 DAY = "date=ge2027-03-02"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
@@ -51,7 +57,7 @@ def on_the_wire(
             log.clock = utc_now
             await log.prepare()
             async with (
-                served(certificates, routes(log), HOSPITAL) as origin,
+                served(certificates, routes(log, Vouching(log, head_key())), HOSPITAL) as origin,
                 caller(certificates, ura) as http,
             ):
 
@@ -210,3 +216,48 @@ def test_whatever_is_asked_is_a_filter_or_a_refusal(pairs: list[tuple[str, str]]
         assert error.status == 400
     else:
         assert isinstance(found, AuditFilter)
+
+
+EVIDENCE = ["/heads", "/$prove?seq=1", "/$extends?from=1&to=2", "/$export"]
+
+
+def test_heads_and_what_one_adds_to_another_are_shown_to_the_own_organization(
+    databases: Databases, certificates: Path
+) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
+        vouching = Vouching(log, head_key())
+        for number in (1, 2):
+            await log.record([replace(SERVED_JANSEN, correlation=f"request-{number}")])
+            await vouching.sign()
+
+        told = json.loads((await call("/heads")).body)
+        proof = json.loads((await call("/$extends?from=1&to=2")).body)
+        public = key_of_jwk(told["key"])
+        first, second = (read_head(jws, public, str(HOSPITAL)) for jws in proof["heads"])
+        path = [base64.b64decode(part) for part in proof["path"]]
+
+        assert told["heads"] == proof["heads"]
+        assert Grown(first.size, first.root, second.size, second.root).proven(path)
+        assert (await call("/$extends?from=1&to=9")).status == 404
+
+    on_the_wire(databases, certificates, story)
+
+
+@pytest.mark.parametrize("path", EVIDENCE)
+def test_evidence_is_for_nobody_else(databases: Databases, certificates: Path, path: str) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
+        assert (await call(path)).status == 403
+        assert (await log.verify()).events == 0
+
+    on_the_wire(databases, certificates, story, CLINIC)
+
+
+@pytest.mark.parametrize("path", ["/$prove", "/$prove?seq=0", "/$prove?seq=-1", "/$prove?seq=x"])
+def test_what_is_no_number_of_an_event_is_refused(
+    databases: Databases, certificates: Path, path: str
+) -> None:
+    async def story(log: AuditLog, call: Call) -> None:
+        reply = await call(path)
+        assert reply.status == 400 and b"seq" in reply.body
+
+    on_the_wire(databases, certificates, story)

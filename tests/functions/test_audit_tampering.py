@@ -16,6 +16,7 @@ from functions.audit_logs import (
     Log,
     altered_and_forged,
     dropped_and_forged,
+    entry,
     head_key,
     whole,
 )
@@ -198,3 +199,10 @@ def test_a_log_of_another_holder_does_not_pass_for_this_one(databases: Databases
             assert verdict.broken == 1
 
     asyncio.run(run())
+
+
+def test_an_event_on_its_way_does_not_print_itself() -> None:
+    line = whole().lines[0]
+
+    assert repr(line) == "Line(1)"
+    assert repr(entry(1)) == "Entry(a-1)"

@@ -51,6 +51,10 @@ class Entry(NamedTuple):
     body: bytes
     once: bytes | None  # what makes a retry the same event; None = never the same
 
+    def __repr__(self) -> str:
+        """The event by its id: its body holds a BSN."""
+        return f"Entry({self.columns.id})"
+
 
 class Line(NamedTuple):
     """One event as it is stored."""
@@ -61,6 +65,10 @@ class Line(NamedTuple):
     before: bytes  # hash of the event before
     hash: bytes
     seal: bytes
+
+    def __repr__(self) -> str:
+        """The event by its number: its body holds a BSN."""
+        return f"Line({self.seq})"
 
 
 class Head(NamedTuple):
