@@ -330,3 +330,36 @@ def test_a_group_that_is_demanded_and_not_told_is_filled_down_to_its_own_demands
     assert found.resource is not None
     check(found.resource, R4)
     assert unaccounted(bare, found) == []
+
+
+def test_the_nearest_code_of_a_concept_is_told() -> None:
+    relapsed = {
+        "resourceType": "Condition",
+        "clinicalStatus": {
+            "coding": [
+                {
+                    "system": "http://terminology.hl7.org/CodeSystem/condition-clinical",
+                    "code": "relapse",
+                }
+            ]
+        },
+        "subject": {"reference": "Patient/p"},
+    }
+
+    found = transform(relapsed, R4)
+
+    assert found.resource is not None and found.resource["clinicalStatus"] == "recurrence"
+    assert [loss.path for loss in found.gone] == ["Condition.clinicalStatus.coding[0].code"]
+
+
+def test_a_code_that_is_only_an_extension_goes_there_and_back() -> None:
+    absent = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
+    allergy = {
+        "resourceType": "AllergyIntolerance",
+        "_clinicalStatus": {"id": "a", "extension": [{"url": absent, "valueCode": "masked"}]},
+        "verificationStatus": "confirmed",
+        "_verificationStatus": {"id": "b"},
+        "patient": {"reference": "Patient/p"},
+    }
+
+    assert changed(allergy, STU3) == []

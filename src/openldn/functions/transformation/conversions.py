@@ -38,18 +38,25 @@ def codes(row: Row, prop: Prop, target: Prop, source: FhirVersion) -> Convert:
     return convert
 
 
+_NEAREST = "the nearest code of the other version stands there"
+
+
 def concept(row: Row, prop: Prop, target: Prop, source: FhirVersion) -> Convert:
     """A code becomes a concept of the row's code system, or the reverse."""
     known = table(row, source)
-    return _to_concept(row, known) if target.primitive is None else _to_code(row, known)
+    mirror = row.back if source is FhirVersion.STU3 else row.codes
+    make = _to_concept if target.primitive is None else _to_code
+    return make(row.system, known, mirror)
 
 
-def _to_concept(row: Row, known: dict[str, str]) -> Convert:
+def _to_concept(system: str, known: dict[str, str], mirror: dict[str, str]) -> Convert:
     def convert(value: Any, side: Any, at: At, run: Run) -> Any:
         found = known.get(value, value)
-        if not found:
-            return UNFIT
-        made: Object = {"coding": [{"system": row.system, "code": found}]}
+        if mirror.get(found, found) != value:
+            run.lose(at, _NEAREST)
+        made: Object = {"coding": [{"system": system, "code": found}]}
+        if side and "id" in side:
+            made["id"] = side["id"]
         for extension in (side or {}).get("extension", ()):
             held = extension.get("valueCodeableConcept")
             if extension["url"] == SPECIFICATION[run.source] and held:
@@ -63,27 +70,33 @@ def _to_concept(row: Row, known: dict[str, str]) -> Convert:
     return convert
 
 
-def _to_code(row: Row, known: dict[str, str]) -> Convert:
+def _to_code(system: str, known: dict[str, str], mirror: dict[str, str]) -> Convert:
     def convert(value: Any, side: Any, at: At, run: Run) -> Any:
         made: Object = run.between("CodeableConcept", "CodeableConcept").apply(value, at, run)
         codings = made.pop("coding", [])
-        own = next((c for c in codings if c.get("system") == row.system), None)
-        code = known.get(own["code"], own["code"]) if own and "code" in own else ""
-        if not code:
+        index = next((n for n, c in enumerate(codings) if c.get("system") == system), -1)
+        own = codings.pop(index) if index >= 0 else {}
+        if "code" not in own and (codings or own or "text" in made):
             return UNFIT
-        rest = [c for c in codings if c is not own]
-        for key in set(own or ()) - {"system", "code"}:
-            run.lose(
-                (at, "coding", codings.index(own)) and ((at, "coding", codings.index(own)), key, -1)
-            )
-        extensions = made.pop("extension", [])
-        if rest or made:
-            held = {"coding": rest, **made} if rest else made
-            url = SPECIFICATION[run.target]
-            extensions = [*extensions, {"url": url, "valueCodeableConcept": held}]
-        return carried((code, {"extension": extensions} if extensions else None), at, run)
+        code = own.get("code")
+        found = known.get(code, code) if code else None
+        for key in set(own) - {"system", "code"}:
+            run.lose(((at, "coding", index), key, -1))
+        if found and mirror.get(found, found) != code:
+            run.lose(((at, "coding", index), "code", -1), _NEAREST)
+        return carried((found, _beside(made, codings, run)), at, run)
 
     return convert
+
+
+def _beside(made: Object, codings: list[Object], run: Run) -> Object:
+    """The side object of a code: what else the concept said."""
+    side: Object = {key: made.pop(key) for key in ("id", "extension") if key in made}
+    if codings or made:
+        held = {**({"coding": codings} if codings else {}), **made}
+        specified = {"url": SPECIFICATION[run.target], "valueCodeableConcept": held}
+        side["extension"] = [*side.get("extension", ()), specified]
+    return side
 
 
 def text(row: Row, prop: Prop, target: Prop, source: FhirVersion) -> Convert:

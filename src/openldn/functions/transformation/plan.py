@@ -184,7 +184,7 @@ def _put(wanted: str, found: Any, out: Object, *, many: bool) -> None:
         found, side = found
     if many:
         out.setdefault(wanted, []).append(found)
-    else:
+    elif found is not None:  # a side object can stand alone
         out[wanted] = found
     if side:
         out["_" + wanted] = [side] if many else side

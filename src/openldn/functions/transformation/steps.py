@@ -105,11 +105,10 @@ def alone(name: str, target: Prop) -> Step:
     def put(value: Any, owner: Object, at: At, run: Run, out: Object) -> None:
         if name in owner:
             return
-        extensions = value.get("extension") if isinstance(value, dict) else None
-        if not extensions or target.many:
+        if not isinstance(value, dict) or target.many:
             run.lose((at, "_" + name, -1))
             return
-        out[wanted] = {"extension": extensions}
+        out[wanted] = run.between("Element", "Element").apply(value, (at, "_" + name, -1), run)
         if run.traced:
             run.carry((at, "_" + name, -1))
 
