@@ -25,4 +25,5 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
     if "world" in request.fixturenames:
         world: World = request.getfixturevalue("world")
         world.node.go_on.clear()
-        world.node.directory_down = world.node.log_down = False
+        world.node.directory_down = world.node.log_down = world.node.index_down = False
+        world.node.located.clear()

@@ -11,6 +11,7 @@ from access.world import FULL, PARTIAL, REFUSES, SLOW, World
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, BrowserContext, Page, expect
 
+REQUEST, WHERE = "form.ask button:not([name])", 'form.ask button[value="where"]'
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 Open = Callable[..., Page]
 
@@ -45,12 +46,21 @@ def sign_in(page: Page) -> Page:
     return page
 
 
+def locate(page: Page) -> Page:
+    page.goto("/find")
+    page.fill("#bsn", JANSEN)
+    page.check("#treating")
+    page.locator(WHERE).click()
+    page.wait_for_selector("#where")
+    return page
+
+
 def ask(page: Page, holder: str, *, wait: bool = True) -> str:
     page.goto("/find")
     page.fill("#bsn", JANSEN)
     page.check(f'input[value="{holder}"]')
     page.check("#treating")
-    page.locator("form.ask button").click()
+    page.locator(REQUEST).click()
     page.wait_for_url("**/questions/*")
     if wait:
         page.wait_for_selector('#answer[data-done="yes"]')
@@ -71,8 +81,10 @@ def test_no_page_has_a_barrier_that_axe_can_find(window: Open, locale: str, sche
     found += violations(page)
     sign_in(page)
     found += violations(page)
-    page.locator("form.ask button").click()
+    page.locator(REQUEST).click()
     page.wait_for_selector("#summary")
+    found += violations(page)
+    locate(page)
     found += violations(page)
     url = ask(page, FULL)
     found += violations(page)
@@ -148,7 +160,7 @@ def test_the_whole_way_can_be_walked_by_keyboard(window: Open) -> None:
     page.keyboard.press("ArrowDown")
     press_until("#treating")
     page.keyboard.press("Space")
-    press_until("form.ask button")
+    press_until(REQUEST)
     page.keyboard.press("Enter")
     page.wait_for_url("**/questions/*")
     page.wait_for_selector('#answer[data-done="yes"]')
@@ -164,7 +176,7 @@ def test_the_whole_way_can_be_walked_by_keyboard(window: Open) -> None:
 def test_errors_take_the_focus_and_lead_to_their_field(window: Open) -> None:
     page = sign_in(window())
     page.fill("#bsn", "123456789")
-    page.locator("form.ask button").click()
+    page.locator(REQUEST).click()
     page.wait_for_selector("#summary")
 
     assert page.evaluate("document.activeElement.id") == "summary"
@@ -244,3 +256,24 @@ def test_nothing_is_left_in_the_browser(window: Open) -> None:
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
     assert page.evaluate("document.cookie") == ""
     assert JANSEN not in page.url + page.title()
+
+
+@pytest.mark.parametrize("script", [True, False])
+def test_where_data_are_is_told_with_and_without_javascript(window: Open, script: bool) -> None:
+    page = locate(sign_in(window(java_script_enabled=script)))
+
+    expect(page.locator("#where li")).to_have_count(3)
+    expect(page.locator(".choice", has_text="heeft gegevens")).to_have_count(2)
+    page.get_by_label("Ziekenhuis De Brug").check()
+    page.locator(REQUEST).click()
+    page.wait_for_url("**/questions/*")
+
+
+def test_where_data_are_takes_the_focus_and_enter_still_asks_the_holder(window: Open) -> None:
+    page = locate(sign_in(window()))
+    assert page.evaluate("document.activeElement.id") == "where"
+
+    page.get_by_label("Ziekenhuis De Brug").check()
+    page.locator("#bsn").press("Enter")
+
+    page.wait_for_url("**/questions/*")

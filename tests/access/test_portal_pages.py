@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx2
 import pytest
 from access.records import JANSEN
-from access.world import BREAKS, FULL, NOTHING, PARTIAL, REFUSES, SLOW, World
+from access.world import BREAKS, FULL, NOTHING, PARTIAL, REFUSES, SLOW, WITHOUT, World
 
 from openldn.access.professional.api import app
 from openldn.access.professional.portal import portal
@@ -49,6 +49,16 @@ class Person:
     def ask(self, holder: str, bsn: str = JANSEN) -> httpx2.Response:
         self.open("/find")
         return self.send("/find", bsn=bsn, holder=holder, treating="yes")
+
+    def locate(self, bsn: str = JANSEN, **more: str) -> httpx2.Response:
+        """Press the button that asks where data are."""
+        self.open("/find")
+        return self.send("/find", **{"bsn": bsn, "treating": "yes", "do": "where", **more})
+
+    def choice(self, holder: str) -> str:
+        """What the page says at this holder in the list."""
+        found = re.findall(r'<label class="choice.*?</label>', self.page, re.DOTALL)
+        return text_of(next(label for label in found if f'value="{holder}"' in label))
 
     def await_answer(self) -> str:
         """The page once all has come in."""
@@ -259,6 +269,100 @@ def test_the_node_is_asked_as_this_practitioner_with_its_own_certificate(
     assert world.node.certificates[-1]
 
 
+def test_who_says_to_hold_data_is_listed_and_marked_among_those_who_can_be_asked(
+    world: World, person: Person
+) -> None:
+    asked = len(world.node.asked)
+
+    reply = person.locate(holder=PARTIAL)
+
+    assert (reply.status_code, reply.url.path) == (200, "/find")
+    page = text_of(person.page)
+    assert "Deze zorgaanbieders zeggen gegevens van deze patiënt te hebben: 3" in page
+    assert "Fysiotherapie Zonder BgZ: levert deze gegevensset niet" in page
+    assert "URA 90000044: staat niet in het adresboek" in page
+    marked = [h for h in (FULL, PARTIAL, WITHOUT) if "heeft gegevens" in person.choice(h)]
+    assert marked == [FULL, WITHOUT]
+    assert f'value="{PARTIAL}" checked' in person.page
+    assert len(world.node.asked) == asked
+
+
+def test_the_node_is_asked_where_data_are_as_this_practitioner(
+    world: World, person: Person
+) -> None:
+    person.locate()
+
+    [asked] = world.node.located
+    assert len(asked.pop("correlation")) >= 8
+    assert asked == {
+        "bsn": JANSEN,
+        "purpose": "TREAT",
+        "practitioner": {"uzi": "999900041", "role": "01.015", "name": "T. Huisman-Test"},
+    }
+
+
+def test_the_form_that_told_where_data_are_asks_the_chosen_holder(
+    world: World, person: Person
+) -> None:
+    person.locate()
+    reply = person.send("/find", bsn=JANSEN, holder=FULL, treating="yes")
+
+    assert reply.url.path.startswith("/questions/")
+    person.await_answer()
+    assert world.node.asked[-1]["holder"] == FULL
+
+
+def test_that_nobody_registered_is_not_called_that_there_is_nothing(person: Person) -> None:
+    person.locate("999990019")
+
+    page = text_of(person.page)
+    assert "Geen zorgaanbieder heeft gegevens van deze patiënt aangemeld" in page
+    assert "Een zorgaanbieder die niets aanmeldt, kan toch gegevens hebben." in page
+    assert "heeft gegevens" not in person.choice(FULL)
+
+
+def test_an_index_that_is_down_is_told_as_such_and_one_holder_can_still_be_asked(
+    world: World, person: Person
+) -> None:
+    world.node.index_down = True
+
+    person.locate()
+
+    page = text_of(person.page)
+    assert "Waar gegevens zijn, is nu niet te zeggen" in page
+    assert "Dit betekent niet dat er geen gegevens zijn." in page
+    assert "aangemeld" not in page
+    assert person.send("/find", bsn=JANSEN, holder=FULL, treating="yes").url.path != "/find"
+
+
+@pytest.mark.parametrize(
+    ("fields", "says"),
+    [
+        ({"bsn": "999911121"}, "het controlecijfer past niet"),
+        ({"treating": ""}, "Bevestig dat u een behandelrelatie"),
+    ],
+)
+def test_nobody_learns_where_data_are_without_a_patient_and_a_treatment_relationship(
+    world: World, person: Person, fields: dict[str, str], says: str
+) -> None:
+    reply = person.locate(**fields)
+
+    assert reply.status_code == 400
+    assert says in text_of(person.page)
+    assert "Kies de zorgaanbieder" not in text_of(person.page)
+    assert world.node.located == []
+
+
+def test_where_data_are_is_told_in_english_too(people: Callable[..., Person]) -> None:
+    someone = people("en").sign_in()
+    someone.locate()
+
+    page = text_of(someone.page)
+    assert "These care providers say they hold data of this patient: 3" in page
+    assert "Where are data?" in page
+    assert "holds data" in someone.choice(FULL)
+
+
 def test_the_bsn_stands_in_no_address_title_page_or_log(
     person: Person, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -271,6 +375,8 @@ def test_the_bsn_stands_in_no_address_title_page_or_log(
         for page in (f"{path}/parts", f"{path}/evidence", *facts[:40]):
             reply = person.open(page)
             seen += [str(reply.url), reply.text]
+    person.locate()
+    seen.append(person.page.replace(f'value="{JANSEN}"', ""))  # in the form, while it is filled in
     seen.append(person.open("/find").text)
     captured = capfd.readouterr()
 

@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeVar
 
-from access.records import HOSTILE, MRS_JANSEN, PLAN, answers, audit_events
+from access.records import HOSTILE, JANSEN, MRS_JANSEN, PLAN, answers, audit_events
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -48,6 +48,13 @@ HOLDERS = (
     (WITHOUT, "Fysiotherapie Zonder BgZ", False),
 )
 
+# who holds data of JANSEN, as the index says
+HELD = (
+    (FULL, "Ziekenhuis De Brug", True, ""),
+    (WITHOUT, "Fysiotherapie Zonder BgZ", False, "no-endpoint"),
+    ("90000044", "", False, "not-in-directory"),
+)
+
 
 @dataclass
 class Clock:
@@ -68,12 +75,15 @@ class FakeNode:
     go_on: threading.Event = field(default_factory=threading.Event)
     directory_down: bool = False
     log_down: bool = False
+    index_down: bool = False
+    located: list[dict[str, Any]] = field(default_factory=list)
 
     def app(self) -> Starlette:
         return Starlette(
             routes=[
                 Route("/api/holders", self.holders),
                 Route("/api/exchanges/bgz/$ask", self.ask, methods=["POST"]),
+                Route("/api/locate", self.locate, methods=["POST"]),
                 Route("/api/audit", self.audit),
             ]
         )
@@ -84,6 +94,16 @@ class FakeNode:
         listed = [{"ura": u, "name": n, "active": True, "bgz": able} for u, n, able in HOLDERS]
         gone = {"ura": "90000009", "name": "Opgeheven Praktijk", "active": False, "bgz": True}
         return JSONResponse({"holders": [*listed, gone]})
+
+    async def locate(self, request: Request) -> Response:
+        body = await request.json()
+        self.located.append(body | {"correlation": request.headers["x-request-id"]})
+        if self.index_down:
+            return outcome(502, "incomplete", "who holds data cannot be known now: it is away")
+        held = HELD if body["bsn"] == JANSEN else ()
+        names = ("ura", "name", "able", "reason")
+        holders = [dict(zip(names, row, strict=True)) for row in held]
+        return JSONResponse({"exchange": "bgz", "holders": holders, "correlation": "x"})
 
     async def ask(self, request: Request) -> Response:
         tls = request.scope["extensions"]["tls"]

@@ -1,7 +1,7 @@
 """The pages of the portal: read what was asked, do one thing, show the outcome."""
 
 import secrets
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -14,6 +14,7 @@ from openldn.access.frame.pages import own_path, to
 from openldn.access.frame.visits import require_own_host
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
+from openldn.access.professional.finding import asked, find
 from openldn.access.professional.pages import (
     DOOR,
     HEADERS,
@@ -26,7 +27,7 @@ from openldn.access.professional.pages import (
 )
 from openldn.access.professional.people import practitioner, practitioners
 from openldn.access.professional.portal import Portal
-from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.question import Question
 from openldn.access.professional.readers import library
 from openldn.access.professional.reception import RETURN
 from openldn.access.professional.sections import section_of
@@ -36,7 +37,6 @@ from openldn.access.professional.summary import shelf_of, summary
 from openldn.access.professional.words import LANGUAGES, language_of, words
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.http import application, respond_json
-from openldn.fhir.identifiers import Bsn
 
 Page = Callable[[Visit], Awaitable[Response]]
 
@@ -66,7 +66,7 @@ def routes(portal: Portal) -> list[Route]:
         ("POST", "/sign-out", sign_out, False),
         ("GET", "/session", session, True),
         ("GET", "/find", find, True),
-        ("POST", "/find", ask, True),
+        ("POST", "/find", asked, True),
         ("GET", "/questions/{id}", answer, True),
         ("GET", "/questions/{id}/parts", parts, True),
         ("POST", "/questions/{id}/again", again, True),
@@ -105,10 +105,6 @@ def _hosts(settings: PortalSettings) -> set[str]:
     """The names this portal is known by, beside those of this machine itself."""
     public = urlsplit(settings.sign_in.public).hostname if settings.sign_in else None
     return {settings.host, *settings.hosts} | ({public} if public else set())
-
-
-async def _form(visit: Visit) -> Mapping[str, str]:
-    return await visit.portal.sessions.forms.read(visit.request, visit.visit)
 
 
 def _problem(visit: Visit, error: LdnError) -> Response:
@@ -160,7 +156,7 @@ async def chosen(visit: Visit) -> Response:
     """Begins a session for the chosen practitioner; an earlier one ends."""
     if visit.portal.reception:
         raise LdnError(Issue.FORBIDDEN, "sign in at the provider; open the sign-in page again")
-    fields = await _form(visit)
+    fields = await visit.form()
     nodes = visit.portal.gate.network().nodes
     provider, person = practitioner(nodes, fields.get("practitioner", ""))
     if visit.session:
@@ -174,7 +170,7 @@ async def chosen(visit: Visit) -> Response:
 
 async def sign_out(visit: Visit) -> Response:
     """Ends the session; everything that was asked in it is forgotten."""
-    await _form(visit)
+    await visit.form()
     if visit.session:
         visit.portal.sessions.end(visit.session.id)
     response = to("/")
@@ -185,54 +181,6 @@ async def sign_out(visit: Visit) -> Response:
 async def session(visit: Visit) -> Response:
     """Keeps the session alive: having come here is enough."""
     return Response(status_code=204, headers=HEADERS)
-
-
-async def find(visit: Visit) -> Response:
-    """The form in which to ask for a patient."""
-    return await _find(visit, {}, {})
-
-
-async def _find(visit: Visit, fields: Mapping[str, str], wrong: Mapping[str, str]) -> Response:
-    holders: list[Holder] = []
-    problem: LdnError | None = None
-    try:
-        holders = await visit.portal.gate.holders(visit.member.provider)
-    except LdnError as error:
-        problem = error
-    context = {"fields": fields, "wrong": wrong, "holders": holders, "problem": problem}
-    return render(visit, "find.html", context, status=400 if wrong else 200)
-
-
-async def ask(visit: Visit) -> Response:
-    """Asks the chosen provider, or shows the form again with what is wrong beside each field."""
-    fields = await _form(visit)
-    holders = await visit.portal.gate.holders(visit.member.provider)
-    holder = next((h for h in holders if h.ura == fields.get("holder") and h.able), None)
-    bsn = "".join(c for c in fields.get("bsn", "") if c not in " .-\u00a0")
-    wrong = _wrong(bsn, holder, fields)
-    if wrong or holder is None:
-        return await _find(visit, fields, wrong)
-    question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
-    return to(f"/questions/{question.id}")
-
-
-def _wrong(bsn: str, holder: Holder | None, fields: Mapping[str, str]) -> dict[str, str]:
-    """Which fields are wrong, and the key of the text that says how."""
-    wrong: dict[str, str] = {}
-    if not bsn:
-        wrong["bsn"] = "find.bsn.empty"
-    elif len(bsn) != 9 or not (bsn.isascii() and bsn.isdigit()):
-        wrong["bsn"] = "find.bsn.digits"
-    else:
-        try:
-            Bsn.parse(bsn)
-        except LdnError:
-            wrong["bsn"] = "find.bsn.check"
-    if holder is None:
-        wrong["holder"] = "find.holder.empty"
-    if fields.get("treating") != "yes":
-        wrong["treating"] = "find.treating.empty"
-    return wrong
 
 
 def _question(visit: Visit) -> Question:
@@ -275,7 +223,7 @@ async def parts(visit: Visit) -> Response:
 
 async def again(visit: Visit) -> Response:
     """Asks the same once more, as a new question with its own evidence."""
-    await _form(visit)
+    await visit.form()
     question = _question(visit)
     asked = visit.portal.ask(visit.member, question.bsn, question.holder)
     return to(f"/questions/{asked.id}")

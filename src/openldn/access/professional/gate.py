@@ -14,10 +14,14 @@ from openldn.access.frame.network import (
     read_object,
     refusal_of,
 )
-from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.people import Practitioner, Standing
+from openldn.access.professional.question import Holder, Located, Question
 from openldn.access.professional.readers import at, text_of
+from openldn.access.professional.sessions import Session
+from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
 from openldn.fhir.codec import dump
+from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import Resource
 
 __all__ = ["Connect", "Gate", "connect"]
@@ -42,17 +46,9 @@ class Gate(Nodes):
 
     async def ask(self, question: Question) -> AsyncIterator[Mapping[str, Any]]:
         """The node's answer, line by line as it comes; raises LdnError when it refuses."""
-        node, person = question.provider, question.practitioner.person
-        body: dict[str, Any] = {
-            "bsn": question.bsn.value,
-            "holder": question.holder.ura,
-            "purpose": question.purpose,
-            "practitioner": {"uzi": person.uzi, "role": person.role, "name": person.name},
-        }
-        if question.standing and question.standing.level:
-            body["practitioner"]["loa"] = question.standing.level.uri
-        if question.standing and question.standing.statement:
-            body["statement"] = question.standing.statement
+        node = question.provider
+        told = _told(question.practitioner, question.standing, question.bsn, question.purpose)
+        body = {**told, "holder": question.holder.ura}
         headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": question.correlation}
         call = self.client(node).stream(
             "POST",
@@ -69,6 +65,23 @@ class Gate(Nodes):
                 if line.strip():
                     yield read_object(line)
 
+    async def locate(self, session: Session, bsn: Bsn, correlation: str) -> list[Located]:
+        """Who says to hold data of this patient; raises LdnError when that cannot be known."""
+        node = session.provider
+        body = _told(session.practitioner, session.standing, bsn, "TREAT")
+        reply = await self.client(node).send(
+            "POST",
+            f"{node.api}/locate",
+            headers=_JSON | {"x-request-id": correlation},
+            body=dump(body),
+            deadline=self.patience,
+        )
+        listed = object_of(reply).get("holders")
+        if not isinstance(listed, list):  # never to be read as nobody
+            text = "the node answered something unintelligible; ask again"
+            raise LdnError(Issue.INCOMPLETE, text)
+        return [_located(h) for h in listed if isinstance(h, dict)]
+
     async def accesses(self, node: Node, correlation: str) -> list[Resource]:
         """The AuditEvents of one question as the provider's own node keeps them, oldest first."""
         query = urlencode({"correlation": correlation, "_count": 200})
@@ -77,3 +90,22 @@ class Gate(Nodes):
         found = [e for e in events if isinstance(e, dict)]
         kept = [e for e in found if e.get("resourceType") == "AuditEvent"]
         return sorted(kept, key=lambda e: text_of(e.get("recorded")))
+
+
+def _told(
+    practitioner: Practitioner, standing: Standing | None, bsn: Bsn, purpose: str
+) -> dict[str, Any]:
+    """What the node is told of every question: about whom, why, and who asks."""
+    person = practitioner.person
+    who = {"uzi": person.uzi, "role": person.role, "name": person.name}
+    body: dict[str, Any] = {"bsn": bsn.value, "purpose": purpose, "practitioner": who}
+    if standing and standing.level:
+        who["loa"] = standing.level.uri
+    if standing and standing.statement:
+        body["statement"] = standing.statement
+    return body
+
+
+def _located(holder: Mapping[str, Any]) -> Located:
+    ura, name, reason = (text_of(holder.get(key)) for key in ("ura", "name", "reason"))
+    return Located(ura, name, holder.get("able") is True, reason)

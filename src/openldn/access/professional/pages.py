@@ -42,6 +42,10 @@ class Visit:
         assert self.session is not None  # noqa: S101  (the route demanded it)
         return self.session
 
+    async def form(self) -> Mapping[str, str]:
+        """The fields of a form of ours; raises LdnError(forbidden) for any other."""
+        return await self.portal.sessions.forms.read(self.request, self.visit)
+
 
 def render(
     visit: Visit, template: str, context: Mapping[str, object] | None = None, *, status: int = 200

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from openldn.access.professional.gate import Connect, Gate, connect
-from openldn.access.professional.question import Holder, Question
+from openldn.access.professional.question import Holder, Question, Where
 from openldn.access.professional.reception import Reception, reception
 from openldn.access.professional.sessions import Session, Sessions
 from openldn.access.professional.settings import PortalSettings
@@ -49,6 +49,16 @@ class Portal:
         self.sessions.keep(session, question)
         self.tasks[question.id] = asyncio.create_task(self._run(question))
         return question
+
+    async def locate(self, session: Session, bsn: Bsn) -> Where:
+        """Who says to hold data of this patient, or why that cannot be known now."""
+        correlation = self.new_id()
+        try:
+            return Where(tuple(await self.gate.locate(session, bsn, correlation)))
+        except LdnError as error:
+            facts = {"issue": str(error.issue), "detail": error.detail}
+            emit("failed", role="portal", correlation=correlation, **facts)
+            return Where(problem=error)
 
     async def _run(self, question: Question) -> None:
         problem: LdnError | None = None

@@ -27,6 +27,28 @@ class Holder:
 
 
 @dataclass(frozen=True)
+class Located:
+    """A provider that says it holds data of the patient."""
+
+    ura: str
+    name: str  # empty: the directory does not know it
+    able: bool
+    reason: str  # why it cannot be asked; empty: it can
+
+
+@dataclass(frozen=True)
+class Where:
+    """What the index answered about one patient; with a problem it is not known."""
+
+    holders: tuple[Located, ...] = ()
+    problem: LdnError | None = None
+
+    def has(self, ura: str) -> bool:
+        """Whether this provider says it holds data."""
+        return any(holder.ura == ura for holder in self.holders)
+
+
+@dataclass(frozen=True)
 class Planned:
     """One query of the plan; which section it fills."""
 
