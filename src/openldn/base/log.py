@@ -5,12 +5,15 @@ Audit is not here: who saw what of whom is the generic function `functions/audit
 
 import logging
 import sys
+import threading
 from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 import msgspec
 import structlog
+
+from openldn.base.runtime import utc_now
 
 PUBLIC, APP, SIEM = "public", "app", "siem"  # who reads a stream: inspectors, us, security
 
@@ -203,6 +206,39 @@ _ALWAYS = frozenset({"event", "level", "timestamp"})
 
 
 _LOGGER: list[Any] = [None]  # made once: finding a logger costs more than writing a line
+_LINES: "list[_Lines | None]" = [None]  # how JSON lines are written in production
+
+
+@dataclass(frozen=True)
+class _Lines:
+    """Writes JSON lines as the chain of structlog would, in a fifth of its time."""
+
+    role: str
+    file: TextIO
+    lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    def write(self, event: Event, level: int, fields: Mapping[str, object]) -> None:
+        """One line, or one for each stream of the event, in one go."""
+        moment = utc_now().isoformat().replace("+00:00", "Z")
+        told = {"role": self.role, **fields}
+        always = {"event": event.name, "level": _LEVELS[level], "timestamp": moment}
+        lines = []
+        for stream, allowed in event.streams.items() or (("", event.fields),):
+            line = {k: v for k, v in told.items() if k in allowed}
+            lines.append(_ENCODER.encode(line | ({"stream": stream} if stream else {}) | always))
+        text = b"\n".join(lines).decode() + "\n"
+        with self.lock:
+            self.file.write(text)
+            self.file.flush()
+
+
+_LEVELS = {
+    logging.INFO: "info",
+    logging.WARNING: "warning",
+    logging.ERROR: "error",
+    logging.CRITICAL: "critical",
+}
+_ENCODER = msgspec.json.Encoder()
 
 
 def _line(logger: Any, method: str, line: MutableMapping[str, Any]) -> str:
@@ -224,13 +260,14 @@ def configure(role: str, *, pretty: bool = False) -> None:
         cache_logger_on_first_use=False,
     )
     _LOGGER[0] = structlog.get_logger().bind(role=role)
+    _LINES[0] = None if pretty else _Lines(role, sys.stderr)
     logging.captureWarnings(True)
     logging.basicConfig(level=logging.ERROR, handlers=[_Foreign()], force=True)
 
 
 def forget() -> None:
     """Go back to how it was before `configure`."""
-    _LOGGER[0] = None
+    _LOGGER[0] = _LINES[0] = None
 
 
 class _Foreign(logging.Handler):
@@ -255,6 +292,9 @@ def emit_grave(name: str, **fields: object) -> None:
 
 
 def _emit(event: Event, level: int, fields: Mapping[str, object]) -> None:
+    if _LINES[0] is not None:
+        _LINES[0].write(event, level, fields)
+        return
     logger, name = _LOGGER[0] or structlog.get_logger(), event.name
     if not event.streams:
         logger.log(level, name, **fields)

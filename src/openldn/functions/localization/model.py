@@ -84,6 +84,7 @@ class Filter:
     category: str = ""  # this one, or none told
     id: str = ""
     nothing: bool = False  # an identifier without system, which finds nothing
+    formed: bool = False  # the token was put together by us, so its form is right
 
     @property
     def bounded(self) -> bool:

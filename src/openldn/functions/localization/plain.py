@@ -42,7 +42,7 @@ def plain_routes(index: Index) -> list[BaseRoute]:
         """POST: who holds data of this patient, as a list."""
         call = _call(request, index)
         token = _token(await read_json(request, _LARGEST))
-        return respond_json(_rows(await index.localize(call, Filter(token))))
+        return respond_json(_rows(await index.localize(call, Filter(token, formed=True))))
 
     return [
         Route("/localize", localize, methods=["POST"]),

@@ -96,7 +96,7 @@ class Index:
             call.caller.need(LOCALIZE)
             if wanted.nothing:
                 return []
-            opened = await self._opened(wanted.token)
+            opened = await self._opened(wanted.token, formed=wanted.formed)
             looked = self.digests.looked(opened)
             hits = await self._localized(call, opened, looked)
         if looked.older:
@@ -188,8 +188,8 @@ class Index:
                 _require_bounded(act.filter)
             return await self._opened(act.filter.token) if act.filter.token else None
 
-    async def _opened(self, token: str) -> Opened:
-        require_envelope(token)
+    async def _opened(self, token: str, *, formed: bool = False) -> Opened:
+        require_envelope(token, formed=formed)
         return await self.open(token)
 
     async def _do(self, db: Connection, call: Call, act: Act, looked: Looked | None) -> Done:
