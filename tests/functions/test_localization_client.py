@@ -258,3 +258,26 @@ def test_each_call_shows_the_scope_it_needs_and_an_id() -> None:
         assert len({h["x-request-id"] for _, _, h, _ in upstream.asked}) == 3
 
     told(story)
+
+
+def test_an_index_that_is_away_or_too_slow_is_never_no_holders() -> None:
+    async def run() -> None:
+        forever, http = asyncio.Event(), HttpClient(None)
+
+        async def slow(request: Request) -> Response:
+            await forever.wait()
+            return Response()
+
+        app = application([Route("/{rest:path}", slow)], role="test", new_id=new_uuid)
+        async with serving(app, "127.0.0.1", 0, None) as port:
+            client = client_of(http, f"http://127.0.0.1:{port}/fhir", HOSPITAL, Pseudonyms())
+            with pytest.raises(LdnError) as refused:
+                await replace(client, deadline=0.2).holders(JANSEN)
+            assert refused.value.issue is Issue.TIMEOUT
+            forever.set()
+        with pytest.raises(LdnError) as refused:
+            await client.holders(JANSEN)
+        assert refused.value.issue is Issue.INCOMPLETE
+        await http.close()
+
+    asyncio.run(run())

@@ -159,3 +159,38 @@ def test_the_command_tells_the_difference_repairs_it_and_proves_it(
             await pool.close()
 
     asyncio.run(run())
+
+
+def test_records_of_destroyed_key_versions_are_dropped(
+    databases: Databases, certificates: Path
+) -> None:
+    async def run() -> None:
+        chosen = settings(certificates, await databases.fresh())
+        async with role_of("localization").build(chosen):
+            pool = await open_pool(chosen.dsn)
+            async with connection(pool) as db:
+                await db.execute(
+                    """INSERT INTO localization_record
+                       SELECT now(), gen_random_uuid(), n, 1, '00000001', sha256(n::text::bytea),
+                         '', 'ehr' FROM generate_series(1, 5) n"""
+                )
+            file = certificates / "index.toml"
+            file.write_text(
+                f"""dsn = "{chosen.dsn}"
+certificate = "{chosen.certificate}"
+key_file = "{chosen.key_file}"
+ca = "{chosen.ca}"
+public = "{chosen.public}"
+index_key = "{chosen.index_key}"
+[tokens]
+recipient = "{RECIPIENT}"
+"""
+            )
+            done = await typed("purge", "--settings", str(file), "--before", "4")
+            assert done.stdout == "3 records dropped\n", done.stderr
+            async with connection(pool) as db:
+                left = await db.fetch("SELECT key_version FROM localization_record ORDER BY 1")
+            assert [row["key_version"] for row in left] == [4, 5]
+            await pool.close()
+
+    asyncio.run(run())

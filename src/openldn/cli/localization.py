@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from openldn.app.localization import LocalizationSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity
 from openldn.base.runtime import new_uuid, utc_now
@@ -19,6 +20,7 @@ from openldn.fhir.records.store import Records
 from openldn.functions.localization.client import LocalizationClient
 from openldn.functions.localization.dialects import Holder
 from openldn.functions.localization.registering.service import Registering
+from openldn.functions.localization.store import purge as drop_versions
 from openldn.node.localizing import LocalizingSettings, open_localization, registering
 
 At = Annotated[
@@ -57,7 +59,24 @@ def reconcile(
         )
 
 
-localization = (status, reconcile)
+def purge(
+    settings: Annotated[Path, typer.Option(help="Settings of the role localization.")],
+    before: Annotated[int, typer.Option(help="Oldest key version that is not destroyed.", min=2)],
+) -> None:
+    """Drop records of key versions that the pseudonym service destroyed: nobody finds them."""
+    chosen = load(settings, LocalizationSettings, environment())
+    print(f"{asyncio.run(_purged(chosen, before))} records dropped")
+
+
+localization = (status, reconcile, purge)
+
+
+async def _purged(chosen: LocalizationSettings, before: int) -> int:
+    pool = await open_pool(chosen.dsn)
+    try:
+        return await drop_versions(pool, before)
+    finally:
+        await pool.close()
 
 
 def _loaded(path: Path) -> HolderSettings:
