@@ -837,7 +837,8 @@ def test_l37_metadata_and_health_are_open_and_true(databases: Databases) -> None
                 found = await wire.ask("GET", f"{base}/List?{name}={value}")
                 assert "unknown parameter" not in found.body.decode()
         health = await wire.ask("GET", "/health", who=NOBODY)
-        assert health.json == {"status": "ok", "components": {"database": "ok"}}
+        well = {"database": "ok", "crypto_service_api": "ok"}
+        assert health.json == {"status": "ok", "components": well}
 
     told(databases, story)
 
@@ -852,6 +853,10 @@ def test_l39_without_a_key_to_open_tokens_the_answer_is_503(databases: Databases
             assert answer.headers["retry-after"]
         answer = await wire.ask("GET", f"/fhir/List?{await wire.subject(JANSEN)}")
         assert answer.status == 503
+        wire.world.index.openable = lambda: wire.world.pseudonyms.active
+        health = await wire.ask("GET", "/health", who=NOBODY)
+        ill = {"database": "ok", "crypto_service_api": "error"}
+        assert (health.status, health.json) == (503, {"status": "error", "components": ill})
 
     told(databases, story)
 

@@ -96,6 +96,7 @@ async def localization(settings: LocalizationSettings) -> AsyncIterator[tuple[Se
         opening = Tokens(_opener(settings.tokens))
         key, audiences = key_of(settings.index_key), frozenset(settings.audiences)
         index = Index(pool, key, opening.open, utc_now, new_uuid, audiences)
+        index.openable = lambda: bool(opening.opener.keys)
         await index.prepare()
         stack.push_async_callback(_stop, asyncio.create_task(_sweep(index)))
         routes = api.routes(

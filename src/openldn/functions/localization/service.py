@@ -1,11 +1,12 @@
 """Our index: who holds data of whom, told to who may ask; only the holder writes its own."""
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Bsn, Ura
@@ -63,6 +64,7 @@ class Index:
     new_id: NewId
     audiences: frozenset[str] = frozenset()  # tokens for these only; empty: the gateway looks
     uses: Uses = field(default_factory=Uses)
+    openable: Callable[[], bool] = lambda: True  # whether there is a key to open tokens with
     digests: Digests = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -165,13 +167,17 @@ class Index:
         return self.digests.trace(looked) if looked else ""
 
     async def health(self) -> dict[str, str]:
-        """Of each part whether it is there."""
+        """Of each part whether it is there; the names are those of the ministry's index."""
+        found = {"database": "ok", "crypto_service_api": "ok" if self.openable() else "error"}
         try:
             async with asyncio.timeout(3):
                 await store.alive(self.pool)
         except (LdnError, TimeoutError):
-            return {"database": "error"}
-        return {"database": "ok"}
+            found["database"] = "error"
+        for component, state in found.items():
+            if state != "ok":
+                emit("100600", component=component, status=state)
+        return found
 
     async def sweep(self) -> None:
         """Drop what is remembered of tokens that have ended."""
