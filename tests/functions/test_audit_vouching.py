@@ -153,7 +153,7 @@ def test_the_key_of_heads_is_made_once_and_kept_to_its_owner(tmp_path: Path) -> 
 
     assert HeadKey.at(path).public.thumbprint() == first.thumbprint()
     assert path.stat().st_mode & 0o777 == 0o600
-    with pytest.raises(LdnError, match="cannot be made"):
+    with pytest.raises(LdnError, match="cannot be used"):
         HeadKey.at(tmp_path / "absent" / "key.pem")
 
 

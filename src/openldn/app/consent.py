@@ -12,13 +12,13 @@ from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import Pool, open_pool
 from openldn.fhir.http import application
-from openldn.functions.audit.service import key_of
 from openldn.functions.authentication.settings import GatewaySettings
 from openldn.functions.consent import api
 from openldn.functions.consent.kinds import kinds
 from openldn.functions.consent.notifying import CheckedLines, Delivery
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.service import Registry
+from openldn.trust import keyfile
 
 
 class ConsentSettings(Settings, frozen=True):
@@ -66,7 +66,7 @@ async def consent(settings: ConsentSettings) -> AsyncIterator[tuple[Served, ...]
 async def _parts(
     settings: ConsentSettings, pool: Pool, lines: CheckedLines
 ) -> tuple[Registry, Delivery]:
-    sealing = Sealing(key_of(settings.store_key))
+    sealing = Sealing(keyfile.secret(settings.store_key, "the consent registry"))
     table = kinds(settings.kinds) if settings.kinds else kinds()
     delivery = Delivery(pool, utc_now, sealing, lines)
     registry = Registry(pool, utc_now, new_uuid, table, sealing, delivery.wake)

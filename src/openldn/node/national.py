@@ -13,7 +13,6 @@ from openldn.base.http import Identity, peer_certificate
 from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.records.store import Records
-from openldn.functions.audit.service import key_of
 from openldn.functions.authentication.client import ServiceTokens, Target
 from openldn.functions.consent.api_holder import consent_routes, notify_routes
 from openldn.functions.consent.sealing import Sealing
@@ -24,6 +23,7 @@ from openldn.functions.localization.dialects import Holder
 from openldn.functions.localization.registering.service import Registering
 from openldn.node.clients import Clients
 from openldn.node.localizing import LocalizingSettings, open_localization, registering
+from openldn.trust import keyfile
 from openldn.trust.certificates import require_party
 
 
@@ -91,7 +91,7 @@ def _means(settings: RegistrySettings, own: Ourselves, clients: Clients, records
     http, base = clients.other(settings.url, settings.ura), settings.url.rstrip("/")
     tokens = ServiceTokens(Target(base, base, str(own.ura)), http, clock, new_id)
     bearer = tokens.bearer if settings.profile == "registry" else None
-    sealing = Sealing(key_of(own.key))
+    sealing = Sealing(keyfile.secret(own.key, "our own consents"))
     return Means(records.pool, http, clock, new_id, sealing, own.ura, bearer)
 
 

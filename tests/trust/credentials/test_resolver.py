@@ -252,12 +252,12 @@ def test_nobody_waits_a_second_for_a_document(identity: Identity, tmp_path: Path
 def test_the_key_is_made_once_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     did = did_web("https://node.example:8443", Ura.parse("90000382"))
 
-    one, other = (holder_key(tmp_path / "keys/did.key", did) for _ in range(2))
+    one, other = (holder_key(tmp_path / "did.key", did) for _ in range(2))
 
     assert one.kid == other.kid
     assert one.did == "did:web:node.example%3A8443:iam:90000382"
-    assert (tmp_path / "keys/did.key").stat().st_mode & 0o777 == 0o600
-    assert [p.name for p in (tmp_path / "keys").iterdir()] == ["did.key"]
+    assert (tmp_path / "did.key").stat().st_mode & 0o777 == 0o600
+    assert [p.name for p in tmp_path.iterdir()] == ["did.key"]
     assert "d" not in document([one])["verificationMethod"][0]["publicKeyJwk"]
 
 

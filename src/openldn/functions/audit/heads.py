@@ -10,11 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-
 from openldn.base.errors import Issue, LdnError
-from openldn.trust import jose
+from openldn.trust import jose, keyfile
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.trail import Rule, Trail
 
@@ -47,12 +44,7 @@ class HeadKey:
 
         Raises LdnError(exception) when the file cannot be used.
         """
-        try:
-            if not path.exists():
-                _make(path)
-        except OSError as error:
-            text = f"the key of the tree heads, {path}, cannot be made: {error.strerror}"
-            raise LdnError(Issue.EXCEPTION, text) from error
+        keyfile.kept(path, "the tree heads", keyfile.signing_key)
         return cls(Signing.load(path))
 
     @property
@@ -73,22 +65,6 @@ class HeadKey:
         jws = self.signing.sign(claims, header=header)
         whole = datetime.fromtimestamp(int(signed.timestamp()), UTC)
         return TreeHead(holder, size, root, last, whole, jws)
-
-
-def _make(path: Path) -> None:
-    made = ec.generate_private_key(ec.SECP256R1())
-    pem = made.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(fresh, path)  # fails when another process was first: then theirs counts
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
 
 
 def read_head(jws: str, key: jose.Key, holder: str) -> TreeHead:

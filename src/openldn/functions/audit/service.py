@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import hmac
-import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -21,6 +20,7 @@ from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import TreeHead, by_size
 from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
 from openldn.functions.audit.spool import Spool
+from openldn.trust import keyfile
 
 _MOST = 500  # calls that share one commit
 PIECE = 1000  # events recomputed at a time
@@ -33,30 +33,7 @@ def key_of(path: Path) -> bytes:
     It finds a patient without a BSN in an index and seals the end of the chain. It must be kept
     as long as the log. Raises LdnError(exception) when the file cannot be used.
     """
-    try:
-        if not path.exists():
-            _make(path)
-        key = path.read_bytes()
-    except OSError as error:
-        text = f"the key of the audit log, {path}, cannot be used: {error.strerror}"
-        raise LdnError(Issue.EXCEPTION, text) from error
-    if len(key) != 32:
-        raise LdnError(Issue.EXCEPTION, f"the key of the audit log, {path}, is damaged; restore it")
-    return key
-
-
-def _make(path: Path) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(os.urandom(32))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(fresh, path)  # fails when another process was first: then theirs counts
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+    return keyfile.secret(path, "the audit log")
 
 
 @dataclass

@@ -1,15 +1,15 @@
 """The secret key of the index, and what it makes of a patient."""
 
 import hmac
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.localization.model import Opened
 from openldn.functions.localization.store import Looked
+from openldn.trust import keyfile
 
-SIZE = 32  # bytes of the key, and of a group element
+SIZE = 32  # bytes of a group element
 
 
 def key_of(path: Path) -> bytes:
@@ -18,30 +18,7 @@ def key_of(path: Path) -> bytes:
     Every process of one index uses the same key, as long as there are records: another key finds
     none of them. Raises LdnError(exception) when the file cannot be used.
     """
-    try:
-        if not path.exists():
-            _make(path)
-        key = path.read_bytes()
-    except OSError as error:
-        text = f"the key of the index, {path}, cannot be used: {error.strerror}"
-        raise LdnError(Issue.EXCEPTION, text) from error
-    if len(key) != SIZE:
-        raise LdnError(Issue.EXCEPTION, f"the key of the index, {path}, is damaged; restore it")
-    return key
-
-
-def _make(path: Path) -> None:
-    fresh = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(os.urandom(SIZE))
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(fresh, path)  # fails when another process was first: then theirs counts
-    except FileExistsError:
-        pass
-    finally:
-        fresh.unlink()
+    return keyfile.secret(path, "the index")
 
 
 def proof(key: bytes) -> bytes:

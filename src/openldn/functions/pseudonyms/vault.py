@@ -5,7 +5,6 @@ Source: generic functions §6.2 step 5, §6.5.
 
 import hmac
 import os
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Ura
 from openldn.functions.pseudonyms import oprf
 from openldn.functions.pseudonyms.model import EVERY, KeyVersion
+from openldn.trust import keyfile
 
 UNREADABLE = "vault"
 _NONCE = 12  # bytes
@@ -33,17 +33,7 @@ class Vault:
 
         Raises LdnError(exception) when the file cannot be used.
         """
-        try:
-            if not path.exists():
-                _make(path)
-            key = path.read_bytes()
-        except OSError as error:
-            text = f"the key of the pseudonym service, {path}, cannot be used: {error.strerror}"
-            raise LdnError(Issue.EXCEPTION, text) from error
-        if len(key) != 32:
-            text = f"the key of the pseudonym service, {path}, is damaged; restore it"
-            raise LdnError(Issue.EXCEPTION, text)
-        return cls(key)
+        return cls(keyfile.secret(path, "the pseudonym service"))
 
     def seal(self, organization: Ura, scope: str, version: int, secret: bytes) -> bytes:
         """The secret, encrypted and bound to its place in the store."""
@@ -75,16 +65,3 @@ class Vault:
 
 def _place(organization: Ura, scope: str, version: int) -> bytes:
     return f"{organization}|{scope}|{version}".encode()
-
-
-def _make(path: Path) -> None:
-    """Write a fresh key, whole; who comes second leaves the one that is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    with os.fdopen(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        file.write(os.urandom(32))
-        file.flush()
-        os.fsync(file.fileno())
-    with suppress(FileExistsError):
-        os.link(draft, path)
-    draft.unlink()
