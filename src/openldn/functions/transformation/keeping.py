@@ -4,17 +4,12 @@ Source: hl7.org/fhir/R4/versions.html#extensions: `http://hl7.org/fhir/[version]
 StructureDefinition/extension-[Path]` carries an element of another version.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from openldn.fhir.codec.tables import Kind, Prop, Table, tables
 from openldn.fhir.model import FhirVersion
 from openldn.functions.transformation.run import NO_ELEMENT, UNFIT, At, Run
-
-if TYPE_CHECKING:
-    from openldn.functions.transformation.plan import Plan
 
 Object = dict[str, Any]
 ABSENT = "http://hl7.org/fhir/StructureDefinition/data-absent-reason"
@@ -35,11 +30,18 @@ def value_prop(kind: str, version: FhirVersion) -> Prop | None:
     return props.get("value" + kind[:1].upper() + kind[1:])
 
 
+class Between(Protocol):
+    """What is kept between: a type of one version and that of the other."""
+
+    source: Table
+    target: Table
+
+
 @dataclass(frozen=True, slots=True)
 class Keeper:
     """Carries elements of one object as extensions of the object that is made."""
 
-    plan: Plan
+    plan: Between
     run: Run
     out: Object
 
