@@ -4,7 +4,7 @@ It asks what the node asks: the record store for the BSN of a patient, the same 
 consent, the same own policy at the end. Source: generic functions §3.
 """
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from openldn.base.errors import Issue, LdnError
@@ -25,14 +25,8 @@ from openldn.functions.authorization.question import (
 )
 from openldn.functions.authorization.service import DecisionPoint
 from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Provider, User
+from openldn.node.locally import Local, none_kept
 from openldn.node.serve import Holder
-
-Local = Callable[[About], Awaitable[Sequence[LocalConsent]]]
-
-
-async def none_kept(about: About) -> Sequence[LocalConsent]:
-    """No local consent is kept here."""
-    return ()
 
 
 @dataclass(frozen=True)

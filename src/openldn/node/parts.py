@@ -24,13 +24,15 @@ from openldn.functions.audit.api import routes as audit_routes
 from openldn.functions.audit.heads import HeadKey
 from openldn.functions.audit.heads import Kept as KeptHeads
 from openldn.functions.audit.model import Source as Keeper
-from openldn.functions.audit.overview_api import PatientOrDesk, overview_routes
+from openldn.functions.audit.overview_api import SCOPE as ACCESS_LOG
+from openldn.functions.audit.overview_api import PatientOrDesk, by_the_patient, overview_routes
 from openldn.functions.audit.retention import retire_forever
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.audit.spool import Spool
 from openldn.functions.audit.vouching import Vouching
 from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
+from openldn.functions.authorization.service import DecisionPoint
 from openldn.infrastructures import lsp
 from openldn.node.api import Own, Unrevoked, ask_routes, locate_routes
 from openldn.node.ask import Asker, noting
@@ -41,6 +43,7 @@ from openldn.node.deciding import decision_point
 from openldn.node.evidence import Gathered
 from openldn.node.keys import keys_of
 from openldn.node.localizing import parties_of
+from openldn.node.locally import kept_here, none_kept
 from openldn.node.locate import Locator
 from openldn.node.national import National, Ourselves, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
@@ -215,7 +218,8 @@ def _parts(
         clock=clock,
         new_id=new_id,
         known=directory.known,
-        scopes=scopes,
+        scopes=scopes | {ACCESS_LOG},
+        conditions={ACCESS_LOG: by_the_patient},
         dialects=frozenset(settings.dialects),
         ports=believed.ports,
         public=frozenset(settings.fhir(v) for v in FhirVersion),
@@ -282,6 +286,13 @@ def locator(parts: NodeParts) -> Locator | None:
     at_index, at_pseudonyms = parties_of(told)
     patience = parts.settings.patience
     return Locator(parts.asker, index, parts.audit, at_index, at_pseudonyms, patience=patience)
+
+
+def _decides(parts: NodeParts) -> DecisionPoint:
+    """The decision point for the organization's own enforcement points."""
+    consent = parts.national.consent
+    local = kept_here(consent.local) if consent else none_kept
+    return decision_point(parts.holder, parts.records, local)
 
 
 def _own_revocation(parts: NodeParts) -> OwnRevocation | None:
@@ -352,7 +363,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
-        *ours.around(decision_routes(decision_point(parts.holder, parts.records), own)),
+        *ours.around(decision_routes(_decides(parts), own)),
         *ours.around(locate_routes(parts.settings.holder, locator(parts))),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),

@@ -22,6 +22,7 @@ from openldn.functions.audit.model import READ, AuditFilter, Event, Party
 from openldn.functions.audit.overview import Period, Told, sight_of
 from openldn.functions.audit.service import AuditLog
 from openldn.trust.certificates import require_party
+from openldn.trust.evidence import Proof
 from openldn.trust.parties import Requester
 from openldn.trust.tokens.api import shown
 from openldn.trust.tokens.model import Verify
@@ -29,6 +30,7 @@ from openldn.trust.tokens.model import Verify
 PATH = "/api/access-log"
 SCOPE = "access-log"  # of a token of the patient
 CATEGORY = "Logging"
+_PATIENT = "PATRQT"  # v3-ActReason: the patient asks
 _LONGEST = timedelta(days=366)  # of a period
 _MOST = 500  # events on a page
 _LARGEST = 4 * 1024  # bytes of a question
@@ -75,9 +77,15 @@ def require_patient(requester: Requester, patient: Bsn) -> None:
     Which of these failed is not told: whether somebody has a log here is no one else's business.
     """
     own = requester.patient is not None and requester.patient == patient
-    if not own or requester.purpose != "PATRQT" or SCOPE not in requester.scopes:
+    if not own or requester.purpose != _PATIENT or SCOPE not in requester.scopes:
         text = f"this needs a token of the patient for their own log, with the scope {SCOPE}"
         raise LdnError(Issue.FORBIDDEN, text, detail="access-log.patient")
+
+
+def by_the_patient(proof: Proof, scopes: frozenset[str]) -> bool:
+    """Whether a token for an access log may be given: about one patient, who asks, for it alone."""
+    alone = scopes == {SCOPE} and proof.person is None
+    return alone and proof.patient is not None and proof.purpose == _PATIENT
 
 
 class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -137,7 +145,7 @@ def _seen(
         code="citizen-viewed" if reader.patient else READ,
         started=started,
         ended=log.clock(),
-        purpose="PATRQT" if reader.patient else "HOPERAT",
+        purpose=_PATIENT if reader.patient else "HOPERAT",
         client=Party(
             str(reader.organization), address=request.client.host if request.client else ""
         ),

@@ -137,6 +137,7 @@ class About:
 
     resource: str  # "Task/1"; of a referral: what it is known by
     organization: str  # URA of who asks
+    bsn: str = field(default="", repr=False)  # whose consents only; empty: nobody is named
 
 
 class Information(Protocol):

@@ -114,7 +114,8 @@ class DecisionPoint:
         subject, now = matter.question.subject, self.clock()
         found: list[LocalConsent] = []
         for resource in _resources(matter):
-            found += await self.information.consents(About(resource, subject.organization))
+            about = About(resource, subject.organization, matter.patient_bsn)
+            found += await self.information.consents(about)
         return tuple(c for c in found if c.counts(subject.organization, now))
 
     async def _consulted(self, matter: Matter, names: Sequence[str]) -> tuple[Matter, bool]:

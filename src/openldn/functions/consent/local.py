@@ -37,6 +37,7 @@ from openldn.functions.consent.model import (
     Decision,
     Disclosure,
     Invalidated,
+    Level,
     Origin,
     unknown,
 )
@@ -125,6 +126,7 @@ class LocalConsents:
             meaning.active,
             wire.stored(choices),
             self.sealing.close(dump(named), key),
+            sorted({c.resource.value for c in choices if c.resource.level is Level.TASK}),
         )
         async with transaction(self.pool) as db:
             if not await store.add(db, row):
@@ -163,6 +165,19 @@ class LocalConsents:
         async with connection(self.pool) as db:
             rows = await store.of_patient(db, str(self.holder), self.sealing.digest(patient))
         return [self._recorded(row) for row in rows]
+
+    async def chosen(self, patient: Bsn) -> list[tuple[Choice, ...]]:
+        """What each consent of ours about this patient says."""
+        async with connection(self.pool) as db:
+            rows = await store.of_patient(db, str(self.holder), self.sealing.digest(patient))
+        return [tuple(wire.kept(row.choices)) for row in rows]
+
+    async def naming(self, named: str, patient: Bsn | None = None) -> list[tuple[Choice, ...]]:
+        """What each consent says that names this resource or referral, of this patient if told."""
+        async with connection(self.pool) as db:
+            rows = await store.naming(db, str(self.holder), named)
+        key = self.sealing.digest(patient) if patient else b""
+        return [tuple(wire.kept(r.choices)) for r in rows if r.patient_key == key or not patient]
 
     def _recorded(self, row: store.LocalRow) -> Recorded:
         value = parse(self.sealing.open(row.body, row.patient_key))

@@ -1,5 +1,6 @@
 """Every SQL statement of the consents at the holder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -19,6 +20,7 @@ class LocalRow:
     active: bool
     choices: bytes
     body: bytes
+    named: Sequence[str] = ()  # resources and referrals it is about
 
 
 @dataclass(frozen=True)
@@ -47,8 +49,8 @@ async def add(db: Connection, row: LocalRow) -> bool:
     """
     done = await db.execute(
         """INSERT INTO local_consent
-             (holder, id, version, patient_key, recorded, active, choices, body)
-           SELECT $1, $2, $3, $4, $5, $6, $7, $8
+             (holder, id, version, patient_key, recorded, active, choices, body, named)
+           SELECT $1, $2, $3, $4, $5, $6, $7, $8, $9
            WHERE $3 = 1 + coalesce(
              (SELECT max(version) FROM local_consent WHERE holder = $1 AND id = $2), 0)
              AND NOT EXISTS (SELECT 1 FROM local_consent
@@ -62,6 +64,7 @@ async def add(db: Connection, row: LocalRow) -> bool:
         row.active,
         row.choices,
         row.body,
+        list(row.named),
     )
     return bool(done == "INSERT 0 1")
 
@@ -85,6 +88,20 @@ async def of_patient(db: Connection, holder: str, patient_key: bytes) -> list[Lo
            ORDER BY id, version DESC""",
         holder,
         patient_key,
+    )
+    return [LocalRow(**dict(row)) for row in rows]
+
+
+async def naming(db: Connection, holder: str, named: str) -> list[LocalRow]:
+    """The newest version of each consent, where that names this resource or referral."""
+    rows = await db.fetch(
+        """SELECT holder, id, version, patient_key, recorded, active, choices, body
+           FROM local_consent c WHERE holder = $1 AND named @> ARRAY[$2]
+             AND NOT EXISTS (SELECT 1 FROM local_consent n
+               WHERE n.holder = c.holder AND n.id = c.id AND n.version > c.version)
+           ORDER BY id""",
+        holder,
+        named,
     )
     return [LocalRow(**dict(row)) for row in rows]
 

@@ -48,6 +48,7 @@ _LONGEST_SHOWN = 3600.0 + _WIDEST_SKEW  # seconds that any profile lets an asser
 _SWEEP = timedelta(minutes=1)
 _SIGNED = ("client_assertion", "assertion")
 _ACCESS_TOKEN = "urn:ietf:params:oauth:token-type:access_token"  # noqa: S105  (a kind of token)
+Condition = Callable[[Proof, frozenset[str]], bool]  # whether a scope may go to this, among these
 REFUSAL = 0.025  # seconds every refusal takes at least, so that time tells nothing
 
 USED = Rule("assertion.once", "RFC 7523 §3 (7)", "not used before, here or elsewhere")
@@ -82,6 +83,7 @@ class AuthorizationServer:
     unbound: bool = False  # whether a token may be given without certificate or key
     rate: Rate = field(default_factory=Rate)
     saml: ReadSaml | None = None  # reads what is shown with the scheme SAML
+    conditions: Mapping[str, Condition] = field(default_factory=dict)  # what a scope asks of proof
     refusal: float = REFUSAL
     _swept: datetime | None = field(default=None, repr=False)
 
@@ -253,6 +255,10 @@ class AuthorizationServer:
         trail.note(KNOWN)
         if not desk.scopes <= here or not (desk.scopes or "" in self.ports.policies):
             raise invalid_scope("scope: not offered")
+        if any(
+            not self.conditions[s](proof, desk.scopes) for s in desk.scopes & set(self.conditions)
+        ):
+            raise invalid_scope("scope: condition")
         if proof.scopes is not None and not desk.scopes <= proof.scopes:
             raise invalid_scope(NARROW.code)
         trail.note(NARROW)
