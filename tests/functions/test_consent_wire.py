@@ -676,6 +676,31 @@ def test_the_delivery_outlives_a_store_that_is_away(
     assert '"waiting"' in capsys.readouterr().err
 
 
+def test_the_delivery_outlives_a_store_that_goes_away_while_it_delivers(
+    databases: Databases, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What had gone out is not marked so: it goes out again, once the store is back."""
+    log.configure("test")
+
+    async def run() -> None:
+        async with wired(databases) as wire:
+            wanted = Subscribed(JANSEN, HOSPITAL, f"{wire.url}/nowhere")
+            await wire.registry.subscribe(wanted)
+            await wire.registry.record(JANSEN, date(1980, 5, 1), Chooser.SELF, [choice(DENY)], 0)
+
+            class Closing(Plain):
+                def to(self, ura: Ura) -> HttpClient:
+                    wire.delivery.pool.terminate()
+                    return self.http
+
+            delivery = replace(wire.delivery, lines=Closing(wire.http))
+            assert await delivery.once() == 0
+
+    asyncio.run(run())
+
+    assert '"waiting"' in capsys.readouterr().err
+
+
 def test_a_holder_keeps_its_own_consents_over_fhir(databases: Databases) -> None:
     async def run() -> None:
         async with databases.pool() as pool:

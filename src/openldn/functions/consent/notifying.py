@@ -108,6 +108,15 @@ class Delivery:
 
     async def _deliver(self, due: store.Due) -> bool:
         try:
+            return await self._delivered(due)
+        except LdnError as error:
+            # The store is away. The group would hide this from `run`, which ends on what it does
+            # not know; taken for a moment only, the notification is delivered again.
+            emit("waiting", part="consent", issue=str(error.issue), detail=error.detail)
+            return False
+
+    async def _delivered(self, due: store.Due) -> bool:
+        try:
             await self._send(due)
         except LdnError as error:
             emit("untold", issue=str(error.issue), detail=error.detail, count=due.attempts)
