@@ -232,6 +232,34 @@ def test_tries_that_fail_come_further_apart(databases: Databases) -> None:
     told(databases, story)
 
 
+def test_tries_without_end_still_come_at_the_longest_pause(databases: Databases) -> None:
+    """An index that was away for days must not end the registration of a node."""
+
+    async def story(one: Node) -> None:
+        await one.registering.wishes.wish(JANSEN, [""], utc_now())
+        async with connection(one.pool) as db:
+            await db.execute("UPDATE localization_registration SET tries = 5000")
+        one.index.pseudonyms.active = False
+        assert await one.registering.tell() == 1
+        assert (await one.registering.status()).failing == 1
+
+    told(databases, story)
+
+
+def test_registration_outlives_a_store_that_goes_away_while_it_tells(databases: Databases) -> None:
+    async def story(one: Node) -> None:
+        async def meanwhile() -> None:
+            one.pool.terminate()
+
+        await one.registering.wishes.wish(JANSEN, [""], utc_now())
+        slow = replace(one.registering, index=Slow(one.client, meanwhile))
+        assert await slow.tell() == 1
+        with pytest.raises(LdnError):  # which `run` knows, and tries again
+            await slow.tell()
+
+    told(databases, story)
+
+
 def _at(moment: datetime) -> Callable[[], datetime]:
     return lambda: moment
 

@@ -21,6 +21,7 @@ from openldn.functions.localization.registering.store import Wishes
 
 _PAGE = 500  # patients read at a time
 _LONGEST = 300.0  # seconds between two tries
+_DOUBLINGS = 10  # beyond these every pause is the longest, and a float has no more for ever
 
 
 @dataclass(frozen=True)
@@ -140,6 +141,14 @@ class Registering:
         return frozenset({""}) if found else frozenset()
 
     async def _tell(self, task: Task) -> None:
+        try:
+            await self._attempt(task)
+        except LdnError as error:
+            # Our own store is away. The group would hide this from `run`, which ends on what it
+            # does not know; when the lease ends, the task is taken again.
+            emit("waiting", part="localization", detail=error.detail or str(error.issue))
+
+    async def _attempt(self, task: Task) -> None:
         act = self.index.register if task.wanted else self.index.withdraw
         try:
             async with asyncio.timeout(self.lease / 2):
@@ -147,7 +156,7 @@ class Registering:
         except (LdnError, TimeoutError) as error:
             detail = error.detail or str(error.issue) if isinstance(error, LdnError) else "timeout"
             emit("waiting", part="localization", detail=detail)
-            pause = min(2.0**task.tries, _LONGEST)
+            pause = min(2.0 ** min(task.tries, _DOUBLINGS), _LONGEST)
             await self.wishes.failed(task, self.clock() + timedelta(seconds=pause))
             return
         await self.wishes.done(task)
