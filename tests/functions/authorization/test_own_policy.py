@@ -130,6 +130,26 @@ def test_a_process_that_is_ended_from_outside_denies_and_comes_back(tmp_path: Pa
     with_own(tmp_path, ONLY_SMALL, check)
 
 
+def test_an_answer_that_nobody_waited_for_answers_no_other_question(tmp_path: Path) -> None:
+    """Who asked left; what the process then says must not be taken for the next question's."""
+    text = f"""{HEAD}
+deny contains "a condition" if input.resource.type == "Condition"
+"""
+
+    async def check(own: OwnPolicy) -> None:
+        harmless = {"resource": {"type": "Observation"}}
+        for turns in range(12):
+            leaving = asyncio.create_task(own.denials(harmless))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            leaving.cancel()
+            await asyncio.wait({leaving})
+            [reason] = await own.denials({"resource": {"type": "Condition"}})
+            assert reason.description == "a condition"
+
+    with_own(tmp_path, text, check)
+
+
 def test_a_text_with_the_patient_in_it_reaches_nobody(tmp_path: Path) -> None:
     text = f"""{HEAD}
 deny contains sprintf("not about %s", [input.context.patient_bsn]) if input.resource.type

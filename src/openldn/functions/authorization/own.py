@@ -50,13 +50,16 @@ class OwnPolicy:
     async def denials(self, given: Mapping[str, Any]) -> tuple[Reason, ...]:
         """The reasons of the file against this document."""
         async with self._turn:
+            answer = None
             try:
                 process = await self._ready()
                 async with asyncio.timeout(self.patience):
                     answer = await _answer(process, given)
             except (TimeoutError, OSError, ValueError, msgspec.DecodeError):
-                await self._end()
                 return (_unusable("gave no answer in time or one that cannot be read"),)
+            finally:
+                if answer is None:  # also canceled: what it still says must answer nothing else
+                    await self._end()
         if "deny" not in answer:
             return (_unusable("failed on this question"),)
         # whoever wrote the file may have put the patient in a text, which goes to the asker
