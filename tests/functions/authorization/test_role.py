@@ -13,6 +13,7 @@ from functions.wire_cases import CLINIC, HOSPITAL, caller, pki
 
 from openldn.app import ROLES, role_of
 from openldn.app.authorization import AuthorizationSettings, authorization
+from openldn.base import log
 from openldn.base.errors import LdnError
 from openldn.base.http import HttpClient, serving
 from openldn.functions.authorization.client import write_flat
@@ -71,6 +72,25 @@ def test_it_decides_for_its_own_enforcement_points_and_for_no_other(folder: Path
         assert health.status == 200
 
     running(folder, check, insecure_presumed_consent=True)
+
+
+def test_a_scope_that_is_no_policy_is_not_repeated_in_the_log(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Whatever stands in a token ends up in its scope, also a BSN."""
+    log.configure("test")
+    strange = asking(f"/Patient?identifier={BSN}|{JANSEN}", JANSEN, "bgz", bsn=JANSEN)
+
+    async def check(origin: str, own: HttpClient, other: HttpClient) -> None:
+        body = json.dumps(write_flat(strange)).encode()
+        reply = await own.send("POST", f"{origin}/pdp", headers=KIND, body=body, deadline=10)
+        assert reply.status == 200
+
+    running(folder, check)
+
+    told = capsys.readouterr().err
+    assert '"policies":"(unknown) bgz"' in told
+    assert JANSEN not in told
 
 
 def test_without_anybody_to_ask_no_consent_is_known(folder: Path) -> None:

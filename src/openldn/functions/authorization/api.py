@@ -9,6 +9,7 @@ from starlette.routing import BaseRoute, Route
 
 from openldn.base.log import emit
 from openldn.fhir.http import read_json, respond_json
+from openldn.functions.authorization.policies import POLICIES
 from openldn.functions.authorization.question import Deciding, Decision
 from openldn.functions.authorization.shapes import SHAPES, Shape
 
@@ -33,6 +34,11 @@ def _route(point: Deciding, guard: Guard, shape: Shape, path: str) -> Route:
     return Route(path, decide, methods=["POST"])
 
 
+def _known(decision: Decision) -> dict[str, None]:
+    """The policies by name; a scope that names none of them may be anything, also a BSN."""
+    return dict.fromkeys(n if n in POLICIES else "(unknown)" for n in decision.policies)
+
+
 def _told(request: Request, shape: Shape, decision: Decision) -> None:
     """One line of the log; the question itself is in none."""
     rules = dict.fromkeys(f"{r.code}:{r.rule}" for r in decision.reasons)
@@ -41,6 +47,6 @@ def _told(request: Request, shape: Shape, decision: Decision) -> None:
         correlation=getattr(request.state, "correlation", ""),
         shape=shape.name,
         allow=decision.allow,
-        policies=" ".join(decision.policies),
+        policies=" ".join(_known(decision)),
         detail=decision.error or " ".join(rules),
     )
