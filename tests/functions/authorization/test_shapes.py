@@ -168,6 +168,8 @@ def test_an_organization_is_read_in_each_form(text: str) -> None:
         {"subject": {"scope": 7}},
         {"subject": {"organization_ura": "kliniek"}},
         {"request": {"query": 7}},
+        {"request": {"header": "content-type"}},
+        {"request": {"header": ["content-type"]}},
         {"request": {"query": {"patient": [7]}}},
         {"context": {"purpose_of_use": "HRESCH"}},
     ],

@@ -174,7 +174,7 @@ def ura_of(text: str) -> str:
 
 
 def _request(given: Document, *, encoded: bool) -> HttpRequest:
-    header = given.get("header") or {}
+    header = _object(given, "header") if given.get("header") else {}
     kinds = [v for k, v in header.items() if str(k).lower() == "content-type"]
     kind = kinds[0] if kinds else ""
     kind = kind[0] if isinstance(kind, list) and kind else kind
