@@ -120,6 +120,46 @@ def test_l02_the_same_again_is_a_conflict_and_leaves_one_row(
 
 
 @each_profile
+@pytest.mark.parametrize("value", [[], {}, [{}], 7, None])
+@pytest.mark.parametrize("name", ["status", "mode"])
+def test_a_code_that_is_no_text_is_refused_and_not_an_internal_error(
+    databases: Databases, profile: str, name: str, value: Any
+) -> None:
+    async def story(wire: Wire) -> None:
+        body = await a_list(wire, profile)
+        answer = await wire.ask("POST", f"{BASES[profile]}/List", {**body, name: value})
+
+        assert answer.status == 422
+
+    told(databases, story)
+
+
+@each_profile
+@pytest.mark.parametrize("method", [[], {}, None, 7])
+def test_a_method_that_is_no_text_names_its_entry(
+    databases: Databases, profile: str, method: Any
+) -> None:
+    async def story(wire: Wire) -> None:
+        answer = await wire.ask("POST", BASES[profile], transaction((method, "List", None)))
+
+        assert answer.status == 400
+        assert "Bundle.entry[0]" in answer.body.decode()
+
+    told(databases, story)
+
+
+@each_profile
+def test_a_sign_that_no_store_can_look_for_is_bad_input(databases: Databases, profile: str) -> None:
+    async def story(wire: Wire) -> None:
+        url = f"{BASES[profile]}/List?source:identifier={URI_SYSTEM}%7Ca%00b"
+        for method in ("GET", "DELETE"):
+            answer = await wire.ask(method, url)
+            assert (answer.status, answer.issue) == (400, "invalid")
+
+    told(databases, story)
+
+
+@each_profile
 def test_l03_for_another_custodian_nothing_is_stored(databases: Databases, profile: str) -> None:
     async def story(wire: Wire) -> None:
         body = await a_list(wire, profile, CLINIC)

@@ -184,6 +184,7 @@ def as_store_error(error: BaseException) -> LdnError | None:
             | asyncpg.AdminShutdownError()
             | asyncpg.CrashShutdownError()
             | asyncpg.TooManyConnectionsError()
+            | asyncpg.ReadOnlySQLTransactionError()  # a standby that is not the store yet
             | asyncpg.InterfaceError()
             | asyncpg.InternalClientError()  # a connection that broke while it was handed back
             | ConnectionError()
@@ -191,5 +192,11 @@ def as_store_error(error: BaseException) -> LdnError | None:
         ):
             text = "the store is not reachable; try again in a moment"
             return LdnError(Issue.TRANSIENT, text, detail=type(error).__name__)
+        case asyncpg.DeadlockDetectedError() | asyncpg.SerializationError():
+            text = "two changes stood in each other's way; nothing was written; try again"
+            return LdnError(Issue.TRANSIENT, text, detail=type(error).__name__)
+        case asyncpg.CharacterNotInRepertoireError() | asyncpg.UntranslatableCharacterError():
+            text = "a text holds a sign that cannot be kept or looked for (U+0000); leave it out"
+            return LdnError(Issue.INVALID, text, detail=type(error).__name__)
         case _:
             return None

@@ -57,7 +57,7 @@ def _act(entry: Any, profile: Profile, caller: Caller) -> Act:
     request = entry.get("request") if isinstance(entry, dict) else None
     if not isinstance(request, dict):
         raise _unreadable("it has no request")
-    method, url = request.get("method"), request.get("url")
+    method, url = str(request.get("method")), request.get("url")
     if method in _UPDATES:
         text = "records are not changed: remove the old one and register the new one"
         issue = Issue.SECURITY if profile.changed == 403 else Issue.BUSINESS_RULE

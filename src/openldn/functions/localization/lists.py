@@ -120,7 +120,7 @@ def _require_profile(value: Resource) -> None:
 
 def _require_shape(value: Resource) -> None:
     for name, allowed in _STATUSES.items():
-        if value.get(name) not in allowed:
+        if str(value.get(name)) not in allowed:
             raise _missing(f"List.{name}")
     if _first(value.get("emptyReason")) is None:
         raise _missing("List.emptyReason")
