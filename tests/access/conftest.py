@@ -26,4 +26,5 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
         world: World = request.getfixturevalue("world")
         world.node.go_on.clear()
         world.node.directory_down = world.node.log_down = world.node.index_down = False
+        world.node.nonsense = None
         world.node.located.clear()

@@ -335,6 +335,19 @@ def test_an_index_that_is_down_is_told_as_such_and_one_holder_can_still_be_asked
     assert person.send("/find", bsn=JANSEN, holder=FULL, treating="yes").url.path != "/find"
 
 
+@pytest.mark.parametrize("answer", [{}, {"holders": "x"}, {"holders": ["90000001"]}, []])
+def test_an_answer_that_cannot_be_read_is_never_taken_for_nobody(
+    world: World, person: Person, answer: object
+) -> None:
+    world.node.nonsense = answer
+
+    person.locate()
+
+    page = text_of(person.page)
+    assert "Waar gegevens zijn, is nu niet te zeggen" in page
+    assert "aangemeld" not in page
+
+
 @pytest.mark.parametrize(
     ("fields", "says"),
     [

@@ -76,6 +76,7 @@ class FakeNode:
     directory_down: bool = False
     log_down: bool = False
     index_down: bool = False
+    nonsense: Any = None  # what it answers in the place of holders
     located: list[dict[str, Any]] = field(default_factory=list)
 
     def app(self) -> Starlette:
@@ -98,6 +99,8 @@ class FakeNode:
     async def locate(self, request: Request) -> Response:
         body = await request.json()
         self.located.append(body | {"correlation": request.headers["x-request-id"]})
+        if self.nonsense is not None:
+            return JSONResponse(self.nonsense)
         if self.index_down:
             return outcome(502, "incomplete", "who holds data cannot be known now: it is away")
         held = HELD if body["bsn"] == JANSEN else ()

@@ -77,10 +77,10 @@ class Gate(Nodes):
             deadline=self.patience,
         )
         listed = object_of(reply).get("holders")
-        if not isinstance(listed, list):  # never to be read as nobody
+        if not isinstance(listed, list) or not all(isinstance(h, dict) for h in listed):
             text = "the node answered something unintelligible; ask again"
-            raise LdnError(Issue.INCOMPLETE, text)
-        return [_located(h) for h in listed if isinstance(h, dict)]
+            raise LdnError(Issue.INCOMPLETE, text)  # never to be read as nobody
+        return [_located(h) for h in listed]
 
     async def accesses(self, node: Node, correlation: str) -> list[Resource]:
         """The AuditEvents of one question as the provider's own node keeps them, oldest first."""
