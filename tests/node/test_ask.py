@@ -147,6 +147,7 @@ def test_everyone_in_the_directory_can_be_chosen(standing: Standing) -> None:
         assert listed["90000001"] == {
             "ura": "90000001",
             "name": "Ziekenhuis De Brug",
+            "type": "",
             "active": True,
             "bgz": True,
         }
