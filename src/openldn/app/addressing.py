@@ -1,20 +1,27 @@
 """The role `addressing`: the directory of care providers and their addresses."""
 
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from http import HTTPStatus
 from pathlib import Path
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway, secured
+from openldn.app.evidence import Evidence, open_evidence, request_under_way
 from openldn.app.status import watched
-from openldn.base.http import HttpClient, Identity, client_context
+from openldn.base.http import HttpClient, Identity, client_context, peer_certificate
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import open_pool
 from openldn.fhir.http import application
+from openldn.fhir.identifiers import Oin
+from openldn.fhir.records.model import Written
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing import api
+from openldn.functions.audit.model import Event, Party, Thing
+from openldn.functions.authentication.party import party_on
 from openldn.functions.authentication.settings import GatewaySettings
 from openldn.trust.certificates import Anchors
 from openldn.trust.certificates.belief import Belief
@@ -34,6 +41,10 @@ class AddressingSettings(Settings, frozen=True):
     port: int = 8443
     strict: bool = False  # ask the whole of the national profiles; copied, not searched
     fetch_hosts: tuple[str, ...] = ()  # hosts of lists of revoked certificates, for signatures
+    audit_key: Path | None = (
+        None  # of the evidence log; None: beside `key_file`, made at first start
+    )
+    audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings | None = None  # none: the certificate on the connection says who calls
 
 
@@ -44,6 +55,7 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings.dsn)
         stack.push_async_callback(pool.close)
+        evidence = await stack.enter_async_context(open_evidence("addressing", settings))
         records = Records(pool, utc_now, new_uuid)
         await records.prepare()
         public = f"{settings.public}/fhir/R4"
@@ -54,15 +66,43 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served
             "/fhir/R4",
             signatures=_verifier(settings, identity, stack),
             strict=settings.strict,
+            tell=Told(evidence),
         )
         app = application([HEALTH, *made], role="addressing", new_id=new_uuid)
         context: ssl.SSLContext | None = secured(identity)
         if settings.gateway is None:
-            app = watched(app, "addressing", identity)
+            app = evidence.around(watched(app, "addressing", identity))
         else:
-            front = Front(settings.public, identity, pool)
+            front = Front(settings.public, identity, pool, evidence)
             app, context = await behind_gateway(app, "addressing", settings.gateway, front)
         yield (Served(app, settings.host, settings.port, context),)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What was written in the directory, as evidence; it waits on disk while the log is away."""
+
+    evidence: Evidence
+
+    async def __call__(self, written: Sequence[Written]) -> None:
+        """Keep it; raises LdnError(transient) when neither the log nor the disk takes it."""
+        await self.evidence.record([self._event(one) for one in written])
+
+    def _event(self, one: Written) -> Event:
+        interaction = "create" if one.status == HTTPStatus.CREATED else "update"
+        entry = f"{one.record.type}/{one.record.id}"
+        about = (Thing(entry, details=(("version", str(one.record.version)),)),)
+        told = self.evidence.event("directory-written", interaction=interaction, things=about)
+        scope = request_under_way()
+        if told.client is None and scope is not None:  # no gateway: the certificate says who
+            party = party_on(peer_certificate(scope), utc_now())
+            return replace(
+                told,
+                client=Party(party.id),
+                organization=party.ura or Oin.parse(party.id),
+                organization_name=party.name,
+            )
+        return told
 
 
 def _verifier(settings: AddressingSettings, identity: Identity, stack: AsyncExitStack) -> Verifier:

@@ -1,7 +1,7 @@
 """What the roles that serve others have in common."""
 
 import ssl
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -10,13 +10,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from openldn.app.evidence import Evidence
 from openldn.app.status import watched
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity, server_context
 from openldn.base.log import emit
-from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.runtime import instant, new_uuid, utc_now
 from openldn.base.sql import Pool
 from openldn.fhir.http import Rim, respond_json, unrimmed
+from openldn.functions.audit.elements import masked
+from openldn.functions.audit.model import Event, Party, Thing
 from openldn.functions.authentication import api
 from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.elsewhere import Introspection, Signed, Terms
@@ -25,7 +28,7 @@ from openldn.functions.authentication.headers import Upstream, networks
 from openldn.functions.authentication.model import Found
 from openldn.functions.authentication.profiles import Protected, service_of
 from openldn.functions.authentication.rate import Rate
-from openldn.functions.authentication.service import TokenDesk
+from openldn.functions.authentication.service import PATHS, Granting, TokenDesk
 from openldn.functions.authentication.settings import GatewaySettings, IssuerSettings, register_of
 from openldn.node.clients import Clients
 from openldn.trust.certificates import Anchors
@@ -56,6 +59,7 @@ class Front:
     public: str  # origin that clients reach it at
     identity: Identity
     pool: Pool | None  # its own database, for tokens; None: they are given elsewhere
+    evidence: Evidence | None = field(default=None, repr=False)  # None: it keeps no log of its own
 
 
 async def behind_gateway(
@@ -83,6 +87,7 @@ async def behind_gateway(
 
     plain = settings.upstream is not None and settings.upstream.insecure_plain_http
     kept = watched(replace(app, inner=around(app.inner)), service.name, front.identity)
+    kept = front.evidence.around(kept) if front.evidence else kept
     return kept, None if plain else secured(front.identity)
 
 
@@ -130,6 +135,8 @@ class _Parts:
             legacy=self.settings.legacy_epd_scopes,
             rate=rate,
         )
+        if self.front.evidence is not None:
+            desk.tell = Tokens(self.front.evidence).told
         await desk.prepare()
         return desk.found, unrimmed(api.routes(desk, self.settings.introspectors))
 
@@ -147,6 +154,29 @@ class _Parts:
             raise LdnError(Issue.INVALID, "[gateway.elsewhere] needs introspection or keys")
         signer = Signer(told.keys, told.algorithms)
         return Signed(terms, signer, self.documents, utc_now)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What is told of requests for tokens: to whom one was given, and who was refused."""
+
+    evidence: Evidence
+
+    async def told(self, granting: Granting) -> None:
+        """Keep it as evidence; raises LdnError(transient) when that cannot be."""
+        await self.evidence.record([self._event(granting)])
+
+    def _event(self, granting: Granting) -> Event:
+        client, given = Party(granting.party), granting.given
+        if given is None:
+            pairs = masked("&".join(f"{name}={value}" for name, value in granting.asked))
+            query = f"POST {PATHS[0]}?{pairs}"
+            told = self.evidence.event("token-refused", client=client, query=query)
+            return replace(told, outcome="8", reason=granting.refused)
+        scopes = " ".join(sorted(given.caller.scopes))
+        lasts = (("scope", scopes), ("exp", instant(given.expires)))
+        token = Thing(id=f"urn:ietf:params:oauth:jti:{given.id}", details=lasts)
+        return self.evidence.event("token-issued", client=client, things=(token,))
 
 
 def _upstream(service: Protected, settings: GatewaySettings) -> Upstream | None:

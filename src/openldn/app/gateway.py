@@ -6,6 +6,7 @@ from pathlib import Path
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway
+from openldn.app.evidence import open_evidence
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity
 from openldn.base.log import emit
@@ -33,6 +34,10 @@ class GatewayRoleSettings(Settings, frozen=True):
     to_ura: str = ""  # whose certificate it must show; empty: its host name is enough
     to_audience: str = ""  # in x-gf-audience; empty: `public`
     insecure_plain_hop: bool = False  # the service behind is reached over plain HTTP
+    audit_key: Path | None = (
+        None  # of the evidence log; None: beside `key_file`, made at first start
+    )
+    audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings = GatewaySettings()  # who comes in
     host: str = "127.0.0.1"
     port: int = 8443
@@ -52,6 +57,8 @@ async def gateway(settings: GatewayRoleSettings) -> AsyncIterator[tuple[Served, 
         stack.push_async_callback(clients.close)
         pool = await open_pool(settings.dsn)
         stack.push_async_callback(pool.close)
+        keeping = open_evidence("gateway", settings, personal=False, kind="6")
+        evidence = await stack.enter_async_context(keeping)
         forwarding = Forwarding(
             http=clients.other(settings.to, settings.to_ura),
             url=settings.to,
@@ -61,7 +68,7 @@ async def gateway(settings: GatewayRoleSettings) -> AsyncIterator[tuple[Served, 
             register=register_of(settings.gateway),
         )
         app = application([HEALTH, *forwarding.routes()], role="gateway", new_id=new_uuid)
-        front = Front(settings.public, identity, pool)
+        front = Front(settings.public, identity, pool, evidence)
         app, context = await behind_gateway(app, service.name, settings.gateway, front)
         yield (Served(app, settings.host, settings.port, context),)
 

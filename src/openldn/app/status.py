@@ -24,7 +24,7 @@ def watched(app: Rim, role: str, identity: Identity) -> Rim:
     Raises LdnError(exception) when the role's own certificate cannot be read.
     """
     observed = Observed(role, utc_now)
-    own = party_on(_certificate(identity), utc_now()).id
+    own = party_on(certificate_of(identity), utc_now()).id
 
     async def status(request: Request, receive: Receive, send: Send) -> None:
         if party_on(peer_certificate(request.scope), utc_now()).id != own:
@@ -45,7 +45,8 @@ def watched(app: Rim, role: str, identity: Identity) -> Rim:
     return replace(app, inner=around(app.inner)).watched(observed)
 
 
-def _certificate(identity: Identity) -> bytes:
+def certificate_of(identity: Identity) -> bytes:
+    """The certificate (DER) that a role shows; raises LdnError(exception) when it is not there."""
     try:
         leaf = x509.load_pem_x509_certificate(identity.certificate.read_bytes())
     except (OSError, ValueError) as error:

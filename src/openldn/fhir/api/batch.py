@@ -88,7 +88,7 @@ async def _transaction(call: Call, entries: Sequence[Resource]) -> list[Entry]:
     answers: dict[int, Entry] = {}
     if writes:
         changes = [change for _, change in writes]
-        written = await call.api.records.write(await call.place(), changes)
+        written = await call.write(changes)
         for (one, _), done in zip(writes, written, strict=True):
             answers[one.place] = _written(call, done)
     for one in asked:
@@ -126,7 +126,7 @@ async def _tried(call: Call, one: Asked) -> Entry:
             return await _read(call, one)
         change = _change(call, one)
         await _permitted(call, one, change)
-        [written] = await call.api.records.write(await call.place(), [change])
+        [written] = await call.write([change])
         return _written(call, written)
     except LdnError as error:
         return _failed(error)

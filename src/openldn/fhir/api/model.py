@@ -3,7 +3,7 @@
 Source: hl7.org/fhir/STU3/http.html and hl7.org/fhir/R4/http.html.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
 from typing import NoReturn
@@ -18,7 +18,7 @@ from openldn.fhir.codec import Format
 from openldn.fhir.definitions import definitions
 from openldn.fhir.http import negotiate
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.fhir.records.model import Place
+from openldn.fhir.records.model import Change, Place, Written
 from openldn.fhir.records.store import Records
 from openldn.fhir.search.model import Query
 
@@ -46,6 +46,13 @@ Guard = Callable[[Request, Interaction], Awaitable[None]]  # raises LdnError to 
 Confine = Callable[[Request], Awaitable[str]]  # the one patient (id) this caller may see, or ""
 
 
+Tell = Callable[[Sequence[Written]], Awaitable[None]]  # hears of what was written; may raise
+
+
+async def nobody(written: Sequence[Written]) -> None:
+    """Nobody hears of what was written."""
+
+
 async def permit(request: Request, interaction: Interaction) -> None:
     """A guard that lets everything pass: who serves it has checked the caller before."""
 
@@ -69,6 +76,7 @@ class Api:
     public: str = ""  # base URL the world sees; empty = as the request was addressed
     most: int = 1000  # resources on one page of a search or history, whatever is asked
     stamp: Clock | None = None  # tells `meta.lastUpdated` of lists; None: it is not told
+    tell: Tell = nobody
     key: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)  # of pages
 
     @cached_property
@@ -108,6 +116,12 @@ class Call:
         """Ask the guard; raises what the guard raises."""
         asked = Interaction(code, self.type, self.id, resource, query, self.operation, if_match)
         await self.api.guard(self.request, asked)
+
+    async def write(self, changes: Sequence[Change]) -> Sequence[Written]:
+        """What these changes came to, all or none of them, once who must hear of it has."""
+        written = await self.api.records.write(await self.place(), changes)
+        await self.api.tell(written)
+        return written
 
     def stamped(self) -> dict[str, object]:
         """The `meta` of a list that is about to be read, where this base tells its time."""

@@ -124,7 +124,7 @@ def _if_match(call: Call) -> int | None:
 
 
 async def _write(call: Call, change: Change) -> Response:
-    [written] = await call.api.records.write(await call.place(), [change])
+    [written] = await call.write([change])
     return await _answered(call, written)
 
 

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from openldn.base.runtime import Clock
 from openldn.fhir.api import Api, fhir_routes
+from openldn.fhir.api.model import Tell, nobody
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.model import Place
 from openldn.fhir.records.store import Records
@@ -32,10 +33,12 @@ def routes(  # noqa: PLR0913  (what a directory is made of)
     *,
     signatures: Verifier | None = None,
     strict: bool = False,
+    tell: Tell = nobody,
 ) -> list[BaseRoute]:
     """The routes of the directory; `public` is the base URL the world sees.
 
-    `signatures` verifies what is signed; `strict` asks the whole of the national profiles.
+    `signatures` verifies what is signed; `strict` asks the whole of the national profiles;
+    `tell` hears of what was written before its writer does.
     """
 
     def moment() -> datetime:
@@ -50,6 +53,7 @@ def routes(  # noqa: PLR0913  (what a directory is made of)
         public=public,
         most=LARGEST_PAGE,
         stamp=moment,
+        tell=tell,
     )
     return fhir_routes(api, prefix)
 

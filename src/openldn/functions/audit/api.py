@@ -18,7 +18,7 @@ from openldn.fhir.codec import parse
 from openldn.fhir.http import read_body, respond, respond_json
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.audit.evidence_api import PATH, evidence_routes, require_own
+from openldn.functions.audit.evidence_api import PATH, Own, evidence_routes, require_own
 from openldn.functions.audit.model import READ, AuditFilter, Event, Party
 from openldn.functions.audit.service import AuditLog
 from openldn.functions.audit.vouching import Vouching
@@ -33,27 +33,28 @@ _CODE = re.compile(r"[a-z-]{1,64}")
 _CORRELATION = re.compile(r"[A-Za-z0-9-]{1,64}")
 
 
-def routes(log: AuditLog, vouching: Vouching | None = None) -> list[Route]:
+def routes(log: AuditLog, vouching: Vouching | None = None, own: Own = require_own) -> list[Route]:
     """`GET /api/audit`, `POST /api/audit/_search` and `GET /api/audit/$verify`.
 
     With `vouching` also the heads, the proofs and the export, and `$verify` minds the heads.
+    `own` says who may look: the keeper of the log.
     """
 
     async def find(request: Request) -> Response:
         """GET ?date=ge…&date=lt…&_tag=…&correlation=…: a searchset of AuditEvents."""
-        require_own(request, log)
+        own(request, log)
         pairs = parse_qsl(request.url.query, keep_blank_values=True)
         return await _answer(request, log, pairs)
 
     async def search(request: Request) -> Response:
         """POST the same as a form, and `patient`, which never stands in an address."""
-        require_own(request, log)
+        own(request, log)
         form = (await read_body(request, _LARGEST)).decode("utf-8", errors="replace")
         return await _answer(request, log, parse_qsl(form, keep_blank_values=True))
 
     async def verify(request: Request) -> Response:
         """GET $verify: whether the chain is whole, and where it is not."""
-        require_own(request, log)
+        own(request, log)
         heads = await vouching.heads() if vouching is not None else []
         verdict = await log.verify(heads)
         found = {"events": verdict.events, "broken": verdict.broken, "reason": verdict.reason}
@@ -64,7 +65,7 @@ def routes(log: AuditLog, vouching: Vouching | None = None) -> list[Route]:
         Route(PATH, find, methods=["GET"]),
         Route(f"{PATH}/_search", search, methods=["POST"]),
         Route(f"{PATH}/$verify", verify, methods=["GET"]),
-        *(evidence_routes(vouching) if vouching is not None else []),
+        *(evidence_routes(vouching, own) if vouching is not None else []),
     ]
 
 

@@ -1,6 +1,7 @@
 """What a log can prove of itself, for the organization that keeps it: heads, proofs, the export."""
 
 import re
+from collections.abc import Callable
 
 import msgspec
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from openldn.trust import jose
 from openldn.trust.certificates import require_party
 
 PATH = "/api/audit"
+Own = Callable[[Request, AuditLog], None]  # raises LdnError for whoever may not look
 NDJSON = "application/x-ndjson"
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 
@@ -30,20 +32,20 @@ def require_own(request: Request, log: AuditLog) -> None:
         raise LdnError(Issue.FORBIDDEN, text)
 
 
-def evidence_routes(vouching: Vouching) -> list[Route]:
-    """`GET /api/audit/heads`, `$prove`, `$extends` and `$export`."""
+def evidence_routes(vouching: Vouching, own: Own = require_own) -> list[Route]:
+    """`GET /api/audit/heads`, `$prove`, `$extends` and `$export`, for whom `own` lets pass."""
     log = vouching.log
 
     async def heads(request: Request) -> Response:
         """GET heads: every signed head and the key that checks them."""
-        require_own(request, log)
+        own(request, log)
         found = await vouching.heads()
         key = jose.public_jwk(vouching.key.signing.key)
         return respond_json({"key": key, "heads": list(dict.fromkeys(h.jws for h in found))})
 
     async def prove(request: Request) -> Response:
         """GET $prove?seq=N: that this event is in the log, for who has the key of the heads."""
-        require_own(request, log)
+        own(request, log)
         seq = _number(request, "seq")
         proof = await vouching.prove(seq)
         await log.record([_reading(request, log, f"GET $prove?seq={seq}")])
@@ -51,13 +53,13 @@ def evidence_routes(vouching: Vouching) -> list[Route]:
 
     async def extends(request: Request) -> Response:
         """GET $extends?from=M&to=N: that the later head only adds to the earlier one."""
-        require_own(request, log)
+        own(request, log)
         old, size = _number(request, "from"), _number(request, "to")
         return respond_json(dict(await vouching.extends(old, size)))
 
     async def export(request: Request) -> Response:
         """GET $export: the whole log, one line of JSON for each event and head."""
-        require_own(request, log)
+        own(request, log)
         await log.record([_reading(request, log, "GET $export")])
         return StreamingResponse(exported(vouching), media_type=NDJSON)
 

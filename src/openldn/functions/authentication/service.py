@@ -5,7 +5,7 @@ Source: specification of the generic functions §2.6; RFC 6749 §4.4; RFC 8705 �
 
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -18,6 +18,7 @@ from openldn.functions.authentication import store
 from openldn.functions.authentication.connections import Connections
 from openldn.functions.authentication.dialects import READERS, Asked, Claimed, dialect_of
 from openldn.functions.authentication.model import OIN, URA, Party, Pass, Register
+from openldn.functions.authentication.party import party_on
 from openldn.functions.authentication.profiles import Protected
 from openldn.functions.authentication.rate import Rate
 from openldn.trust.certificates import thumbprint
@@ -36,6 +37,26 @@ ONCE = Rule("gateway.jti", "RFC 7523 §3 (7)", "the assertion was not used befor
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}")
 _SOURCE = re.compile(r"[!-~]{0,200}")
 _SWEEP = timedelta(minutes=1)
+# what evidence repeats of a request: no secret, no assertion
+_ASKED = ("grant_type", "organization_id", "scope", "target_audience", "source_id")
+_UNTOLD = frozenset({Issue.TRANSIENT, Issue.TIMEOUT, Issue.THROTTLED})  # not decided yet
+
+
+@dataclass(frozen=True)
+class Granting:
+    """A request for a token, and what came of it."""
+
+    party: str  # URA or OIN of who holds the connection; empty: not established
+    asked: tuple[tuple[str, str], ...] = field(repr=False)  # without secrets and assertions
+    given: Pass | None = None
+    refused: str = ""  # why not
+
+
+Tell = Callable[[Granting], Awaitable[None]]  # raises LdnError: then no token is given
+
+
+async def _nobody(granting: Granting) -> None:
+    """Nobody is told."""
 
 
 @dataclass
@@ -52,6 +73,7 @@ class TokenDesk:
     lifetime: timedelta = LIFETIME
     legacy: bool = False  # whether older scope words are taken
     rate: Rate | None = None  # None: tokens are not counted
+    tell: Tell = _nobody
     _swept: datetime | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -87,7 +109,17 @@ class TokenDesk:
         try:
             return await self._granted(form, certificate)
         except LdnError as error:
-            raise refused(error) from error
+            told = refused(error)
+            if error.issue not in _UNTOLD:
+                why = f"{told.word}: {told.detail or told.description}"
+                await self.tell(Granting(self._shown(certificate), _asked(form), refused=why))
+            raise told from error
+
+    def _shown(self, certificate: bytes | None) -> str:
+        try:
+            return party_on(certificate, self.clock()).id
+        except LdnError:
+            return ""
 
     async def found(self, token: str) -> Pass:
         """What this token stands for; raises LdnError(login) for one we did not give.
@@ -131,6 +163,7 @@ class TokenDesk:
         given = Pass(caller, thumbprint(shown), now, now + self.lifetime, self.new_id())
         token = secrets.token_urlsafe(32)
         await self._keep(token, given, claimed)
+        await self.tell(Granting(party.id, _asked(form), given))
         return {
             "access_token": token,
             "token_type": "Bearer",
@@ -188,6 +221,10 @@ class TokenDesk:
         if not found <= service.scopes:
             raise invalid_scope("gateway.scope")
         return found
+
+
+def _asked(form: Mapping[str, str]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, form[name]) for name in _ASKED if name in form)
 
 
 def _number(parse: Any, text: str, kind: str) -> Any:

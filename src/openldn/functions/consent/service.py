@@ -6,7 +6,7 @@ It stands in for Mitz. Source: generic functions §4; citizen access §7.
 import hashlib
 import hmac
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 
@@ -62,6 +62,24 @@ class Chosen:
     code: str = field(default="", repr=False)  # told once, to who chose
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """That choices were written, as evidence tells it: never which."""
+
+    patient: Bsn = field(repr=False)
+    by: Chooser  # whose choices they are
+    id: str  # of the choices
+    version: int
+    withdrawn: bool  # what was permitted before is so no longer
+
+
+Tell = Callable[[Recorded], Awaitable[None]]  # raises LdnError: then nothing is written
+
+
+async def _nobody(recorded: Recorded) -> None:
+    """Nobody is told."""
+
+
 @dataclass
 class Registry:
     """Choices of everybody, in one database."""
@@ -72,6 +90,7 @@ class Registry:
     kinds: Kinds
     sealing: Sealing = field(repr=False)
     changed: Callable[[], None] = _nothing  # called when something must be delivered
+    tell: Tell = _nobody
 
     async def prepare(self) -> None:
         """Bring the tables up to date."""
@@ -233,6 +252,8 @@ class Registry:
         changes = _changes(_counting(before, at), _counting(made, at))
         for subscriber in await store.subscribers(db, key):
             await self._tell(db, patient, subscriber, changes, at)
+        taken = _withdraws(before, made, at)
+        await self.tell(Recorded(patient, Chooser(made.chooser), made.id, made.version, taken))
         return _chosen(made)
 
     async def _tell(
@@ -302,6 +323,13 @@ def _changes(before: Sequence[Choice], after: Sequence[Choice]) -> list[Change]:
     now, old = _by_sides(after), _by_sides(before)
     gone = [Change(c, gone=True) for sides, c in old.items() if sides not in now]
     return [Change(c) for sides, c in now.items() if _said(old.get(sides)) != _said(c)] + gone
+
+
+def _withdraws(before: store.ChoiceSet | None, made: store.ChoiceSet, at: datetime) -> bool:
+    """Whether something that was permitted no longer is, or is no longer so for as long."""
+    now = {(_sides(c), _said(c)) for c in _counting(made, at)}
+    old = [c for c in _counting(before, at) if c.decision is Decision.PERMIT]
+    return any((_sides(c), _said(c)) not in now for c in old)
 
 
 def _by_sides(choices: Sequence[Choice]) -> dict[tuple[object, ...], Choice]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
+from openldn.fhir.identifiers import Ura
 from openldn.functions.localization.model import Act, Done, Find, Record, Register, Remove
 from openldn.trust.parties import Caller
 
@@ -41,6 +42,12 @@ def told_failed(caller: Caller, act: Act, error: LdnError) -> None:
     event = "900404" if isinstance(act, Register) else "900601"
     facts = {"http_status": error.status, "error_reason": reason, "endpoint": type(act).__name__}
     emit(event, ura_number=str(caller.organization), **facts)
+
+
+def told_foreign(caller: Caller, custodian: Ura) -> None:
+    """Tell that somebody named another organization as the holder."""
+    who = {"ura_number": str(caller.organization), "resource_ura": str(custodian)}
+    emit("900405", **who, endpoint="Register")
 
 
 def _removal(act: Remove) -> str:

@@ -1,5 +1,6 @@
 """The secret key of the index, and what it makes of a patient."""
 
+import base64
 import hmac
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -52,6 +53,11 @@ class Digests:
     def trace(self, looked: Looked) -> str:
         """What a log may say of a patient: the same for the same patient, useless elsewhere."""
         return _with(self._log, looked.newest)[:16].hex()
+
+    def subject(self, looked: Looked) -> str:
+        """What evidence says of a patient: the same digest, whole."""
+        digest = _with(self._log, looked.newest)
+        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
 
 
 def _with(prepared: "hmac.HMAC", content: bytes) -> bytes:

@@ -10,6 +10,7 @@ from openldn.fhir.codec import check
 from openldn.fhir.identifiers import URA_SYSTEM, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.localization.categories import SYSTEM, category_of
+from openldn.functions.localization.events import told_foreign
 from openldn.functions.localization.model import (
     CUSTODIAN_EXTENSION,
     NVI_IDENTIFIER,
@@ -130,7 +131,8 @@ def _require_custodian(value: Resource, caller: Caller) -> None:
     found = custodians(value)
     if not found:
         raise _missing("List.extension")
-    if set(found) != {caller.organization}:
+    if others := sorted(set(found) - {caller.organization}):
+        told_foreign(caller, others[0])
         text = "the custodian is another organization; each registers for itself"
         raise LdnError(Issue.SECURITY, text, detail="custodian", where="List.extension")
 

@@ -1,11 +1,12 @@
 """Localization: records that say who holds data of a patient, and the port to ask for them."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from openldn.fhir.identifiers import Bsn, Ura
+from openldn.trust.parties import Caller
 
 CREATE, DELETE, READ, LOCALIZE = "nvi:create", "nvi:delete", "nvi:read", "nvi:localize"
 SCOPES = frozenset({CREATE, DELETE, READ, LOCALIZE})  # NVI app/models/auth/data.py
@@ -117,6 +118,19 @@ class Done:
 
     records: tuple[Record, ...] = ()  # registered, found or removed
     duplicate: bool = False  # it stood there already; `records` is empty
+
+
+@dataclass(frozen=True)
+class Happened:
+    """One act that was done, as evidence tells it."""
+
+    caller: Caller
+    act: Act
+    done: Done
+    subject: str  # keyed digest of the patient; empty when none was named
+
+
+Tell = Callable[[Sequence[Happened]], Awaitable[None]]  # raises LdnError: then it is not done
 
 
 class Localization(Protocol):

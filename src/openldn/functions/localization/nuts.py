@@ -19,6 +19,7 @@ from openldn.fhir.identifiers import URA_SYSTEM, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.localization.bundles import DUPLICATE, by_id, require_source
 from openldn.functions.localization.dialects import DOCUMENT, LOINC
+from openldn.functions.localization.events import told_foreign
 from openldn.functions.localization.lists import identifier_of
 from openldn.functions.localization.model import (
     PSEUDO_BSN,
@@ -125,7 +126,8 @@ def _token(value: Resource, caller: Caller) -> str:
     custodian = identifier_of(value.get("custodian"))
     if custodian is None or custodian[0] != URA_SYSTEM:
         raise _missing("custodian.identifier (URA)")
-    if Ura.parse(custodian[1]) != caller.organization:
+    if (other := Ura.parse(custodian[1])) != caller.organization:
+        told_foreign(caller, other)
         text = "the custodian is another organization; each registers for itself"
         raise LdnError(Issue.SECURITY, text, detail="custodian")
     if (LOINC, DOCUMENT) not in _codings(value.get("type")):

@@ -23,12 +23,14 @@ from openldn.functions.localization.model import (
     Done,
     Filter,
     Find,
+    Happened,
     Open,
     Opened,
     Record,
     Register,
     Remove,
     Source,
+    Tell,
     TokenOf,
 )
 from openldn.functions.localization.store import Looked, Own
@@ -53,6 +55,10 @@ class Call:
     many: bool = False  # several acts in one request: a failure names its entry
 
 
+async def _nobody(happened: Sequence[Happened]) -> None:
+    """Nobody is told."""
+
+
 @dataclass
 class Index:
     """The index in one database; several processes may serve it."""
@@ -65,6 +71,7 @@ class Index:
     audiences: frozenset[str] = frozenset()  # tokens for these only; empty: the gateway looks
     uses: Uses = field(default_factory=Uses)
     openable: Callable[[], bool] = lambda: True  # whether there is a key to open tokens with
+    tell: Tell = _nobody  # before anything is disclosed or counts
     digests: Digests = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -104,6 +111,8 @@ class Index:
         if looked.older:
             await self._renew(looked, hits)
         found = _fitting(hits, wanted)
+        act, done = Find(wanted, own=False), Done(tuple(found))
+        await self.tell([Happened(call.caller, act, done, self.digests.subject(looked))])
         told_localized(call.caller, found, self.digests.trace(looked))
         return found
 
@@ -150,7 +159,7 @@ class Index:
         """
         openings = [await self._ready(call, place, act) for place, act in enumerate(acts)]
         looked = [self.digests.looked(o) if o else None for o in openings]
-        done = [Done()] * len(acts)
+        done, about = [Done()] * len(acts), [*looked]
         async with transaction(self.pool) as db:
             if call.strict:
                 await self._spend(db, call, [o for o in openings if o])
@@ -158,10 +167,24 @@ class Index:
                 await store.lock(db, [call.caller.organization])
             for place in sorted(range(len(acts)), key=lambda n: _ORDER.index(type(acts[n]))):
                 with _told(call, acts[place]), _named(call, place):
+                    about[place] = about[place] or await _standing(db, call, acts[place])
                     done[place] = await self._do(db, call, acts[place], looked[place])
-        for act, came, key in zip(acts, done, looked, strict=True):
+            await self.tell(self._happened(call, acts, done, about))
+        for act, came, key in zip(acts, done, about, strict=True):
             told(call.caller, act, came, self._trace(key))
         return done
+
+    def _happened(
+        self,
+        call: Call,
+        acts: Sequence[Act],
+        done: Sequence[Done],
+        about: Sequence[Looked | None],
+    ) -> list[Happened]:
+        return [
+            Happened(call.caller, act, came, self.digests.subject(key) if key else "")
+            for act, came, key in zip(acts, done, about, strict=True)
+        ]
 
     def _trace(self, looked: Looked | None) -> str:
         return self.digests.trace(looked) if looked else ""
@@ -291,6 +314,13 @@ def _present(call: Call, wanted: Filter, found: Sequence[Record]) -> Done:
     if call.strict and wanted.id and not found:
         raise LdnError(Issue.NOT_FOUND, UNKNOWN)
     return Done(tuple(found))
+
+
+async def _standing(db: Connection, call: Call, act: Act) -> Looked | None:
+    """Of whom a record is that is about to be removed by its id alone."""
+    if not isinstance(act, Remove) or not act.filter.id:
+        return None
+    return await store.stands_under(db, call.caller.organization, act.filter.id)
 
 
 class _named:

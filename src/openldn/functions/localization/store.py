@@ -148,6 +148,17 @@ async def _own_of_patient(db: Connection, wanted: Own, looked: Looked) -> list[R
     return found
 
 
+async def stands_under(db: Connection, custodian: Ura, id: str) -> Looked | None:
+    """The newest digest that this record of this holder stands under; None without record."""
+    row = await db.fetchrow(
+        """SELECT key_version, lookup FROM localization_record
+           WHERE custodian_ura = $1 AND id = $2 ORDER BY key_version DESC LIMIT 1""",
+        custodian.value,
+        UUID(id),
+    )
+    return Looked(((row["key_version"], row["lookup"]),)) if row else None
+
+
 async def remove(db: Connection, custodian: Ura, ids: Sequence[str]) -> None:
     """Take away these records of this holder, under every key version they stand under."""
     await db.execute(

@@ -5,7 +5,7 @@ Source: generic functions §6.2-6.5.
 """
 
 import asyncio
-from collections.abc import Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -45,6 +45,24 @@ class Question:
 
 
 @dataclass(frozen=True)
+class Asked:
+    """One question and what came of it, as evidence tells it: no element, no answer."""
+
+    caller: Caller
+    recipient: str  # "oin:…" or "ura:…"
+    scope: str
+    versions: tuple[int, ...] = ()  # of the secrets it was evaluated with
+    refused: LdnError | None = None
+
+
+Tell = Callable[[Asked], Awaitable[None]]  # raises LdnError: then nothing is answered
+
+
+async def _nobody(asked: Asked) -> None:
+    """Nobody is told."""
+
+
+@dataclass(frozen=True)
 class _Recipient:
     key: RecipientKey
     sealer: Sealer
@@ -64,6 +82,7 @@ class Evaluations:
     clock: Clock
     algorithm: str = sealing.DEFAULT
     own: Collection[str] = ()  # recipients ("oin:…", "ura:…") that may ask for themselves
+    tell: Tell = _nobody
     _known: Remembered[_Recipient] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -90,10 +109,13 @@ class Evaluations:
             self.rate.take(caller.acting or str(caller.organization), self.clock())
             recipient = await self._recipient(question)
             self._require_other(caller, recipient)
-            return self._answered(question, recipient, told)
+            answer, versions = self._answered(question, recipient, told)
         except LdnError as error:
             _tell(error, told)
+            await self.tell(Asked(caller, question.organization, question.scope, refused=error))
             raise
+        await self.tell(Asked(caller, question.organization, question.scope, versions))
+        return answer
 
     async def _recipient(self, question: Question) -> _Recipient:
         name, scope = question.organization, question.scope
@@ -125,7 +147,9 @@ class Evaluations:
             text = "a recipient may not ask for its own pseudonyms; the operator may allow it"
             raise LdnError(Issue.FORBIDDEN, text, detail="caller is recipient")
 
-    def _answered(self, question: Question, recipient: _Recipient, told: dict[str, str]) -> str:
+    def _answered(
+        self, question: Question, recipient: _Recipient, told: dict[str, str]
+    ) -> tuple[str, tuple[int, ...]]:
         now = self.clock()
         active = [(v, s) for v, s in recipient.secrets if v.active(now)]
         coming = [(v, s) for v, s in recipient.secrets if v.coming(now)]
@@ -144,7 +168,7 @@ class Evaluations:
             oprf_secret_versie=versions,
             ontvanger_pubkey_id=recipient.sealer.kid,
         )
-        return answer
+        return answer, tuple(evaluated)
 
 
 async def destroy_forever(registry: Registry, every: float) -> None:
