@@ -281,6 +281,20 @@ def test_z13_a_consent_past_its_period_is_ignored(databases: Databases) -> None:
     with_holder(databases, story)
 
 
+@pytest.mark.parametrize(
+    "end", ["9999-12-31", "9999", "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59Z", "2027-03"]
+)
+def test_an_end_that_many_systems_write_for_none_is_kept(databases: Databases, end: str) -> None:
+    """A month or year counts whole, and no end is so late that a consent is lost."""
+
+    async def story(place: Place) -> None:
+        await place.local.record(consent("deny", period={"end": end}))
+
+        assert (await place.ask(ASKED)).decision is DENY
+
+    with_holder(databases, story)
+
+
 def test_an_exception_in_a_consent_is_the_more_specific(databases: Databases) -> None:
     async def story(place: Place) -> None:
         exception = {"type": "permit", "actor": [recipient("00000002")]}

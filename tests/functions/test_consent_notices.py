@@ -24,7 +24,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.runtime import NewId
+from openldn.base.runtime import NewId, new_uuid
 from openldn.fhir.codec import Format, check, decode, encode
 from openldn.fhir.model import FhirVersion
 from openldn.functions.consent.model import ANYTHING, Choice, Decision, Level, Target
@@ -241,6 +241,27 @@ def test_what_is_no_notification_is_refused(wrong: bytes) -> None:
 
     assert told.value.issue is Issue.BUSINESS_RULE
     assert "999900006" not in told.value.message
+
+
+@pytest.mark.parametrize(
+    ("end", "last"),
+    [
+        ("2027-03-01", datetime(2027, 3, 1, 22, 59, tzinfo=UTC)),
+        ("2027-03", datetime(2027, 3, 31, 21, 59, tzinfo=UTC)),
+        ("9999-12-31", datetime(9000, 1, 1, tzinfo=UTC)),
+        ("9999-12-31T23:59:59-14:00", datetime(9000, 1, 1, tzinfo=UTC)),
+    ],
+)
+def test_an_objection_until_a_day_holds_that_whole_day(end: str, last: datetime) -> None:
+    bundle = notification(JANSEN, HOSPITAL, [Change(choice(DENY))], MOMENT, new_uuid)
+    for entry in bundle["entry"]:
+        if entry["resource"]["resourceType"] == "Consent":
+            entry["resource"]["provision"]["period"] = {"end": end}
+
+    [told] = read_notification(bundle)
+
+    assert told.choice is not None
+    assert told.choice.holds(last)
 
 
 def test_ids_in_a_notification_are_fresh() -> None:

@@ -358,6 +358,8 @@ def test_a_question_that_is_wrong_is_refused_without_an_echo(
         ([{"decision": "permit", "holder": {"level": "person", "value": "1"}}], 422),
         ([{"decision": "permit", "user": {"level": "category"}}], 422),
         ([{"decision": "permit", "start": "2027-01-01T00:00:00"}], 400),
+        ([{"decision": "permit", "start": "0001-01-01T00:00:00+14:00"}], 400),
+        ([{"decision": "deny", "end": "9999-12-31T23:59:59-14:00"}], 400),
         ([{"decision": "permit"}] * 501, 413),
         ([{"decision": "permit", "user": {"level": "person", "value": "1" * 201}}], 422),
         ([{"decision": "permit", "user": {"level": "person", "value": "1\x00"}}], 400),

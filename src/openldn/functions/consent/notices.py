@@ -5,13 +5,14 @@ Source: generic functions §4.4 (Consent-Mitz-Notify 3.8.0); rules C10, C16.
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId, instant
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.fhir.model import Resource
+from openldn.fhir.search.ranges import date_range
 from openldn.functions.consent.deciding import well_formed
 from openldn.functions.consent.model import (
     ANYTHING,
@@ -186,8 +187,8 @@ def _choices(
                 user=user,
                 context=Target(Level.EXCHANGE, exchange) if exchange else ANYTHING,
                 resource=Target(Level.CATEGORY, data) if data else ANYTHING,
-                start=_at(period.get("start")),
-                end=_at(period.get("end")),
+                start=edge(period.get("start"), 0),
+                end=edge(period.get("end"), 1),
             )
 
 
@@ -244,21 +245,24 @@ def _about(choice: Choice) -> str:
 
 def _moment(consent: Resource) -> datetime:
     meta = consent.get("meta") or {}
-    found = _at(meta.get("lastUpdated") or consent.get("dateTime"))
+    found = edge(meta.get("lastUpdated") or consent.get("dateTime"), 0)
     _require(found is not None, "Consent.dateTime")
     assert found is not None  # noqa: S101  (required just now)
     return found
 
 
-def _at(text: object) -> datetime | None:
-    """The moment; None without one. A date alone begins in UTC."""
-    if not isinstance(text, str):
+def edge(text: object, side: int) -> datetime | None:
+    """The moment at which a period begins (side 0) or ends (side 1), in UTC; None without one.
+
+    A date, month or year is whole: what ends on it includes it. Raises LdnError(business-rule).
+    """
+    if text is None:
         return None
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError as error:
-        raise LdnError(Issue.INVALID, "a moment cannot be read", where="Consent") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    span = date_range(str(text))
+    if span is None:
+        text = "a moment in the Consent cannot be read; its sender must correct it"
+        raise LdnError(Issue.BUSINESS_RULE, text, where="Consent")
+    return span[side if "T" not in str(text) else 0]
 
 
 def _require(fits: bool, where: str) -> None:

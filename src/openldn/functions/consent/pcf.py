@@ -6,7 +6,7 @@ An element that is not understood is refused: it might narrow what is permitted.
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from itertools import product
 from typing import Any
 
@@ -16,7 +16,7 @@ from openldn.fhir.identifiers import BSN_SYSTEM, URA_SYSTEM, UZI_SYSTEM, Bsn, Ur
 from openldn.fhir.model import Resource
 from openldn.functions.consent.deciding import well_formed
 from openldn.functions.consent.model import ANYTHING, Choice, Decision, Level, Target
-from openldn.functions.consent.notices import DATA
+from openldn.functions.consent.notices import DATA, edge
 
 PROFILE = "http://profiles.ihe.net/ITI/PCF/StructureDefinition/IHE.PCF.consentIntermediate"
 POLICY = "https://openldn.nl/consent/implied-by-referral"
@@ -139,21 +139,9 @@ def _only(reference: Mapping[str, Any], system: str) -> str:
 
 
 def _period(period: Mapping[str, Any]) -> tuple[datetime | None, datetime | None]:
-    start, end = _moment(period.get("start")), _moment(period.get("end"))
-    if end is not None and len(str(period["end"])) == 10:
-        end += timedelta(days=1)  # FHIR: a date as end includes that day
+    start, end = edge(period.get("start"), 0), edge(period.get("end"), 1)
     _require(start is None or end is None or start < end, "Consent.provision.period")
     return start, end
-
-
-def _moment(text: object) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(str(text))
-    except ValueError as error:
-        raise _fault("Consent.provision.period") from error
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True)

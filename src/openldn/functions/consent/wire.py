@@ -213,7 +213,11 @@ def _few(given: Sequence[object]) -> None:
 def _aware(moment: datetime | None) -> datetime | None:
     if moment is not None and moment.tzinfo is None:
         raise LdnError(Issue.INVALID, "a moment needs a time zone")
-    return moment.astimezone(UTC) if moment else None
+    try:
+        return moment.astimezone(UTC) if moment else None
+    except OverflowError as error:
+        text = "a moment lies before the year 1 or after 9999; choose another"
+        raise LdnError(Issue.INVALID, text) from error
 
 
 def provider(given: Provider) -> dict[str, str]:
