@@ -341,6 +341,8 @@ BAD = [
     Period(MOMENT, MOMENT),
     Period(MOMENT, MOMENT - DAY),
     Period(MOMENT, MOMENT + 400 * DAY),
+    Period(datetime.max.replace(tzinfo=UTC) - DAY, datetime.max.replace(tzinfo=UTC)),
+    Period(datetime.min.replace(tzinfo=UTC), datetime.min.replace(tzinfo=UTC) + DAY),
 ]
 
 

@@ -452,6 +452,7 @@ NO_LIVES: list[dict[str, object]] = [
     {"from_dt": "2027-03-03T00:00:00"},
     {"from_dt": "2027-03-01T00:00:00Z"},
     {"until_dt": "2027-03-01T00:00:00Z"},
+    {"from_dt": "9999-12-31T23:59:59Z"},
     {"from_dt": "soon"},
     {"from_dt": 7},
     {"from_dt": None, "until_dt": None, "version": 3},
@@ -459,6 +460,7 @@ NO_LIVES: list[dict[str, object]] = [
 NO_ENDS: list[dict[str, object]] = [
     {"until_dt": "2027-03-09T00:00:00"},
     {"until_dt": "2026-01-01T00:00:00Z"},
+    {"until_dt": "9999-12-31T23:59:59-14:00"},
     {},
 ]
 

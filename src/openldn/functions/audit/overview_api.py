@@ -6,7 +6,7 @@ Source: specification of audit events §8.8 (access overview), rules G16, G17.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
@@ -92,7 +92,7 @@ class _Asked(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bsn: str
     since: datetime
     until: datetime
-    page: int = 0
+    page: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0
 
 
 def overview_routes(log: AuditLog, may_read: MayRead, *, names: bool = False) -> list[Route]:
@@ -128,8 +128,10 @@ def _question(body: dict[str, Any]) -> tuple[Bsn, Period, int]:
         text = "the question needs bsn, since and until (moments with a time zone); page may follow"
         raise LdnError(Issue.INVALID, text) from error
     patient = Bsn.parse(asked.bsn)
-    if asked.since.tzinfo is None or asked.until.tzinfo is None or asked.page < 0:
+    if asked.since.tzinfo is None or asked.until.tzinfo is None:
         raise LdnError(Issue.INVALID, "since and until need a time zone", where="since")
+    if not all(1 < moment.year < 9999 for moment in (asked.since, asked.until)):
+        raise LdnError(Issue.INVALID, "since or until is no moment of a log", where="since")
     if not timedelta(0) < asked.until - asked.since <= _LONGEST:
         text = f"a period lasts at least a moment and at most {_LONGEST.days} days"
         raise LdnError(Issue.INVALID, text, where="until")

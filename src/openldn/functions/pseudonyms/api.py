@@ -35,6 +35,7 @@ from openldn.trust.parties import Caller, caller_of
 
 _LARGEST = 16 * 1024  # bytes of a body
 _TEXT = 4096  # characters of one value
+_YEARS = (1970, 2200)  # of a moment: what is added to it must be a moment as well
 ADMINISTRATION = "/administration"
 
 
@@ -223,6 +224,9 @@ def _moment(body: Mapping[str, Any], name: str) -> datetime | None:
         raise LdnError(Issue.BUSINESS_RULE, f"{name} is a date and time (RFC 3339)") from error
     if found.tzinfo is None:
         raise LdnError(Issue.BUSINESS_RULE, f"{name} needs its time zone: end with Z or +01:00")
+    if not _YEARS[0] <= found.year <= _YEARS[1]:
+        text = f"{name} lies between the years {_YEARS[0]} and {_YEARS[1]}"
+        raise LdnError(Issue.BUSINESS_RULE, text)
     return found
 
 
