@@ -1,5 +1,6 @@
 """The role `addressing`: the directory of care providers and their addresses."""
 
+import random
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -10,11 +11,13 @@ from pathlib import Path
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway, secured
 from openldn.app.evidence import Evidence, open_evidence, request_under_way
-from openldn.app.status import watched
+from openldn.app.probing import PATH, probing, unprobed
+from openldn.app.status import Tells, watched
+from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context, peer_certificate
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
-from openldn.base.sql import open_pool
+from openldn.base.sql import Pool, open_pool
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Oin
 from openldn.fhir.records.model import Written
@@ -27,6 +30,8 @@ from openldn.trust.certificates import Anchors
 from openldn.trust.certificates.belief import Belief
 from openldn.trust.documents import Documents, hosts
 from openldn.trust.signatures import Verifier
+
+_LEAST, _MOST = 1, 86_400  # seconds between two tries of an address
 
 
 class AddressingSettings(Settings, frozen=True):
@@ -45,6 +50,7 @@ class AddressingSettings(Settings, frozen=True):
         None  # of the evidence log; None: beside `key_file`, made at first start
     )
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
+    probe_every: float = 0.0  # seconds between two tries of every address in it; 0: none is tried
     gateway: GatewaySettings | None = None  # none: the certificate on the connection says who calls
 
 
@@ -52,6 +58,7 @@ class AddressingSettings(Settings, frozen=True):
 async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served, ...]]:
     """The directory of care providers and their addresses."""
     identity = Identity(settings.certificate, settings.key_file, settings.ca)
+    _require_sense(settings)
     async with AsyncExitStack() as stack:
         pool = await open_pool(settings.dsn)
         stack.push_async_callback(pool.close)
@@ -71,7 +78,8 @@ async def addressing(settings: AddressingSettings) -> AsyncIterator[tuple[Served
         app = application([HEALTH, *made], role="addressing", new_id=new_uuid)
         context: ssl.SSLContext | None = secured(identity)
         if settings.gateway is None:
-            app = evidence.around(watched(app, "addressing", identity))
+            tells = await _probing(settings, public, identity, pool, stack)
+            app = evidence.around(watched(app, "addressing", identity, {PATH: tells}))
         else:
             front = Front(settings.public, identity, pool, evidence)
             app, context = await behind_gateway(app, "addressing", settings.gateway, front)
@@ -103,6 +111,29 @@ class Told:
                 organization_name=party.name,
             )
         return told
+
+
+def _require_sense(settings: AddressingSettings) -> None:
+    if settings.probe_every and not _LEAST <= settings.probe_every <= _MOST:
+        text = f"probe_every: 0 tries no address, else from {_LEAST} to {_MOST} seconds"
+        raise LdnError(Issue.INVALID, text)
+    if settings.probe_every and settings.gateway is not None:
+        text = (
+            "probe_every reads the directory by certificate, which the gateway does not let in; "
+            "set it to 0, and run: openldn directory sync and probe, elsewhere"
+        )
+        raise LdnError(Issue.INVALID, text)
+
+
+async def _probing(
+    settings: AddressingSettings, base: str, identity: Identity, pool: Pool, stack: AsyncExitStack
+) -> Tells:
+    """What the operator is told of the addresses, which are tried as long as the role serves."""
+    if not settings.probe_every:
+        return unprobed
+    spread = random.Random()  # noqa: S311  (no secret: it spreads the load)
+    made = probing(base, identity, pool, settings.probe_every, lambda most: spread.uniform(0, most))
+    return (await stack.enter_async_context(made)).told
 
 
 def _verifier(settings: AddressingSettings, identity: Identity, stack: AsyncExitStack) -> Verifier:

@@ -1,6 +1,8 @@
 """How a role went lately, told to its own operator at `/status`, and to nobody else."""
 
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -15,10 +17,13 @@ from openldn.fhir.observed import Observed
 from openldn.functions.authentication.party import party_on
 
 STATUS = "/status"
+Tells = Callable[[], Awaitable[Mapping[str, Any]]]  # JSON
 
 
-def watched(app: Rim, role: str, identity: Identity) -> Rim:
-    """The application with a memory of how it went.
+def watched(
+    app: Rim, role: str, identity: Identity, more: Mapping[str, Tells] | None = None
+) -> Rim:
+    """The application with a memory of how it went, and `more` to tell, by path.
 
     Whoever shows a certificate of the same organization as the role itself may read it.
     Raises LdnError(exception) when the role's own certificate cannot be read.
@@ -26,15 +31,21 @@ def watched(app: Rim, role: str, identity: Identity) -> Rim:
     observed = Observed(role, utc_now)
     own = party_on(certificate_of(identity), utc_now()).id
 
+    async def lately() -> Mapping[str, Any]:
+        return observed.told()
+
+    table = {STATUS: lately, **(more or {})}
+
     async def status(request: Request, receive: Receive, send: Send) -> None:
         if party_on(peer_certificate(request.scope), utc_now()).id != own:
             text = "this is for the operator of this function only"
             raise LdnError(Issue.FORBIDDEN, text, detail="status.operator")
-        await respond_json(observed.told())(request.scope, receive, send)
+        told = await table[request.scope["path"]]()
+        await respond_json(told)(request.scope, receive, send)
 
     def around(inner: ASGIApp) -> ASGIApp:
         async def found(scope: Scope, receive: Receive, send: Send) -> None:
-            if scope["type"] == "http" and scope["path"] == STATUS and scope["method"] == "GET":
+            if scope["type"] == "http" and scope["path"] in table and scope["method"] == "GET":
                 scope["endpoint"] = status  # what the log calls the route
                 await status(Request(scope, receive), receive, send)
                 return

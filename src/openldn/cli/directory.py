@@ -155,7 +155,7 @@ def probe(  # noqa: PLR0913
             (s.kind, s.endpoint, s.address, s.said, f"{s.ok:%F %T}" if s.ok else "never")
             for s in shown(found, utc_now())
         ]
-        heads = ("result", "endpoint", "address", "what it means", "last worked")
+        heads = ("result", "endpoint", "address", "what it means", "last worked (UTC)")
         _show(heads, rows, "no addresses in the directory")
     if any(h.kind != OK for h in found):
         raise typer.Exit(1)

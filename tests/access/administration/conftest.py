@@ -24,6 +24,6 @@ def desk(desk_world: World) -> Iterator[World]:
     yield desk_world
     node = desk_world.node
     node.state, node.refusals, node.down = well(), [], False
-    node.status = remembered().told()
+    node.status, node.addresses = remembered().told(), None
     node.asked.clear()
     desk_world.clock.ahead *= 0

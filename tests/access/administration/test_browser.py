@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from access.administration.world import World, refused, trouble
+from access.administration.world import World, mixed, refused, trouble
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
@@ -52,6 +52,7 @@ def test_no_page_has_a_barrier_that_axe_can_find(
     page = window(locale=locale, color_scheme=scheme)
     found = violations(page)
     desk.node.state, desk.node.refusals = trouble(), refused()
+    desk.node.addresses = mixed()
     for name in PAGES:
         page.goto(f"/beheer/{name}")
         found += violations(page)
@@ -66,6 +67,7 @@ def test_no_page_has_a_barrier_that_axe_can_find(
 def test_no_page_scrolls_sideways(window: Open, desk: World, width: int) -> None:
     page = window(viewport={"width": width, "height": 800})
     desk.node.state, desk.node.refusals = trouble(), refused()
+    desk.node.addresses = mixed()
 
     for name in PAGES:
         page.goto(f"/beheer/{name}")
@@ -130,9 +132,10 @@ def test_the_whole_way_can_be_walked_by_keyboard(window: Open, desk: World) -> N
 
 def test_what_a_node_tells_can_do_no_harm(window: Open, desk: World) -> None:
     desk.node.state, desk.node.refusals = trouble(), refused()
+    desk.node.addresses = mixed()
     page = window()
 
-    for name in ("", "refusals"):
+    for name in ("", "refusals", "network"):
         page.goto(f"/beheer/{name}")
         assert page.evaluate("window.harmed") is None
         assert page.locator("main script, main img").count() == 0

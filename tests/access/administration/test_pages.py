@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
@@ -17,9 +18,12 @@ from access.administration.world import (
     HOSTILE,
     THUMBPRINT,
     World,
+    addresses,
+    mixed,
     refusal,
     refused,
     remembered,
+    tried,
     trouble,
 )
 
@@ -376,3 +380,58 @@ def test_a_slow_function_asks_attention(operator: Operator, desk: World) -> None
     desk.node.status = remembered(milliseconds=1500.0).told()
 
     assert "antwoordt, maar traag" in text_of(operator.open("/beheer/network").text)
+
+
+def test_every_address_is_told_with_its_last_success_and_its_last_failure(
+    operator: Operator, desk: World
+) -> None:
+    desk.node.addresses = mixed()
+
+    reply = operator.open("/beheer/network")
+
+    page = text_of(reply.text)
+    assert "Adressen 900" in page and "Alleen de eerste 4 staan hier" in page
+    assert "Werkt niet: 2." in page and "om de 60 seconden" in page
+    rows = re.findall(r"<tr role=\"row\">.*?</tr>", reply.text, re.DOTALL)
+    veer, vijzel, brug = (
+        text_of(next(r for r in rows if f"<span>{name}<br>" in r))
+        for name in ("Kliniek Het Veer", "Apotheek De Vijzel", "Ziekenhuis De Brug")
+    )
+    assert "Werkt " in veer and "weigert ons" in veer and "nooit" not in veer
+    assert "Verouderd" in vijzel and "te lang geleden" in vijzel and "nooit" in vijzel
+    assert "Werkt niet" in brug and "geen antwoord op tijd" in brug
+    assert page.index("Ziekenhuis De Brug https") < page.index("Apotheek De Vijzel https")
+    assert "<script>window" not in reply.text and "<img" not in reply.text
+
+
+@pytest.mark.parametrize(
+    ("told", "said"),
+    [
+        (None, "zegt niet of de adressen werken. this is for the operator"),
+        ({"every": 0, "addresses": []}, "probeert geen adressen"),
+        ({"every": True, "addresses": "x", "total": "NaN"}, "probeert geen adressen"),
+        ({"every": 60.5, "addresses": [], "trouble": 1}, "nog geen adres in de adressering"),
+        (addresses(tried("Kliniek Het Veer", 1)), "Elk adres werkt."),
+        (addresses({"kind": "ok"}), "te lang geleden geprobeerd"),
+        (addresses({"kind": 7, "name": ["x"], "ok": {}}), "Werkt niet: 1."),
+    ],
+)
+def test_whether_addresses_work_is_never_guessed(
+    operator: Operator, desk: World, told: dict[str, Any] | None, said: str
+) -> None:
+    """What the directory does not tell, or tells unintelligibly, is never shown as working."""
+    desk.node.addresses = told
+
+    page = text_of(operator.open("/beheer/network").text)
+
+    assert said in page
+
+
+def test_addresses_are_told_in_english_too(desk: World) -> None:
+    desk.node.addresses = mixed()
+
+    visitor = Operator(desk.url, "en").choose()
+    page = text_of(visitor.open("/beheer/network").text)
+    visitor.http.close()
+
+    assert "Addresses 900" in page and "no answer in time" in page and "Out of date" in page

@@ -193,6 +193,46 @@ def remembered(*refused: tuple[str, int, str], milliseconds: float = 1.5) -> Obs
     return kept
 
 
+def tried(name: str, minutes: float, kind: str = "ok", **more: Any) -> dict[str, Any]:
+    """An address as the directory tells of it."""
+    moment = instant(utc_now() - timedelta(minutes=minutes))
+    shown = {
+        "ura": HOSPITAL,
+        "name": name,
+        "endpoint": f"ura-{HOSPITAL}-stu3-lsp",
+        "address": f"https://{'very-long-name-of-a-host.' * 4}example/fhir/STU3",
+        "kind": kind,
+        "said": "in English",
+        "milliseconds": 12,
+        "tried": moment,
+        "stale": False,
+        "ok": moment if kind == "ok" else None,
+        "failed": None if kind == "ok" else moment,
+        "failure": None if kind == "ok" else kind,
+    }
+    return shown | more
+
+
+def addresses(*listed: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """What the directory tells of these addresses."""
+    told = {"every": 60.0, "moment": instant(utc_now()), "round": None, "trouble": ""}
+    working = sum(a["kind"] == "ok" for a in listed)
+    return {**told, "total": len(listed), "working": working, "addresses": [*listed], **more}
+
+
+def mixed() -> dict[str, Any]:
+    """One address that works, one known too long ago, one that does not, one that does harm."""
+    yesterday = instant(utc_now() - timedelta(days=1))
+    return addresses(
+        tried("Kliniek Het Veer", 1, ok=instant(utc_now()), failed=yesterday, failure="refused"),
+        tried("Apotheek De Vijzel", 90, stale=True),
+        tried("Ziekenhuis De Brug", 1, "timeout", ok=yesterday),
+        tried(HOSTILE, 2, HOSTILE, address=HOSTILE, failure=HOSTILE, tried=HOSTILE, ok=HOSTILE),
+        total=900,
+        trouble=HOSTILE,
+    )
+
+
 @dataclass
 class FakeNode:
     """Tells what a test wants it to tell."""
@@ -203,15 +243,23 @@ class FakeNode:
     asked: list[str] = field(default_factory=list)
     certificates: list[bool] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=lambda: remembered().told())
+    addresses: dict[str, Any] | None = None  # None: does not tell
 
     def app(self) -> Starlette:
         trust, refusals = "/api/trust", "/api/trust/refusals"
         routes = [Route(trust, self.trust), Route(refusals, self.listed)]
-        return Starlette(routes=[*routes, Route("/status", self.told)])
+        told = [Route("/status", self.told), Route("/health/addresses", self.works)]
+        return Starlette(routes=[*routes, *told])
 
     async def told(self, request: Request) -> Response:
         """As a function of the network tells of itself."""
         return JSONResponse(self.status)
+
+    async def works(self, request: Request) -> Response:
+        """As the directory tells which addresses work."""
+        if self.addresses is None:
+            return outcome(403, "forbidden", "this is for the operator of this function only")
+        return JSONResponse(self.addresses)
 
     async def trust(self, request: Request) -> Response:
         tls = request.scope["extensions"]["tls"]
@@ -300,8 +348,10 @@ def network_file(pki: Path, port: int) -> dict[str, Any]:
     trust = {"ca": str(pki / "ca.pem")}
     localization = entry("localization", "Localization", HOSPITAL, "direct", port)
     consent = entry("consent", "Consent", "90000094", "direct", 9)
+    directory = entry("addressing", "Addressing", HOSPITAL, "direct", port)
     functions = [
-        each | {"api": each["api"].removesuffix("/api")} for each in (localization, consent)
+        each | {"api": each["api"].removesuffix("/api")}
+        for each in (localization, consent, directory)
     ]
     return {
         "version": 1,

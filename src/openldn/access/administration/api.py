@@ -1,11 +1,13 @@
 """The administration's pages: read what was asked, ask the node, show the outcome."""
 
+import asyncio
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from openldn.access.administration.addresses import addresses
 from openldn.access.administration.desk import Desk
 from openldn.access.administration.filters import NAMES, asked, typed
 from openldn.access.administration.findings import findings, rows, verdict
@@ -79,9 +81,12 @@ async def documents(visit: Visit) -> Response:
 
 
 async def network(visit: Visit) -> Response:
-    """How the functions are that every node leans on: health, time, last refusals."""
-    found = await functions(visit.desk.nodes)
-    context = {"found": found, "worst": worst(found)}
+    """How the functions are that every node leans on, and which addresses work."""
+    nodes = visit.desk.nodes
+    async with asyncio.TaskGroup() as group:
+        asked = group.create_task(addresses(nodes))
+        found = await functions(nodes)
+    context = {"found": found, "worst": worst(found), "addresses": asked.result()}
     return visit.render("network.html", context)
 
 

@@ -6,6 +6,7 @@ Source: specification of addressing §7.1, §7.3, §7.4; rules D19-D21, D25-D28.
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
@@ -65,19 +66,22 @@ class Directories:
             return [Placed(base, r) for r in await self._present(base)]
         return list((await self._aggregated(None)).entries)
 
-    async def probe(self, prober: Prober) -> list[Health]:
+    async def probe(self, prober: Prober, *, since: datetime | None = None) -> list[Health]:
         """Try each address that counts; how each answered, remembered, worst first.
 
+        What was tried after `since`, at the address it still has, is left alone.
         Raises LdnError(transient) until the first pass is complete.
         """
-        by_directory: dict[str, list[Resource]] = {}
+        by_directory: dict[str, list[Resource]] = {d: [] for d in await self.store.directories()}
         for placed in await self.entries():
             if placed.resource["resourceType"] == "Endpoint" and not hidden(placed.resource):
                 by_directory.setdefault(placed.directory, []).append(placed.resource)
+        fresh = {_tried(h) for h in await self.store.health() if since and h.tried > since}
         for directory, endpoints in by_directory.items():
-            found = await prober.probe(directory, endpoints)
-            await self.store.note(found)
-            await self.store.settle(directory, [h.endpoint for h in found])
+            active = [e for e in endpoints if e.get("status") == "active"]
+            due = [e for e in active if (directory, e["id"], e.get("address")) not in fresh]
+            await self.store.note(await prober.probe(directory, due))
+            await self.store.settle(directory, [str(e["id"]) for e in active])
         return await self.store.health()
 
     async def keep(self, pause: Pause, offset: Callable[[], float]) -> None:
@@ -119,3 +123,7 @@ def _warned(report: Report, found: Aggregated, base: str) -> Report:
     more = found.warnings.get(base, ())
     counts = (report.created, report.updated, report.deleted)
     return Report(*counts, (*report.warnings, *more), report.errors)
+
+
+def _tried(found: Health) -> tuple[str, str, str]:
+    return found.directory, found.endpoint, found.address

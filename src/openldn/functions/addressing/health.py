@@ -48,6 +48,7 @@ class Health:
     milliseconds: int = 0
     ok: datetime | None = None  # the last time it worked
     failed: datetime | None = None  # the last time it did not
+    failure: str | None = None  # how that came out
 
     def stale(self, now: datetime, after: timedelta = _STALE) -> bool:
         """Whether it is too long ago that anyone tried."""
@@ -80,7 +81,7 @@ class Prober:
         now = self.clock()
         spent = max(0, int((now - begun).total_seconds() * 1000))
         base = Health(directory, str(endpoint["id"]), address, now, kind, _SAID[kind], spent)
-        return replace(base, ok=now) if kind == OK else replace(base, failed=now)
+        return replace(base, ok=now) if kind == OK else replace(base, failed=now, failure=kind)
 
     async def _kind(self, address: str, endpoint: Resource) -> str:
         fhir = endpoint.get("connectionType", {}).get("code") == REST

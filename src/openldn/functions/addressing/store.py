@@ -127,8 +127,9 @@ class Replicas:
         async with connection(self.pool) as db:
             await db.executemany(
                 """INSERT INTO endpoint_health AS h
-                     (directory, endpoint, address, tried, ok, failed, kind, said, milliseconds)
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                     (directory, endpoint, address, tried, ok, failed, failure, kind, said,
+                      milliseconds)
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)
                    ON CONFLICT (directory, endpoint) DO UPDATE
                       SET address = excluded.address, tried = excluded.tried,
                           ok = CASE WHEN excluded.address = h.address
@@ -136,6 +137,9 @@ class Replicas:
                           failed = CASE WHEN excluded.address = h.address
                                         THEN coalesce(excluded.failed, h.failed)
                                         ELSE excluded.failed END,
+                          failure = CASE WHEN excluded.address = h.address
+                                         THEN coalesce(excluded.failure, h.failure)
+                                         ELSE excluded.failure END,
                           kind = excluded.kind, said = excluded.said,
                           milliseconds = excluded.milliseconds
                     WHERE excluded.tried >= h.tried""",
@@ -156,7 +160,8 @@ class Replicas:
         """How each address answered when it was last tried, worst first."""
         async with connection(self.pool) as db:
             rows = await db.fetch(
-                """SELECT directory, endpoint, address, tried, ok, failed, kind, said, milliseconds
+                """SELECT directory, endpoint, address, tried, ok, failed, failure, kind, said,
+                          milliseconds
                      FROM endpoint_health ORDER BY kind = 'ok', directory, endpoint"""
             )
         return [Health(**dict(row)) for row in rows]
@@ -179,5 +184,5 @@ def _version(row: Row) -> Version:
 def _columns(found: Health) -> tuple[object, ...]:
     return (
         *(found.directory, found.endpoint, found.address, found.tried, found.ok, found.failed),
-        *(found.kind, found.said, found.milliseconds),
+        *(found.failure, found.kind, found.said, found.milliseconds),
     )

@@ -31,6 +31,7 @@ DIALECTS = {"lsp": ["D2"], "nuts": ["D1", "D3"], "zorgplatform": ["SAML"]}
 # The index as the pseudonym service knows it, and the words that pseudonyms are made with.
 RECIPIENT = {"recipient": f"ura:{LOCALIZATION.ura}", "info": "info-ura"}
 CLIENT = "openldn-portal"  # what the portal is called at the sign-in provider
+PROBED = 60  # seconds between two tries of every address in the directory
 _HOSTS = ["127.0.0.1", "localhost"]
 
 
@@ -186,6 +187,7 @@ def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:
         "port": plan.addressing,
         "public": plan.origin("addressing"),
         "dsn": dsn_of(database(OPERATOR)),
+        "probe_every": PROBED,
         **_identity(plan, OPERATOR),
     }
 
