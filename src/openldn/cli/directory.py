@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from openldn.base import log
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context
 from openldn.base.runtime import new_uuid, utc_now
@@ -123,6 +124,7 @@ def sync(  # noqa: PLR0913
     as_json: AsJson = False,
 ) -> None:
     """Bring the copy of the directory up to date; exit code 1 when a directory failed."""
+    log.configure("directory", pretty=sys.stderr.isatty())  # beside what is printed, not in it
     reports = asyncio.run(_synced(_where(locals()), _mode(mode), _database(dsn), anew, keep))
     if as_json:
         told = {base: report.as_json() for base, report in reports.items()}
