@@ -321,6 +321,32 @@ def test_without_evidence_nothing_is_told(standing: Standing) -> None:
     standing.run(check)
 
 
+def test_who_stops_listening_leaves_evidence_all_the_same(standing: Standing) -> None:
+    async def check() -> None:
+        begun, go_on = asyncio.Event(), asyncio.Event()
+
+        async def slow(patient: Bsn) -> str:
+            begun.set()
+            await go_on.wait()
+            return await standing.world.pseudonyms.token(patient)
+
+        locator = standing.locator(replace(standing.index(), token=slow))
+        search = locator.search(ASKED, "gone-before-the-end", "")
+        asking = asyncio.create_task(locator.holders(search))
+        await begun.wait()
+        asking.cancel()
+        await asyncio.wait([asking])
+
+        go_on.set()
+        await locator.finish()
+
+        assert asking.cancelled()
+        queried, _ = await standing.clinic.events("gone-before-the-end")
+        assert (code(queried), told(queried, "result-count")) == ("localization-queried", 3)
+
+    standing.run(check)
+
+
 def test_a_directory_that_is_down_is_an_error(standing: Standing) -> None:
     async def check() -> None:
         nowhere = f"https://127.0.0.1:{free_port()}/fhir/R4"

@@ -18,6 +18,7 @@ from openldn.functions.localization.client import LocalizationClient
 from openldn.node.ask import Asked, Asker, exchange_of, read_as, traced
 from openldn.node.evidence import FAILED, SUCCESS
 from openldn.patterns.exchange import Exchange, Pattern
+from openldn.patterns.pull import WRITING
 from openldn.trust.parties import Requester
 
 NO_INDEX = (
@@ -88,6 +89,7 @@ class Locator:
     at_index: Party
     at_pseudonyms: Party
     patience: float = 10.0  # seconds for pseudonym and index together
+    _running: set["asyncio.Task[list[Ura]]"] = field(default_factory=set, repr=False)
 
     def search(self, body: dict[str, Any], correlation: str, trace: str) -> Search:
         """The search in this body; raises LdnError: not-found (exchange), invalid."""
@@ -99,16 +101,34 @@ class Locator:
     async def holders(self, search: Search) -> list[Located]:
         """Who holds data of this patient, in order of URA; the evidence is written before.
 
-        Raises LdnError: incomplete, transient, throttled or timeout when the index, the
-        pseudonym service or the directory cannot be asked, transient without evidence.
+        What was begun is ended with its evidence, also when nobody waits for it any more. Raises
+        LdnError: incomplete, transient, throttled or timeout when the index, the pseudonym service
+        or the directory cannot be asked, transient without evidence.
         """
+        asking = asyncio.create_task(self._found(search))
+        self._running.add(asking)
+        asking.add_done_callback(self._ended)
+        found = await asyncio.shield(asking)
+        told = await self._all_told(search.exchange, found)
+        return sorted(told, key=lambda holder: holder.ura)
+
+    async def finish(self) -> None:
+        """Wait for every search under way and its evidence, before what they need is closed."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=self.patience + WRITING)
+
+    def _ended(self, asking: "asyncio.Task[list[Ura]]") -> None:
+        self._running.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # seen, also when nobody waited to the end
+
+    async def _found(self, search: Search) -> list[Ura]:
         steps = Steps()
         problem = await self._ask(search.patient, steps)
         await self.evidence.record(self._events(search, steps))
         if problem is not None:
             raise problem
-        told = await self._all_told(search.exchange, steps.found)
-        return sorted(told, key=lambda holder: holder.ura)
+        return steps.found
 
     async def _ask(self, patient: Bsn, steps: Steps) -> LdnError | None:
         """Fill in the steps; what stood in the way, in words for who asked."""

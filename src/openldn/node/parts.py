@@ -91,6 +91,7 @@ class NodeParts:
     believed: Believing
     means: Means
     national: National
+    locator: Locator | None  # None: the node has no index
 
 
 @dataclass(frozen=True)
@@ -155,7 +156,7 @@ async def open_node(
         for task in map(asyncio.create_task, _background(parts, kept)):
             stack.push_async_callback(_stop, task)
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
-        stack.push_async_callback(parts.pull.finish)  # first of all: the rest serves it
+        stack.push_async_callback(_finish, parts)  # first of all: the rest serves it
         yield parts
 
 
@@ -246,6 +247,7 @@ def _parts(
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
         *(pull, kept.dealings, believed, means, kept.national),
+        _locator(settings, asker, kept),
     )
 
 
@@ -278,14 +280,14 @@ def trust_state(parts: NodeParts) -> TrustState:
     )
 
 
-def locator(parts: NodeParts) -> Locator | None:
+def _locator(settings: NodeSettings, asker: Asker, kept: Kept) -> Locator | None:
     """What asks the index who holds data of a patient; None without an index."""
-    told, index = parts.settings.national.localization, parts.national.index
+    told, index = settings.national.localization, kept.national.index
     if told is None or index is None:
         return None
     at_index, at_pseudonyms = parties_of(told)
-    patience = parts.settings.patience
-    return Locator(parts.asker, index, parts.audit, at_index, at_pseudonyms, patience=patience)
+    patience = settings.patience
+    return Locator(asker, index, kept.audit, at_index, at_pseudonyms, patience=patience)
 
 
 def _decides(parts: NodeParts) -> DecisionPoint:
@@ -328,6 +330,13 @@ def _source(
     return RemoteSource(clients.other(base), base, records.clock, settings.source_patience)
 
 
+async def _finish(parts: NodeParts) -> None:
+    """Wait for what is being asked of others, and its evidence."""
+    await parts.pull.finish()
+    if parts.locator is not None:
+        await parts.locator.finish()
+
+
 async def _stop(task: asyncio.Task[None]) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError):
@@ -364,7 +373,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
         *ours.around(decision_routes(_decides(parts), own)),
-        *ours.around(locate_routes(parts.settings.holder, locator(parts))),
+        *ours.around(locate_routes(parts.settings.holder, parts.locator)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),
