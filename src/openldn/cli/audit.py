@@ -18,7 +18,7 @@ from openldn.access.professional.settings import Network, Node
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
 from openldn.base.runtime import utc_now
-from openldn.cli.network import calling, network_at, node_of
+from openldn.cli.network import calling, keeper_of, network_at
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn
 from openldn.fhir.model import Resource, bundle
@@ -48,7 +48,7 @@ class Form(StrEnum):
 
 
 _Network = Annotated[Path, typer.Option(help="Folder in which `openldn up` runs.")]
-_Node = Annotated[str, typer.Option(help="Key of the node, as in network.json.")]
+_Node = Annotated[str, typer.Option(help="Key of the node or service, as in network.json.")]
 
 
 def list_events(  # noqa: PLR0913  (each is an option of the command)
@@ -65,7 +65,7 @@ def list_events(  # noqa: PLR0913  (each is an option of the command)
 ) -> None:
     """Show the events of a node's audit log, newest first."""
     known = network_at(network)
-    one = node_of(known, node)
+    one = keeper_of(known, node)
     pairs = [*_pairs(correlation, since, code, bsn), ("_count", str(min(limit, 1000)))]
     events = asyncio.run(found_events(known, one, pairs, limit))
     if format is Form.JSON:
@@ -77,7 +77,7 @@ def list_events(  # noqa: PLR0913  (each is an option of the command)
 
 def verify(
     network: Annotated[Path | None, typer.Option(help="Folder in which `openldn up` runs.")] = None,
-    node: Annotated[str, typer.Option(help="Key of the node, as in network.json.")] = "",
+    node: Annotated[str, typer.Option(help="Key of the node or service, as in network.json.")] = "",
     file: Annotated[Path | None, typer.Option(help="An export, checked here instead.")] = None,
     heads: Annotated[
         Path | None, typer.Option(help="Heads that were kept: the answer of `audit heads`.")
@@ -94,7 +94,7 @@ def verify(
         text = "say which log: --network and --node, or --file with --heads"
         raise LdnError(Issue.INVALID, text)
     known = network_at(network)
-    one = node_of(known, node)
+    one = keeper_of(known, node)
     print(asyncio.run(_verified(known, one)))
 
 
@@ -105,7 +105,7 @@ def prove(
 ) -> None:
     """Prove that an event is in the log: event, path and signed head, checked here as well."""
     known = network_at(network)
-    one = node_of(known, node)
+    one = keeper_of(known, node)
     print(asyncio.run(_proven(known, one, seq)))
 
 
@@ -116,7 +116,7 @@ def export(
 ) -> None:
     """Write the whole log into a file, a line for each event and signed head."""
     known = network_at(network)
-    one = node_of(known, node)
+    one = keeper_of(known, node)
     lines = asyncio.run(_exported(known, one, to))
     print(f"{lines} lines in {to}; check them with openldn audit verify --file {to}")
 
@@ -124,7 +124,7 @@ def export(
 def heads(network: _Network, node: _Node) -> None:
     """Show the signed heads of a log and the key that checks them; keep these elsewhere."""
     known = network_at(network)
-    one = node_of(known, node)
+    one = keeper_of(known, node)
     print(asyncio.run(_got(known, one, "heads")).decode())
 
 
@@ -263,7 +263,7 @@ def _table(events: list[Resource]) -> Table:
 def _row(event: Resource) -> Iterator[str]:
     entities = {e["type"]["code"]: e for e in event.get("entity", [])}
     extensions = {e["url"]: e for e in event.get("extension", [])}
-    patient = entities.get("1", {}).get("what", {}).get("identifier", {}).get("value", "")
+    patient = entities.get("1", {}).get("what", {}).get("identifier", {})
     exchange = extensions.get(f"{CANON}/StructureDefinition/exchange", {})
     count = extensions.get(f"{CANON}/StructureDefinition/result-count", {})
     outcome = _OUTCOMES[event["outcome"]]
@@ -272,11 +272,19 @@ def _row(event: Resource) -> Iterator[str]:
     yield event["meta"]["tag"][0]["code"]
     yield f"{outcome}: {reason}" if reason else outcome
     yield " ".join(_who(event))
-    yield Bsn(patient).masked if patient else ""
+    yield _patient(patient)
     yield exchange.get("valueCode", "")
     yield str(count.get("valueUnsignedInt", ""))
     yield shown_query(entities.get("2", {}).get("description", ""))
     yield entities.get("XrequestId", {}).get("what", {}).get("identifier", {}).get("value", "")
+
+
+def _patient(identifier: Resource) -> str:
+    """Enough to see whether two events are about one patient: a masked BSN, or part of a digest."""
+    value = str(identifier.get("value", ""))
+    if identifier.get("system") != BSN_SYSTEM:
+        return f"{value[:8]}…" if value else ""
+    return Bsn(value).masked
 
 
 def shown_query(description: str) -> str:

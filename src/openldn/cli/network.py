@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
+
 from openldn.access.professional.settings import Network, Node, read_network
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context
@@ -27,6 +29,21 @@ def node_of(network: Network, key: str) -> Node:
             return node
     keys = ", ".join(n.key for n in network.nodes)
     raise LdnError(Issue.NOT_FOUND, f"no node {key!r} in this network; there are: {keys}")
+
+
+def keeper_of(network: Network, key: str) -> Node:
+    """The node or national service with this key, at which its audit log is asked.
+
+    Raises LdnError(not-found) that lists the keys.
+    """
+    for one in network.functions:
+        if one.key == key:
+            return msgspec.structs.replace(one, api=f"{one.api}/api")
+    try:
+        return node_of(network, key)
+    except LdnError as error:
+        services = ", ".join(one.key for one in network.functions) or "none"
+        raise LdnError(error.issue, f"{error.message}; national services: {services}") from error
 
 
 def identity_of(network: Network, node: Node) -> Identity:
