@@ -160,6 +160,21 @@ def test_every_header_that_is_required_is_sent_and_no_other() -> None:
     assert nvi["x-gf-organization-name"] == "Pr?ktijk??x: y"
 
 
+@pytest.mark.parametrize("path", [b"/../x", b"/a/%2E%2e/%2e./x", b"/fhir/..%2f../x", b"/./x"])
+def test_no_address_leads_outside_the_base_of_the_service_behind(path: bytes) -> None:
+    """The client that sends it on resolves dots: identity headers would reach another service."""
+    asked = {"type": "http", "method": "GET", "headers": [], "query_string": b"", "raw_path": path}
+    scope = {**asked, "path": path.decode(), "state": {"correlation": "c"}}
+
+    async def receive() -> dict[str, Any]:
+        return {"type": "http.request", "body": b"", "more_body": False}
+
+    with pytest.raises(LdnError) as refused:
+        asyncio.run(forwarding().forward(Request(scope, receive)))
+
+    assert refused.value.detail == "gateway.path"
+
+
 def test_without_an_oin_of_who_calls_nothing_is_forwarded() -> None:
     with pytest.raises(LdnError, match="no OIN"):
         forwarding().told_of(Caller(HOSPITAL, frozenset({"nvi:read"})))

@@ -5,6 +5,7 @@ Source: specification of the generic functions §2.6 (`x-gf-*`; the gateway that
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -23,6 +24,7 @@ _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 # Nothing else crosses, in either direction: no token, no cookie, no header of identity.
 _THERE = ("accept", "content-type", "if-match", "if-none-exist", "if-none-match", "prefer")
 _TRACE = ("traceparent", "tracestate")
+_DOTS = frozenset({".", ".."})  # they would lead outside the base, to what else runs on that host
 _BACK = ("content-type", "etag", "last-modified", "location", "retry-after")
 
 Tell = Callable[[Caller, Register], str]
@@ -97,8 +99,9 @@ class Forwarding:
         headers |= self.told_of(caller) if isinstance(caller, Caller) else {}
         body = await read_body(request, _LARGEST)
         path = request.scope["raw_path"].decode("latin-1")
-        if not path.startswith("/"):
-            raise LdnError(Issue.INVALID, "the address must begin with /", detail="gateway.path")
+        if not path.startswith("/") or _DOTS & set(unquote(path).split("/")):
+            text = "the address must begin with /, and go through no part that is . or .."
+            raise LdnError(Issue.INVALID, text, detail="gateway.path")
         query = request.scope["query_string"].decode("latin-1")
         url = self.url.rstrip("/") + path + (f"?{query}" if query else "")
         reply = await self.http.send(
