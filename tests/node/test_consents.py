@@ -146,7 +146,8 @@ OUTCOMES = [
     (DENY, "ETREAT", True, 403, "TTFT"),
     (UNKNOWN, "ETREAT", True, 200, "TTFT"),
     (UNKNOWN, "ETREAT", False, 403, "TTFT"),
-    (LdnError(Issue.INCOMPLETE, "away"), "ETREAT", False, 200, "TTFT"),
+    (LdnError(Issue.INCOMPLETE, "away"), "ETREAT", False, 403, "TTFT"),
+    (TimeoutError(), "ETREAT", False, 403, "TTFT"),
 ]
 
 

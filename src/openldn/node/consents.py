@@ -98,12 +98,16 @@ class Consulting:
         return facts, answer
 
     async def answer(self, disclosure: Disclosure) -> Answer:
-        """The answer in time; who cannot be asked has not permitted."""
+        """The answer in time; who cannot be asked has not permitted, also not in an emergency.
+
+        Who is asked tells whether a registry's silence lets an emergency pass, once it looked at
+        the objections it has itself. Where it fails as a whole, one may stand there.
+        """
         try:
             async with asyncio.timeout(PATIENCE):
                 return await self.consents(disclosure)
         except (TimeoutError, LdnError):
-            return _silence(disclosure, self.clock, UNREACHABLE)
+            return unknown(Origin.BASIS, self.clock(), UNREACHABLE)
 
     async def _disclosure(
         self, facts: Facts, patient: Bsn | None, exchange: str, task: str
