@@ -1,5 +1,6 @@
 """The technical log: catalogued events with catalogued fields, nothing else."""
 
+import asyncio
 import json
 import logging
 
@@ -23,6 +24,30 @@ def test_a_field_that_the_event_may_not_carry_is_dropped(
 def test_an_event_that_is_not_in_the_catalogue_is_a_fault() -> None:
     with pytest.raises(KeyError):
         log.emit("whatever", bsn="999911120")
+
+
+def test_work_that_breaks_off_is_told_at_once_and_without_its_text(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    log.configure("node")
+
+    async def register_for_ever() -> None:
+        raise OverflowError("patient 999911120")
+
+    async def run() -> None:
+        task = asyncio.create_task(register_for_ever())
+        task.add_done_callback(log.ended)
+        stopped = asyncio.create_task(asyncio.Event().wait())
+        stopped.add_done_callback(log.ended)
+        await asyncio.wait({task})
+        stopped.cancel()
+        await asyncio.wait({stopped})
+
+    asyncio.run(run())
+
+    [line] = map(json.loads, capsys.readouterr().err.splitlines())
+    assert line["event"] == "failed"
+    assert line["detail"].endswith("register_for_ever OverflowError")
 
 
 def test_every_event_says_what_it_means() -> None:

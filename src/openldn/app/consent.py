@@ -10,6 +10,7 @@ from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway
 from openldn.app.evidence import Evidence, open_evidence
 from openldn.base.http import Identity
+from openldn.base.log import ended
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import Pool, open_pool
@@ -63,7 +64,9 @@ async def consent(settings: ConsentSettings) -> AsyncIterator[tuple[Served, ...]
         app = application(routes, role="consent", new_id=new_uuid)
         front = Front(settings.public, identity, pool, evidence)
         served, context = await behind_gateway(app, "consent", settings.gateway, front)
-        stack.push_async_callback(_stop, asyncio.create_task(delivery.run()))
+        running = asyncio.create_task(delivery.run())
+        running.add_done_callback(ended)
+        stack.push_async_callback(_stop, running)
         yield (Served(served, settings.host, settings.port, context),)
 
 

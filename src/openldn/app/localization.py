@@ -16,7 +16,7 @@ from openldn.app.common import Front, behind_gateway
 from openldn.app.evidence import Evidence, open_evidence
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context
-from openldn.base.log import emit
+from openldn.base.log import emit, ended
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import open_pool
@@ -113,7 +113,9 @@ async def localization(settings: LocalizationSettings) -> AsyncIterator[tuple[Se
         index.openable = lambda: bool(opening.opener.keys)
         index.tell = Told(evidence)
         await index.prepare()
-        stack.push_async_callback(_stop, asyncio.create_task(_sweep(index)))
+        running = asyncio.create_task(_sweep(index))
+        running.add_done_callback(ended)
+        stack.push_async_callback(_stop, running)
         routes = api.routes(
             index,
             settings.public.rstrip("/"),

@@ -14,6 +14,7 @@ from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway
 from openldn.app.evidence import Evidence, open_evidence, outcome_of
 from openldn.base.http import Identity
+from openldn.base.log import ended
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.settings import Settings
 from openldn.base.sql import Pool, open_pool
@@ -68,7 +69,9 @@ async def pseudonyms(settings: PseudonymsSettings) -> AsyncIterator[tuple[Served
         evaluations = await open_evaluations(settings, pool)
         evaluations.tell = Told(evidence)
         work = destroy_forever(evaluations.registry, settings.destroy_every)
-        stack.push_async_callback(_stop, asyncio.create_task(work))
+        running = asyncio.create_task(work)
+        running.add_done_callback(ended)
+        stack.push_async_callback(_stop, running)
         routes = [HEALTH, *api.routes(evaluations, settings.recipients)]
         app = application(routes, role="pseudonyms", new_id=new_uuid)
         front = Front(settings.public, identity, pool, evidence)

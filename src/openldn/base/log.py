@@ -3,6 +3,7 @@
 Audit is not here: who saw what of whom is the generic function `functions/audit`.
 """
 
+import asyncio
 import logging
 import sys
 import threading
@@ -289,6 +290,13 @@ def emit(name: str, **fields: object) -> None:
 def emit_grave(name: str, **fields: object) -> None:
     """Write one event at its graver level: a crash where a stop is usual."""
     _emit(CATALOGUE[name], CATALOGUE[name].grave, fields)
+
+
+def ended(task: "asyncio.Task[Any]") -> None:
+    """Tell at once that work which should go on for ever broke off; for `add_done_callback`."""
+    if not task.cancelled() and (error := task.exception()) is not None:
+        work = getattr(task.get_coro(), "__qualname__", "")
+        emit("failed", issue="exception", detail=f"{work} {type(error).__qualname__}".strip())
 
 
 def _emit(event: Event, level: int, fields: Mapping[str, object]) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.requests import Request
 from starlette.routing import BaseRoute
 
-from openldn.base.log import emit
+from openldn.base.log import emit, ended
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import open_pool
 from openldn.conformity.stations import CareStation
@@ -154,6 +154,7 @@ async def open_node(
         parts = _parts(settings, clients, records, kept)
         stack.push_async_callback(parts.believed.documents.close)
         for task in map(asyncio.create_task, _background(parts, kept)):
+            task.add_done_callback(ended)
             stack.push_async_callback(_stop, task)
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(_finish, parts)  # first of all: the rest serves it
