@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import islice
 from random import Random
@@ -22,22 +23,32 @@ from uuid import UUID
 
 import uvloop
 from benchmarks.store import _server, _silenced
+from cryptography.hazmat.primitives.asymmetric import ec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from openldn.app.evidence import CONNECTIONS as EVIDENCE
+from openldn.app.evidence import Evidence
+from openldn.app.localization import Told
 from openldn.base import log
 from openldn.base.http import serving
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import Pool, connection, create_databases, open_pool
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Ura
+from openldn.functions.audit.heads import HeadKey
+from openldn.functions.audit.model import Source
+from openldn.functions.audit.service import AuditLog
+from openldn.functions.audit.vouching import Vouching
 from openldn.functions.localization.api import routes
 from openldn.functions.localization.model import SCOPES
 from openldn.functions.localization.service import Index
 from openldn.functions.localization.store import BY_LOOKUP
 from openldn.testbench.crossing import Crossing, PretendedTokens, element_of
+from openldn.trust import jose
+from openldn.trust.certificates.keys import Signing
 from openldn.trust.parties import CALLER, Caller
 
 RECORDS, ATTEMPTS = 1_000_000, 20_000
@@ -60,17 +71,18 @@ def run(records: int = RECORDS, attempts: int = ATTEMPTS) -> list[BenchRow]:
 
 
 async def _measured(place: Any, records: int, attempts: int) -> list[BenchRow]:
-    await create_databases(place.dsn, ["many", "crossing"])
+    await create_databases(place.dsn, ["many", "crossing", "evidence"])
     async with AsyncExitStack() as stack:
         pool = await open_pool(place.dsn_of("many"), size=CONNECTIONS)
         stack.push_async_callback(pool.close)
         index = _index(pool)
         await index.prepare()
+        proving = replace(index, tell=await _keeping(place, stack))
         seconds = await _load(pool, records)
         rows = [
             _row(f"load of {records:,} records", seconds, "s", target="10 million ≤ 600 s"),
             *await _sizes(pool, records),
-            *await _localizing(index, records),
+            *await _localizing(index, proving, records),
         ]
     return [*rows, await _attempts(place.dsn_of("crossing"), attempts)]
 
@@ -150,7 +162,7 @@ async def _sizes(pool: Pool, records: int) -> list[BenchRow]:
 # --- localizing ---------------------------------------------------------------------------
 
 
-async def _localizing(index: Index, records: int) -> list[BenchRow]:
+async def _localizing(index: Index, proving: Index, records: int) -> list[BenchRow]:
     patients = records // PER_PATIENT
     tokens, random = PretendedTokens(), Random(5)
     bodies = [_body(tokens, random.randrange(patients)) for _ in range(20_000)]
@@ -159,16 +171,32 @@ async def _localizing(index: Index, records: int) -> list[BenchRow]:
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(1, mp_context=context) as client, _silenced():
         log.configure("bench")
-        fast, base = [], []
+        fast, base, kept = [], [], []
         for _ in range(TURNS):
             base.append(await _asked(client, _bare(index.pool), _hammer, bare))
             fast.append(await _asked(client, _app(index), _hammer, ours))
+            kept.append(await _asked(client, _app(proving), _hammer, ours))
         steady = await _asked(client, _app(index), _steady, ours)
         floor = await _asked(client, _bare(index.pool), _steady, bare)
+        proven = await _asked(client, _app(proving), _steady, ours)
     return [
         _row("localizations by one process", max(fast), "requests/s", max(base), "≥ 0.5×"),
         _row(f"localize at {RATE} a second, p99", steady, "ms", floor, "≤ 5 ms"),
+        _row("the same with evidence of each", max(kept), "requests/s", max(fast)),
+        _row(f"the same at {RATE} a second, p99", proven, "ms", steady, "≤ 5 ms"),
     ]
+
+
+async def _keeping(place: Any, stack: AsyncExitStack) -> Told:
+    """A log in a database of its own, as the role has one."""
+    pool = await open_pool(place.dsn_of("evidence"), size=EVIDENCE)
+    stack.push_async_callback(pool.close)
+    source = Source(Ura("00000009"), "i.example", "https://i.example", personal=False)
+    kept = AuditLog(pool, source, KEY, utc_now, new_uuid, patience=60)
+    await kept.prepare()
+    stack.push_async_callback(kept.close)
+    key = Signing(jose.key_of(ec.generate_private_key(ec.SECP256R1())))
+    return Told(Evidence(kept, Vouching(kept, HeadKey(key))))
 
 
 async def _asked(
