@@ -9,7 +9,7 @@ import pytest
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import Ura
-from openldn.functions.audit.model import Access
+from openldn.functions.audit.model import Access, Event
 from openldn.node.evidence import Gathered, outcome_code
 from openldn.trust.parties import Requester
 
@@ -26,11 +26,11 @@ class Log:
     works: bool = True
     written: list[list[str]] = field(default_factory=list)
 
-    async def record(self, accesses: Sequence[Access]) -> None:
+    async def record(self, events: Sequence[Access | Event]) -> None:
         await asyncio.sleep(0)
         if not self.works:
             raise LdnError(Issue.TRANSIENT, "the audit log cannot be written")
-        self.written.append([a.query for a in accesses])
+        self.written.append([e.query for e in events])
 
 
 def test_accesses_that_end_together_are_written_together() -> None:

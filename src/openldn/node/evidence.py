@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from openldn.base.errors import LdnError
-from openldn.functions.audit.model import Access, Audit
+from openldn.functions.audit.model import Access, Event
 
 SUCCESS, CLIENT_ERROR, FAILED = "0", "4", "8"
 PAUSE = 0.004  # seconds
@@ -22,6 +23,14 @@ def outcome_code(error: LdnError | None) -> str:
     return CLIENT_ERROR if error.status in _CLIENT_ERRORS else FAILED
 
 
+class Log(Protocol):
+    """The port of the audit log: accesses and every other event of the catalogue."""
+
+    async def record(self, events: Sequence[Access | Event]) -> None:
+        """Write these durably, all or none; raises LdnError(transient) when that cannot be."""
+        ...
+
+
 @dataclass
 class Gathered:
     """An audit log that is written to once for all accesses that end at about the same time.
@@ -30,14 +39,14 @@ class Gathered:
     costs less than a transaction for each.
     """
 
-    audit: Audit
+    audit: Log
     pause: float = PAUSE  # seconds the first of a group waits for others
-    _group: list[Access] = field(default_factory=list, repr=False)
+    _group: list[Access | Event] = field(default_factory=list, repr=False)
     _writing: asyncio.Task[None] | None = field(default=None, repr=False)
 
-    async def record(self, accesses: Sequence[Access]) -> None:
+    async def record(self, events: Sequence[Access | Event]) -> None:
         """Write these durably, all or none; raises LdnError(transient) when that cannot be."""
-        self._group.extend(accesses)
+        self._group.extend(events)
         if self._writing is None:
             self._writing = asyncio.create_task(self._write())
             self._writing.add_done_callback(_seen)

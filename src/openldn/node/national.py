@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from starlette.requests import Request
@@ -15,14 +15,23 @@ from openldn.fhir.identifiers import Ura
 from openldn.fhir.records.store import Records
 from openldn.functions.authentication.client import ServiceTokens, Target
 from openldn.functions.consent.api_holder import consent_routes, notify_routes
+from openldn.functions.consent.following import Following
+from openldn.functions.consent.model import Provider
 from openldn.functions.consent.sealing import Sealing
 from openldn.functions.consent.settings import AskingSettings as AskingConsent
 from openldn.functions.consent.settings import Holding, Means, holding
 from openldn.functions.localization.client import LocalizationClient
 from openldn.functions.localization.dialects import Holder
 from openldn.functions.localization.registering.service import Registering
+from openldn.node.acts import Asking, Indexed, own_consents, party_at, subscribed, unheard
 from openldn.node.clients import Clients
-from openldn.node.localizing import LocalizingSettings, open_localization, registering
+from openldn.node.evidence import Log
+from openldn.node.localizing import (
+    LocalizingSettings,
+    open_localization,
+    parties_of,
+    registering,
+)
 from openldn.trust import keyfile
 from openldn.trust.certificates import require_party
 
@@ -49,6 +58,8 @@ class Ourselves:
     identity: Identity
     fhir: str  # base at which others ask its data
     key: Path  # file with the key of its own consents
+    kind: str = ""  # type of care provider, which a registry must know of who subscribes
+    notified: str = ""  # where a registry tells of changed choices (URL)
 
 
 @dataclass(frozen=True)
@@ -59,11 +70,12 @@ class National:
     registering: Registering | None = None  # tells the index what we hold
     consent: Holding | None = None
     registry: Ura | None = None  # whose certificate its notifications come with
+    following: Following | None = None  # our subscriptions to choices
 
 
 @asynccontextmanager
 async def open_national(
-    settings: NationalSettings, own: Ourselves, clients: Clients, records: Records
+    settings: NationalSettings, own: Ourselves, clients: Clients, records: Records, log: Log
 ) -> AsyncIterator[National]:
     """The functions this node asks, and the tables of what it keeps for them.
 
@@ -71,7 +83,10 @@ async def open_national(
     a check value that cannot be used.
     """
     async with AsyncExitStack() as stack:
-        index = telling = consent = registry = None
+        national = National()
+        if asked := settings.consent:
+            means = _means(asked, own, clients, records)
+            national = await _consent(asked, own, means, log)
         if told := settings.localization:
             holder = Holder(own.ura, told.source, own.fhir)
             runtime = (records.clock, records.new_id)
@@ -79,10 +94,31 @@ async def open_national(
             index = await stack.enter_async_context(opened)
             telling = registering(index, records, every=told.every)
             await telling.prepare()
-        if asked := settings.consent:
-            consent = await holding(asked, _means(asked, own, clients, records))
-            registry = Ura.parse(asked.ura) if asked.ura else None
-        yield National(index, telling, consent, registry)
+            indexed = Indexed(index, log, parties_of(told)[0], own.ura, records.clock)
+            if follows := national.following:
+                indexed = replace(indexed, began=follows.follow, ended=follows.leave)
+            telling = replace(telling, index=indexed)
+            national = replace(national, index=index, registering=telling)
+        yield national
+
+
+async def _consent(settings: RegistrySettings, own: Ourselves, means: Means, log: Log) -> National:
+    """Consent at this holder, with evidence of what is asked and kept, and its subscriptions."""
+    consent, registry = await holding(settings, means), party_at(settings.url, settings.ura)
+    following = None
+    if own.kind and own.notified:
+        following = Following(
+            *(means.pool, means.clock, means.sealing, consent.subscriptions),
+            *(Provider(own.ura, own.kind), own.notified, subscribed(log, registry, means.clock)),
+        )
+    heard = following.follow if following else unheard
+    lasting = consent.lasting
+    lasting.inner = Asking(lasting.inner, log, registry, means.clock, means.new_id, heard)
+    return National(
+        consent=replace(consent, local=own_consents(consent.local, log)),
+        registry=Ura.parse(settings.ura) if settings.ura else None,
+        following=following,
+    )
 
 
 def _means(settings: RegistrySettings, own: Ourselves, clients: Clients, records: Records) -> Means:

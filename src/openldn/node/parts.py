@@ -41,7 +41,9 @@ from openldn.node.clients import Clients
 from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.deciding import decision_point
 from openldn.node.evidence import Gathered
+from openldn.node.granting import Granting
 from openldn.node.keys import keys_of
+from openldn.node.lifetime import lifetime
 from openldn.node.localizing import parties_of
 from openldn.node.locally import kept_here, none_kept
 from openldn.node.locate import Locator
@@ -54,6 +56,7 @@ from openldn.node.settings import STATION, NodeSettings
 from openldn.node.shown import DocumentsShown, OwnRevocation, WalletShown
 from openldn.node.sources import RemoteSource, Source, StationSource
 from openldn.node.trust import TrustState, trust_routes
+from openldn.node.witness import Witness
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.pull import Pull
 from openldn.trust.certificates.renewal import TlsFiles, watch_forever
@@ -144,13 +147,14 @@ async def open_node(
             vouchers(settings.people, settings.holder, clock) if settings.people else None,
             await _own_policy(settings, stack),
             await stack.enter_async_context(
-                open_national(settings.national, _self(settings), clients, records)
+                open_national(settings.national, _self(settings), clients, records, audit)
             ),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
         for part in (records, audit, kept.tokens, kept.dealings.store, kept.credentials):
             await part.prepare()
+        await stack.enter_async_context(lifetime(audit, clock))
         parts = _parts(settings, clients, records, kept)
         stack.push_async_callback(parts.believed.documents.close)
         for task in map(asyncio.create_task, _background(parts, kept)):
@@ -179,7 +183,8 @@ def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
 def _self(settings: NodeSettings) -> Ourselves:
     """What of this node counts with the national functions."""
     fhir = settings.fhir(FhirVersion.R4)
-    return Ourselves(settings.holder, settings.identity, fhir, settings.consents_key)
+    known = (settings.holder, settings.identity, fhir, settings.consents_key)
+    return Ourselves(*known, settings.provider_type, f"{settings.public}/mitz/notify")
 
 
 def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]:
@@ -187,9 +192,10 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     settings, believed, clock = parts.settings, parts.believed, parts.asker.clock
     holders = [settings.holder]
     watch = Watch(kept.tokens, holders, believed.still, clock, settings.revocation_every)
-    telling = kept.national.registering
+    telling, following = kept.national.registering, kept.national.following
     return [
         *([telling.run()] if telling else []),
+        *([following.run()] if following else []),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
         retire_forever(parts.vouching, timedelta(days=settings.audit_keep_days)),
@@ -207,7 +213,7 @@ def _parts(
     kept: Kept,
 ) -> NodeParts:
     clock, new_id = records.clock, records.new_id
-    evidence = Gathered(kept.audit)
+    evidence = Witness(Gathered(kept.audit), kept.audit.source)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     believed = believing(settings, clients, kept.people, clock)
@@ -361,13 +367,14 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
 
     station = CareStation(parts.records, parts.settings.holder, guard=guard)
     keeping = _keeping(parts.dealings, parts.records.clock)
+    granting = Granting(parts.audit, parts.records.clock)
     wanted = of_infrastructure(parts.settings.infrastructure).headers
     ports = parts.believed.ports
     assert ports.believes is not None  # noqa: S101  (put together in `believing`)
     ours = Unrevoked(ports.believes, ports.issuers)
     may_read = PatientOrDesk(parts.audit, parts.server.verify, parts.settings.public)
     return [
-        *keeping.around(token_routes(parts.server, guard=own_only), "token"),
+        *keeping.around(granting.around(token_routes(parts.server, guard=own_only)), "token"),
         *keeping.around(lsp.around(serve_routes(parts.holder), wanted), "fhir"),
         *did_routes([parts.means.wallet.key]),
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),

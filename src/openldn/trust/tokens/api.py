@@ -102,7 +102,7 @@ def _proof(request: Request) -> str:
 async def _token(server: AuthorizationServer, request: Request) -> Response:
     certificate = peer_certificate(request.scope) or b""
     try:
-        form = await read_form(request)
+        request.state.form = form = await read_form(request)  # for who keeps evidence of it
         answer = await server.grant(form, certificate, _proof(request))
     except LdnError as error:
         return _refusal(request, refused(error), certificate)
