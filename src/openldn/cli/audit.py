@@ -22,12 +22,14 @@ from openldn.cli.network import calling, keeper_of, network_at
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn
 from openldn.fhir.model import Resource, bundle
+from openldn.functions.audit.catalogue import SHOWN
 from openldn.functions.audit.elements import masked
 from openldn.functions.audit.export import Reading, holder_of, proven
 from openldn.functions.audit.heads import read_head
-from openldn.functions.audit.model import Verdict
+from openldn.functions.audit.model import READ, Verdict
 from openldn.trust import jose
 
+FOR_PEOPLE = (*SHOWN, READ)  # who saw what of whom, and who looked at that
 _DEADLINE = 30.0  # seconds for one page
 _VERIFYING = 600.0  # seconds to recompute a whole log
 _LARGEST = 1 << 40  # bytes of an export
@@ -59,6 +61,9 @@ def list_events(  # noqa: PLR0913  (each is an option of the command)
     code: Annotated[str, typer.Option(help="Only this kind: data-served, audit-read …")] = "",
     bsn: Annotated[str, typer.Option(help="Only this patient; - reads it from input.")] = "",
     limit: Annotated[int, typer.Option(help="At most this many events.", min=1)] = 200,
+    every: Annotated[
+        bool, typer.Option("--all", help="Also what the node itself did: decisions, tokens …")
+    ] = False,
     format: Annotated[Form, typer.Option(help="A table hides BSNs; json is evidence.")] = (
         Form.TABLE
     ),
@@ -66,7 +71,9 @@ def list_events(  # noqa: PLR0913  (each is an option of the command)
     """Show the events of a node's audit log, newest first."""
     known = network_at(network)
     one = keeper_of(known, node)
-    pairs = [*_pairs(correlation, since, code, bsn), ("_count", str(min(limit, 1000)))]
+    people = not every and one in known.nodes  # a service is asked about no one in person
+    wanted = code or (",".join(FOR_PEOPLE) if people else "")
+    pairs = [*_pairs(correlation, since, wanted, bsn), ("_count", str(min(limit, 1000)))]
     events = asyncio.run(found_events(known, one, pairs, limit))
     if format is Form.JSON:
         print(dump(bundle("collection", events)).decode())

@@ -24,6 +24,7 @@ from openldn.functions.audit.service import AuditLog
 from openldn.functions.audit.vouching import Vouching
 
 _LARGEST = 16 * 1024  # bytes of a form
+_CODES = 50  # of one question: the whole catalogue
 _MOST = 1000  # events on a page
 _DATE = re.compile(
     r"(ge|gt|le|lt|eq)?((?:19|20|21)\d\d-\d\d-\d\d(?:T\d\d:\d\d(?::\d\d(?:\.\d{1,6})?)?(?:Z|[+-]\d\d:\d\d))?)"
@@ -143,7 +144,9 @@ def _correlated(wanted: AuditFilter, value: str) -> AuditFilter:
 
 
 def _tagged(wanted: AuditFilter, value: str) -> AuditFilter:
-    return replace(wanted, code=_readable("_tag", value, _CODE))
+    """One code, or any of several with commas in between."""
+    codes = tuple(_readable("_tag", code, _CODE) for code in value.split(",")[:_CODES])
+    return replace(wanted, code=codes[0]) if len(codes) == 1 else replace(wanted, codes=codes)
 
 
 def _counted(wanted: AuditFilter, value: str) -> AuditFilter:
@@ -198,7 +201,7 @@ def _pairs(wanted: AuditFilter) -> list[tuple[str, str]]:
     pairs = [
         ("date", f"ge{wanted.since.isoformat()}" if wanted.since else ""),
         ("date", f"lt{wanted.until.isoformat()}" if wanted.until else ""),
-        ("_tag", wanted.code),
+        ("_tag", wanted.code or ",".join(wanted.codes)),
         ("correlation", wanted.correlation),
         ("_count", str(wanted.count)),
     ]
