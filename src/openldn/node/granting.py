@@ -53,7 +53,8 @@ class Granting:
             response = await endpoint(request)
             error = getattr(request.state, "refused", None)
             if isinstance(error, Refused):
-                await self.log.record([self._refused(request, error, started)])
+                if error.issue is not Issue.THROTTLED:  # a flood must not fill the log
+                    await self.log.record([self._refused(request, error, started)])
             elif response.status_code == 200:
                 await self.log.record([self._issued(request, response, started)])
             return response
