@@ -128,19 +128,11 @@ async def open_node(
         clients = Clients(settings.identity)
         stack.push_async_callback(clients.close)
         records = Records(pool, clock, new_id)
-        keeper = Keeper(
-            settings.holder,
-            settings.key,
-            settings.fhir(FhirVersion.STU3),
-            settings.audit_staff_names,
-        )
-        sealing = settings.sealing_key
-        spool = Spool(sealing.with_suffix(".spool"))
-        audit = AuditLog(pool, keeper, key_of(sealing), clock, new_id, spool=spool)
+        audit = _audit(settings, records)
         stack.push_async_callback(audit.close)
         kept = Kept(
             audit,
-            _vouching(audit, sealing),
+            _vouching(audit, settings.sealing_key),
             TokenStore(pool),
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
@@ -163,6 +155,15 @@ async def open_node(
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(_finish, parts)  # first of all: the rest serves it
         yield parts
+
+
+def _audit(settings: NodeSettings, records: Records) -> AuditLog:
+    """The log of this node, in the database of its records."""
+    stu3, names = settings.fhir(FhirVersion.STU3), settings.audit_staff_names
+    keeper, sealing = Keeper(settings.holder, settings.key, stu3, names), settings.sealing_key
+    spool = Spool(sealing.with_suffix(".spool"))
+    runtime = (records.clock, records.new_id)
+    return AuditLog(records.pool, keeper, key_of(sealing), *runtime, spool=spool)
 
 
 async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolicy | None:
