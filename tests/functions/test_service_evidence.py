@@ -2,12 +2,14 @@
 
 import asyncio
 import base64
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlencode
 
 import asyncpg
 import pytest
+import structlog
 from conftest import Databases
 from functions.evidence_cases import (
     agents,
@@ -57,7 +59,7 @@ async def remove_all(
     return (await http.send("DELETE", url, headers=headers, deadline=10)).status
 
 
-def test_g03_g10_what_the_index_does_is_evidence_with_a_digest_for_the_patient(
+def test_g01_g02_g03_g10_what_the_index_does_is_evidence_with_a_digest_for_the_patient(
     databases: Databases, certificates: Path, tmp_path: Path
 ) -> None:
     async def run() -> None:
@@ -70,9 +72,11 @@ def test_g03_g10_what_the_index_does_is_evidence_with_a_digest_for_the_patient(
             caller(certificates, HOSPITAL) as one,
             caller(certificates, CLINIC) as other,
             caller(certificates, SERVER) as operator,
+            AsyncExitStack() as stack,
         ):
             hospital = client(one, origin, HOSPITAL, maker, "ig-ministry")
             clinic = client(other, origin, CLINIC, maker)
+            heard = stack.enter_context(structlog.testing.capture_logs())
             await hospital.register(JANSEN, "Condition")
             assert await clinic.holders(JANSEN) == [HOSPITAL]
             assert await remove_by_id(one, origin, hospital) == 204
@@ -91,6 +95,14 @@ def test_g03_g10_what_the_index_does_is_evidence_with_a_digest_for_the_patient(
             told = [*registered, queried, removed]
             whole = await exported(operator, origin)
 
+        numbers = {line["event"] for line in heard}
+        assert numbers >= {"900400", "900405", "900500", "900503", "900600"}
+        levels = {line["log_level"] for line in heard if line["event"] == "900503"}
+        assert levels == {"critical"}
+        assert [line["resource_ura"] for line in heard if line.get("resource_ura")] == [
+            CLINIC.value
+        ] * 2  # a line in each of its streams
+        assert JANSEN.value not in str(heard)
         assert len(registered) == 2
         [subject] = {s for event in told for s in subjects(event)}
         assert all(len(subjects(event)) == 1 for event in told)

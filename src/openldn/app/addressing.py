@@ -46,9 +46,7 @@ class AddressingSettings(Settings, frozen=True):
     port: int = 8443
     strict: bool = False  # ask the whole of the national profiles; copied, not searched
     fetch_hosts: tuple[str, ...] = ()  # hosts of lists of revoked certificates, for signatures
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     probe_every: float = 0.0  # seconds between two tries of every address in it; 0: none is tried
     gateway: GatewaySettings | None = None  # none: the certificate on the connection says who calls

@@ -8,6 +8,7 @@ from starlette.requests import Request
 
 from openldn.app import Role, Served
 from openldn.app.common import HEALTH, Front, behind_gateway, secured
+from openldn.app.evidence import open_evidence
 from openldn.app.status import watched
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Identity, client_context, peer_certificate
@@ -43,6 +44,8 @@ class AuthorizationSettings(Settings, frozen=True, kw_only=True):
     gateway: GatewaySettings | None = None  # none: the certificate on the connection says who asks
     public: str = ""  # with a gateway: origin that enforcement points reach it at
     dsn: str = ""  # with a gateway: PostgreSQL database of its tokens; empty: given elsewhere
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
+    audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     host: str = "127.0.0.1"
     port: int = 8443
 
@@ -79,11 +82,13 @@ async def _served(
     if settings.gateway is None:
         app = watched(app, "authorization", identity)
         return Served(app, settings.host, settings.port, secured(identity))
-    pool = None
+    pool, evidence = None, None
     if settings.dsn:
         pool = await open_pool(settings.dsn)
         stack.push_async_callback(pool.close)
-    front = Front(settings.public, identity, pool)
+        keeping = open_evidence("authorization", settings, kind="6")
+        evidence = await stack.enter_async_context(keeping)
+    front = Front(settings.public, identity, pool, evidence)
     app, context = await behind_gateway(app, "authorization", settings.gateway, front)
     return Served(app, settings.host, settings.port, context)
 

@@ -38,9 +38,7 @@ class ConsentSettings(Settings, frozen=True):
     doors: tuple[str, ...] = ()  # URAs and OINs of the doors by which citizens choose
     notify_hosts: tuple[str, ...] = ()  # "host" or "host:port" where subscribers may be notified
     kinds: Path | None = None  # table of categories, JSON; None: the shipped one
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings = GatewaySettings()
     host: str = "127.0.0.1"

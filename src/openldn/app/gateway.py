@@ -34,9 +34,7 @@ class GatewayRoleSettings(Settings, frozen=True):
     to_ura: str = ""  # whose certificate it must show; empty: its host name is enough
     to_audience: str = ""  # in x-gf-audience; empty: `public`
     insecure_plain_hop: bool = False  # the service behind is reached over plain HTTP
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings = GatewaySettings()  # who comes in
     host: str = "127.0.0.1"

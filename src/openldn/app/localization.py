@@ -67,9 +67,7 @@ class LocalizationSettings(Settings, frozen=True):
     audiences: tuple[str, ...] = ()  # taken in a token; empty: what the gateway takes
     addressing: str = ""  # FHIR base of the directory; ig-nuts shows addresses from it
     probe_holder: bool = False  # ig-nuts: ask the holder (HEAD) before its record is shown
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings = msgspec.field(default_factory=GatewaySettings)  # who comes in
     connections: int = 16  # to the database, at once

@@ -47,9 +47,7 @@ class PseudonymsSettings(Settings, frozen=True):
     per_day: Many = 200_000  # the same in a day; who asks for everybody enumerates the BSNs
     overlap_days: Annotated[int, msgspec.Meta(ge=1)] = 90  # a secret lives beside its successor
     destroy_every: float = 3600.0  # seconds between two looks at secrets that ended
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     gateway: GatewaySettings = GatewaySettings()  # who comes in
     host: str = "127.0.0.1"

@@ -31,9 +31,7 @@ class TransformationSettings(Settings, frozen=True, kw_only=True):
     ca: Path  # the authorities whose parties may ask
     public: str  # origin that clients reach it at
     dsn: str = ""  # PostgreSQL database for tokens and evidence; empty: who asks keeps the evidence
-    audit_key: Path | None = (
-        None  # of the evidence log; None: beside `key_file`, made at first start
-    )
+    audit_key: Path | None = None  # of the evidence log, kept as long as it; None: beside key_file
     audit_keep_days: int = 1827  # how long evidence is kept; five years at least
     device: str = DEVICE  # who assembled an output, as its Provenance says
     gateway: GatewaySettings = GatewaySettings()  # who comes in
