@@ -52,6 +52,7 @@ MODULES = (
     "openldn.trust.saml.sts_service",
     "openldn.trust.saml.trust",
     "openldn.trust.saml.xml",
+    "openldn.trust.signatures",
     "openldn.trust.tokens.assertions",
     "openldn.trust.tokens.dpop",
     "openldn.trust.tokens.presented",
