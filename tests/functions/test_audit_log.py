@@ -73,6 +73,30 @@ def test_what_was_recorded_is_found_newest_first(databases: Databases) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        EVERYTHING,
+        AuditFilter(patient=JANSEN),
+        AuditFilter(correlation=SERVED_JANSEN.correlation),
+    ],
+)
+def test_a_log_can_be_paged_beyond_two_thousand_million_events(
+    databases: Databases, wanted: AuditFilter
+) -> None:
+    """A national service has as many in days."""
+
+    async def run() -> None:
+        async with databases.pool() as pool:
+            log = log_of(pool)
+            await log.prepare()
+            await log.record([SERVED_JANSEN])
+            page = await log.find(replace(wanted, page=1 << 40))
+            assert len(page.events) == 1
+
+    asyncio.run(run())
+
+
 def test_pages_follow_each_other_without_gap_or_repeat(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:

@@ -13,7 +13,7 @@ _BY_PATIENT = """
 SELECT seq, body FROM audit_event
 WHERE holder = $1 AND patient_key = $2 AND ($3 = '' OR correlation = $3)
   AND ($4::timestamptz IS NULL OR recorded >= $4) AND ($5::timestamptz IS NULL OR recorded < $5)
-  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7 = 0 OR seq < $7)
+  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7::bigint = 0 OR seq < $7)
   AND ($9 = '' OR outcome = $9) AND ($10 = '' OR organization = $10)
   AND ($11 = '' OR actor = $11)
 ORDER BY seq DESC LIMIT $8"""
@@ -21,7 +21,7 @@ _BY_CORRELATION = """
 SELECT seq, body FROM audit_event
 WHERE holder = $1 AND $2::bytea IS NULL AND correlation = $3
   AND ($4::timestamptz IS NULL OR recorded >= $4) AND ($5::timestamptz IS NULL OR recorded < $5)
-  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7 = 0 OR seq < $7)
+  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7::bigint = 0 OR seq < $7)
   AND ($9 = '' OR outcome = $9) AND ($10 = '' OR organization = $10)
   AND ($11 = '' OR actor = $11)
 ORDER BY seq DESC LIMIT $8"""
@@ -30,7 +30,7 @@ SELECT seq, body FROM audit_event
 WHERE holder = $1 AND $2::bytea IS NULL AND $3 = ''
   AND recorded >= coalesce($4, '-infinity'::timestamptz)
   AND recorded < coalesce($5, 'infinity'::timestamptz)
-  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7 = 0 OR seq < $7)
+  AND ($6::text[] = '{}' OR tag = ANY($6)) AND ($7::bigint = 0 OR seq < $7)
   AND ($9 = '' OR outcome = $9) AND ($10 = '' OR organization = $10)
   AND ($11 = '' OR actor = $11)
 ORDER BY seq DESC LIMIT $8"""
