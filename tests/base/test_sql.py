@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import asyncpg
 import pytest
 from conftest import Databases
 
@@ -11,6 +12,7 @@ from openldn.base.sql import (
     connection,
     create_databases,
     migrate,
+    moment,
     open_pool,
     server_time,
     transaction,
@@ -24,6 +26,24 @@ def room(tmp_path: Path, **files: str) -> Path:
     for name, text in files.items():
         (tmp_path / f"{name}.sql").write_text(text, encoding="utf-8")
     return tmp_path
+
+
+def test_a_moment_stands_still_while_others_write(databases: Databases) -> None:
+    async def run() -> None:
+        async with databases.pool() as pool:
+            async with connection(pool) as db:
+                await db.execute("CREATE TABLE moment_test (n int)")
+            async with moment(pool) as still:
+                before = await still.fetchval("SELECT count(*) FROM moment_test")
+                async with connection(pool) as db:
+                    await db.execute("INSERT INTO moment_test VALUES (1)")
+                after = await still.fetchval("SELECT count(*) FROM moment_test")
+                with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+                    async with still.transaction():
+                        await still.execute("INSERT INTO moment_test VALUES (2)")
+            assert (before, after) == (0, 0)
+
+    asyncio.run(run())
 
 
 def test_each_migration_runs_once_and_in_order(dsn: str, tmp_path: Path) -> None:

@@ -78,6 +78,21 @@ async def transaction(pool: Pool) -> AsyncIterator[Connection]:
             yield held
 
 
+@asynccontextmanager
+async def moment(pool: Pool) -> AsyncIterator[Connection]:
+    """One connection that sees one moment and writes nothing; failures come out as LdnError.
+
+    It begins so: a SET TRANSACTION after BEGIN is refused once the server took a snapshot of its
+    own in between, which happens.
+    """
+    with _told():
+        async with (
+            pool.acquire(timeout=10) as held,
+            held.transaction(isolation="repeatable_read", readonly=True),
+        ):
+            yield held
+
+
 async def server_time(dsn: str) -> datetime:
     """The time by the clock of the server at `dsn`, aware; raises LdnError(transient)."""
     with _told():

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.sql import transaction
+from openldn.base.sql import moment
 from openldn.functions.audit import store
 from openldn.functions.audit.chain import Columns, Head, Line, columns, digest
 from openldn.functions.audit.examine import Examination
@@ -49,8 +49,7 @@ _decoder = msgspec.json.Decoder(Written)
 async def exported(vouching: Vouching) -> AsyncIterator[bytes]:
     """The log as it is at this moment, line by line."""
     log, holder = vouching.log, vouching.holder
-    async with transaction(log.pool) as db:
-        await store.read_only(db)
+    async with moment(log.pool) as db:
         after, before, _ = await store.first_line(db, holder)
         peaks = [] if not after else (await vouching.tree_at(db, after)).hashes
         first = tuple(text_of(p) for p in peaks)

@@ -11,7 +11,7 @@ from pathlib import Path
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
-from openldn.base.sql import Connection, Pool, connection, transaction
+from openldn.base.sql import Connection, Pool, connection, moment, transaction
 from openldn.functions.audit import chain, store
 from openldn.functions.audit.catalogue import ROWS
 from openldn.functions.audit.chain import Entry, columns_of
@@ -191,8 +191,7 @@ class AuditLog:
         events §8.8, rule G13.
         """
         holder = str(self.source.holder)
-        async with transaction(self.pool) as db:
-            await store.read_only(db)
+        async with moment(self.pool) as db:
             seq, before, sealed = await store.first_line(db, holder)
             examination = Examination(holder, self.key, by_size(heads), seq, before)
             if sealed is not None and sealed != chain.removal_seal(self.key, holder, seq, before):

@@ -123,11 +123,6 @@ async def find(
     return [(row["seq"], row["body"]) for row in rows]
 
 
-async def read_only(db: Connection) -> None:
-    """Let the rest of this transaction see one moment."""
-    await db.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-
-
 async def lines_after(
     db: Connection, holder: str, seq: int, most: int, last: int | None = None
 ) -> list[Line]:

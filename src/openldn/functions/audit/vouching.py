@@ -13,7 +13,7 @@ import msgspec
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
-from openldn.base.sql import Connection, connection, transaction
+from openldn.base.sql import Connection, connection, moment, transaction
 from openldn.functions.audit import merkle, store
 from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import HeadKey, Kept, TreeHead, read_head, text_of
@@ -88,8 +88,7 @@ class Vouching:
 
     async def _examined(self) -> tuple[TreeHead | None, Peaks, bytes]:
         """The last head, the tree as it is now, and the hash of the last event: all looked at."""
-        async with transaction(self.log.pool) as db:
-            await store.read_only(db)  # one moment, and nobody who writes has to wait
+        async with moment(self.log.pool) as db:  # one moment, and nobody who writes has to wait
             last = await self._last(db, 1 << 62)
             tree, examination = await self._since(db, last)
             while lines := await store.lines_after(db, self.holder, examination.seq, PIECE):
@@ -154,8 +153,7 @@ class Vouching:
         Raises LdnError: not-found when there is no such event, transient when no head vouches
         for it yet, conflict when what is stored does not lead to what was signed.
         """
-        async with transaction(self.log.pool) as db:
-            await store.read_only(db)
+        async with moment(self.log.pool) as db:
             lines = await store.lines_after(db, self.holder, seq - 1, 1, seq)
             if not lines:
                 raise LdnError(Issue.NOT_FOUND, f"there is no event {seq} in this log")
@@ -183,8 +181,7 @@ class Vouching:
 
         Raises LdnError: not-found when there is no such head, conflict when it does not.
         """
-        async with transaction(self.log.pool) as db:
-            await store.read_only(db)
+        async with moment(self.log.pool) as db:
             first, second = [await self._exactly(db, n) for n in (old, size)]
             ranges = merkle.consistency(old, size)
             path = [await self.subtree(db, a, b) for a, b in ranges]
