@@ -59,12 +59,12 @@ def stopped(network: Laptop, part: str) -> Iterator[None]:
 
 def tried_often(network: Laptop) -> None:
     """Have the directory try every address every two seconds: it starts again with that."""
-    file = network.plan.settings("addressing")
+    file = network.plan.settings("functions")  # the directory runs in it
     text = file.read_text(encoding="utf-8")
     file.write_text(re.sub(r"(?m)^probe_every = .*$", f"probe_every = {EVERY}", text))
-    [pid] = network.pids("addressing")
+    [pid] = network.pids("functions")
     os.kill(pid, signal.SIGTERM)
-    until(lambda: network.pids("addressing") not in ([], [pid]), "the directory starts again")
+    until(lambda: network.pids("functions") not in ([], [pid]), "the directory starts again")
 
 
 def test_after_the_start_the_addresses_of_all_five_work(network: Laptop, page: Page) -> None:

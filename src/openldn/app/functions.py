@@ -1,13 +1,14 @@
-"""The role `functions`: the index, the pseudonyms and the consents of one operator, together.
+"""The role `functions`: the index, the pseudonyms, the consents and the directory, together.
 
 Each has its own database, certificate and port, as if it ran alone; a small installation saves
-two processes.
+three processes.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from openldn.app import Role, Served
+from openldn.app.addressing import AddressingSettings, addressing
 from openldn.app.consent import ConsentSettings, consent
 from openldn.app.localization import LocalizationSettings, localization
 from openldn.app.pseudonyms import PseudonymsSettings, pseudonyms
@@ -20,13 +21,18 @@ class FunctionsSettings(Settings, frozen=True):
     pseudonyms: PseudonymsSettings
     localization: LocalizationSettings
     consent: ConsentSettings
+    addressing: AddressingSettings | None = None  # none: the directory runs elsewhere
 
 
 @asynccontextmanager
 async def functions(settings: FunctionsSettings) -> AsyncIterator[tuple[Served, ...]]:
-    """The three functions, each behind its own gateway."""
+    """These functions, each at its own door."""
     async with AsyncExitStack() as stack:
+        served: tuple[Served, ...] = ()
+        if settings.addressing is not None:
+            served = await stack.enter_async_context(addressing(settings.addressing))
         yield (
+            *served,
             *await stack.enter_async_context(pseudonyms(settings.pseudonyms)),
             *await stack.enter_async_context(localization(settings.localization)),
             *await stack.enter_async_context(consent(settings.consent)),

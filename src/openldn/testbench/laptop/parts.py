@@ -89,7 +89,6 @@ def _settings(plan: Plan, dsn_of: DsnOf) -> dict[str, tuple[str, Values]]:
     """Part -> role and settings, in the order in which they are started."""
     parts: dict[str, tuple[str, Values]] = {
         "simulators": ("simulators", _simulators(plan)),
-        "addressing": ("addressing", _addressing(plan, dsn_of)),
         "functions": ("functions", _functions(plan, dsn_of)),
         "broker": ("broker", _broker(plan, dsn_of)),
     }
@@ -193,9 +192,10 @@ def _addressing(plan: Plan, dsn_of: DsnOf) -> Values:
 
 
 def _functions(plan: Plan, dsn_of: DsnOf) -> Values:
-    """The index, the pseudonyms and the consents; organizations are known by URA here."""
+    """The directory and the other functions; organizations are known by URA here."""
     index = plan.pki / LOCALIZATION.key
     return {
+        "addressing": _addressing(plan, dsn_of),
         "localization": {
             **_function(plan, LOCALIZATION, dsn_of),
             "index_key": str(index / "index.key"),

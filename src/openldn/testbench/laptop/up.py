@@ -192,7 +192,7 @@ class Network:
             while missing := wanted - await _holders(client, f"{self.plan.origin(member)}/api"):
                 if time.monotonic() > deadline:
                     text = f"the directory does not list {', '.join(sorted(missing))}"
-                    raise LdnError(Issue.TIMEOUT, f"{text}; see {self.plan.log('addressing')}")
+                    raise LdnError(Issue.TIMEOUT, f"{text}; see {self.plan.log('functions')}")
                 await asyncio.sleep(0.1)
         finally:
             await client.close()
