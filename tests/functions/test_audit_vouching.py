@@ -20,6 +20,7 @@ from openldn.functions.audit.chain import digest
 from openldn.functions.audit.heads import HeadKey, Kept, read_head
 from openldn.functions.audit.merkle import Grown, includes
 from openldn.functions.audit.service import AuditLog
+from openldn.functions.audit.spool import Spool
 from openldn.functions.audit.vouching import Vouching
 
 Story = Callable[[AuditLog, Vouching], Awaitable[None]]
@@ -55,6 +56,21 @@ def test_each_event_is_proven_against_the_head_and_another_text_is_not(
             assert told == head
             assert includes(content, seq - 1, told.size, path, told.root)
             assert not includes(digest(content, b"x"), seq - 1, told.size, path, told.root)
+
+    vouched(databases, story)
+
+
+def test_an_event_that_waits_and_is_damaged_holds_no_head_up(
+    databases: Databases, tmp_path: Path
+) -> None:
+    (tmp_path / "1.json").write_text("{")
+
+    async def story(log: AuditLog, vouching: Vouching) -> None:
+        await log.record(asks(1))
+        log.spool = Spool(tmp_path)
+
+        assert not await vouching.once()
+        assert [head.size for head in await vouching.heads()] == [1]
 
     vouched(databases, story)
 

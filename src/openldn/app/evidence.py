@@ -23,6 +23,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from openldn.app.status import certificate_of
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Identity, peer_certificate
+from openldn.base.log import ended
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import open_pool
 from openldn.fhir.http import Rim, unrimmed
@@ -209,6 +210,8 @@ async def open_evidence(
         vouching = Vouching(log, HeadKey.at(sealing.with_suffix(".heads.pem")), heads)
         kept = timedelta(days=settings.audit_keep_days)
         tasks = [*map(asyncio.create_task, (vouching.run(), retire_forever(vouching, kept)))]
+        for task in tasks:
+            task.add_done_callback(ended)
         try:
             yield Evidence(log, vouching)
         finally:

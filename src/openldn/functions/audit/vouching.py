@@ -45,14 +45,18 @@ class Vouching:
     async def run(self) -> None:
         """Write what waited and sign whenever a head is due, for as long as the node runs."""
         while True:
-            pause = LOOK
+            await asyncio.sleep(LOOK if await self.once() else AGAIN)
+
+    async def once(self) -> bool:
+        """Whether both went well; what waited and cannot be read holds no head up."""
+        well = True
+        for work in (self.log.drain, self.sign_if_due):
             try:
-                await self.log.drain()
-                await self.sign_if_due()
+                await work()
             except LdnError as error:
                 emit("failed", issue=str(error.issue), detail=f"audit head: {error.message}")
-                pause = AGAIN
-            await asyncio.sleep(pause)
+                well = False
+        return well
 
     async def sign_if_due(self) -> TreeHead | None:
         """A new head when an hour went by or 10,000 events came; else None."""
