@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +20,10 @@ from openldn.base import postgres
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.base.sql import connection, create_databases, open_pool
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
-from openldn.functions.audit.model import SERVED, Access, Source
+from openldn.functions.audit.model import REQUESTED, SERVED, Access, Source
 from openldn.functions.audit.service import AuditLog
 from openldn.node.evidence import Gathered
+from openldn.node.witness import Witness
 from openldn.trust.parties import Person, Requester
 
 HOSPITAL, CLINIC = Ura("00000001"), Ura("00000002")
@@ -29,7 +31,7 @@ SOURCE = Source(HOSPITAL, "node-a.example", "https://node-a.example/fhir")
 WRITERS = 128
 EACH = 240  # events of one writer, one after the other
 TURNS = 3
-QUERIES = 29  # of a BgZ pull, each an event at both sides
+QUERIES = 29  # of a BgZ pull, each an event at both sides and a decision at one
 PULLS, WARM = 30, 5
 PATIENT = Bsn.parse("999900006")
 
@@ -142,19 +144,20 @@ async def _cost(folder: Path, network: Row) -> Row:
     await create_databases(cluster.dsn, ["audit_cost"])
     pulls, logs = [], []
     async with _log(cluster.dsn_of("audit_cost")) as log, _pull(network, "clinic", "gp") as pull:
-        gathered = Gathered(log, pause=0)
+        witness = Witness(Gathered(log, pause=0), SOURCE)
 
-        async def events() -> None:
+        async def events(code: str) -> None:
             async with asyncio.TaskGroup() as group:
                 for number in range(QUERIES):
-                    group.create_task(gathered.record([access(number)]))
+                    group.create_task(witness.record([replace(access(number), code=code)]))
 
         for _ in range(PULLS):
             pulls.append(await _milliseconds(pull))
-            logs.append(await _milliseconds(events) + await _milliseconds(events))
+            sides = [await _milliseconds(partial(events, code)) for code in (SERVED, REQUESTED)]
+            logs.append(sum(sides))
     whole, part = (statistics.median(found[WARM:]) for found in (pulls, logs))
     return {
-        "name": f"the {2 * QUERIES} events of a BgZ pull, of the whole pull",
+        "name": f"the {3 * QUERIES} events of a BgZ pull, of the whole pull",
         "value": round(part, 1),
         "unit": "ms",
         "baseline": round(whole, 1),
