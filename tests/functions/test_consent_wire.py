@@ -223,6 +223,30 @@ def test_a_door_tries_out_records_and_reads_choices(databases: Databases) -> Non
     on_the_wire(databases, story)
 
 
+def test_while_much_is_tried_out_others_are_answered(databases: Databases) -> None:
+    """Else one citizen's page holds up every question of every holder."""
+    choices = [
+        {"decision": "permit", "user": {"level": "provider", "value": f"{n:08}"}}
+        for n in range(500)
+    ]
+    providers = [{"kind": "V4", "ura": f"{n:08}"} for n in range(1, 51)]
+    much = {"choices": choices, "holders": providers, "requesters": providers}
+
+    async def story(wire: Wire) -> None:
+        wire.door()
+        tried = asyncio.create_task(wire.call("POST", "/choices/preview", much))
+        asked = {"patient": JANSEN.value}
+        meanwhile = 0
+        while not tried.done():
+            assert (await wire.call("POST", "/choices/read", asked)).status == 200
+            meanwhile += 1
+
+        assert (await tried).status == 200
+        assert meanwhile > 3
+
+    on_the_wire(databases, story)
+
+
 def test_choices_need_the_version_they_replace(databases: Databases) -> None:
     async def story(wire: Wire) -> None:
         wire.door()

@@ -3,6 +3,7 @@
 Who calls is told by the gateway; a patient stands in the body, never in an address.
 """
 
+import asyncio
 import re
 from dataclasses import dataclass
 from typing import TypeVar
@@ -112,7 +113,8 @@ def _reading(registry: Registry, doors: Doors) -> list[Route]:
         """POST: which holder could be asked by whom, with choices that are not saved yet."""
         _citizen(request, doors)
         choices, among = (await _body(request, wire.PreviewWire)).read()
-        found = effects(choices, among, registry.kinds, registry.clock())
+        # many choices between many providers take seconds, in which others must be answered
+        found = await asyncio.to_thread(effects, choices, among, registry.kinds, registry.clock())
         return respond_json({"effects": [wire.effect(each) for each in found]})
 
     return [
