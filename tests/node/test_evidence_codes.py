@@ -448,6 +448,45 @@ def test_a_subscription_that_fails_is_made_later_also_by_the_next_process(
     standing.visit(check)
 
 
+@dataclass
+class Shaken(Following):
+    """Following whose store is away at its first look."""
+
+    turns: int = 0
+
+    async def once(self) -> int:
+        self.turns += 1
+        if self.turns == 1:
+            raise ExceptionGroup("at work", [LdnError(Issue.TRANSIENT, "away")])
+        return 0
+
+
+def test_a_store_that_was_away_does_not_end_the_following(standing: Asked) -> None:
+    async def check(visitor: Visitor) -> None:
+        own = visitor.hospital.parts.national.following
+        assert own is not None
+        shaken = Shaken(
+            *(own.pool, utc_now, own.sealing, Registry(), Provider(Ura("00000032"), "V4")),
+            *("https://node.example/mitz/notify", own.made),
+        )
+        running = asyncio.create_task(shaken.run())
+
+        async def looked() -> bool:
+            return shaken.turns > 0
+
+        async def looked_again() -> bool:
+            return shaken.turns > 1
+
+        await until(looked)
+        await shaken.follow(Bsn(JANSEN))
+        await until(looked_again)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    standing.visit(check)
+
+
 def test_an_emergency_that_could_not_be_recorded_is_told_by_the_next_try(standing: Asked) -> None:
     async def check(visitor: Visitor) -> None:
         written: list[str] = []

@@ -87,8 +87,8 @@ class Following:
             try:
                 while await self.once():
                     pass
-            except LdnError as error:
-                emit("waiting", part="consent", issue=str(error.issue), detail=error.detail)
+            except* (LdnError, TimeoutError):  # the store is away: nothing is lost, try again
+                emit("waiting", part="consent", detail="store")
             with suppress(TimeoutError):
                 async with asyncio.timeout(_LONGEST):
                     await self._awake.wait()
