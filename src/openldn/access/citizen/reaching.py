@@ -25,7 +25,7 @@ from openldn.functions.audit.overview import (
 from openldn.functions.authentication.client import ServiceTokens, Target
 from openldn.functions.consent.client_choices import Choices
 from openldn.functions.consent.model import Choice
-from openldn.functions.consent.persons import TOGETHER, Chooser, age, today
+from openldn.functions.consent.persons import Chooser
 from openldn.functions.consent.service import Chosen
 
 _JSON = {"content-type": "application/json"}
@@ -56,13 +56,13 @@ class Registered:
         return _profile(await self._door().read(citizen.bsn))
 
     async def save(self, citizen: Citizen, choices: Sequence[Choice], version: str) -> Profile:
-        """These choices from now on; for a child under twelve a parent chooses.
+        """These choices from now on, by the person: whoever signs in here is nobody's parent.
 
-        Raises LdnError: conflict with status 412 when another version stands.
+        Raises LdnError: conflict with status 412 when another version stands, forbidden for a
+        child under twelve, for whom a parent chooses.
         """
-        years = age(citizen.born, today(self.clock()))
-        by = Chooser.PARENT if years < TOGETHER else Chooser.SELF
-        kept = await self._door().record(citizen.bsn, citizen.born, by, choices, int(version))
+        patient, born = citizen.bsn, citizen.born
+        kept = await self._door().record(patient, born, Chooser.SELF, choices, int(version))
         return _profile(kept)
 
     async def confirm(self, child: Bsn, code: str) -> None:
