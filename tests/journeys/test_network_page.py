@@ -21,14 +21,29 @@ SILENT = "Apotheek De Vijzel"
 EVERY = 2  # seconds between two tries in these tests
 
 
-@pytest.fixture
-def page(network: Laptop, browser: Browser) -> Iterator[Page]:
-    """The page of the network's functions, at the operator of a node."""
+@contextmanager
+def operator(network: Laptop, browser: Browser) -> Iterator[Page]:
+    """The pages as the operator of a node sees them."""
     page = browser.new_page(locale="nl-NL")
     page.goto(f"{network.plan.origin('portal')}/beheer/")
     page.get_by_role("button", name="Kliniek Het Veer").click()
     yield page
     page.close()
+
+
+@pytest.fixture
+def page(network: Laptop, browser: Browser) -> Iterator[Page]:
+    """The pages of the network that all tests use."""
+    with operator(network, browser) as page:
+        yield page
+
+
+@pytest.fixture
+def own(laptop: Laptop, browser: Browser) -> Iterator[Page]:
+    """The pages of a network of this test alone, for its functions start again."""
+    laptop.up()
+    with operator(laptop, browser) as page:
+        yield page
 
 
 def addresses(network: Laptop, page: Page) -> Locator:
@@ -76,22 +91,22 @@ def test_after_the_start_the_addresses_of_all_five_work(network: Laptop, page: P
 
 
 def test_a_node_that_hangs_shows_as_failing_while_the_others_work(
-    network: Laptop, page: Page
+    laptop: Laptop, own: Page
 ) -> None:
-    tried_often(network)
+    tried_often(laptop)
     well = {name: {"Werkt"} for name in PROVIDERS}
-    until(lambda: badges(network, page) == well, "every address works")
+    until(lambda: badges(laptop, own) == well, "every address works")
 
-    with stopped(network, "pharmacy"):
+    with stopped(laptop, "pharmacy"):
         failing = well | {SILENT: {"Werkt niet"}}
-        until(lambda: badges(network, page) == failing, "only the pharmacy fails", 20)
-        section = addresses(network, page)
+        until(lambda: badges(laptop, own) == failing, "only the pharmacy fails", 20)
+        section = addresses(laptop, own)
         expect(section).to_contain_text("Werkt niet: 2.")
         expect(section.locator("tbody tr").first).to_contain_text(SILENT)
         expect(section.locator("tbody tr").first).to_contain_text("geen antwoord op tijd")
 
-    until(lambda: badges(network, page) == well, "the pharmacy works again")
-    expect(addresses(network, page).locator("tbody tr", has_text=SILENT).first).to_contain_text(
+    until(lambda: badges(laptop, own) == well, "the pharmacy works again")
+    expect(addresses(laptop, own).locator("tbody tr", has_text=SILENT).first).to_contain_text(
         "geen antwoord op tijd"  # how it failed is still told
     )
 
