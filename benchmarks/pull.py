@@ -250,8 +250,7 @@ async def _without(folder: Path, network: Row) -> AsyncIterator[Row]:
     await create_databases(cluster.dsn, [f"without_{name}" for name in ports])
     with ExitStack() as running:
         for name, port in ports.items():
-            file = folder / "network" / "settings" / f"{name}.toml"
-            values = tomllib.loads(file.read_text(encoding="utf-8"))
+            values = _settings(folder, name)
             values |= {"port": port, "public": origins[name]}
             values["dsn"] = cluster.dsn_of(f"without_{name}")
             if name in NATIONAL:
@@ -273,6 +272,15 @@ async def _without(folder: Path, network: Row) -> AsyncIterator[Row]:
         await _fill(other, NATIONAL[1], origins[NATIONAL[1]])
         await _published(other)
         yield other
+
+
+def _settings(folder: Path, name: str) -> Row:
+    """The settings of a node; the directory runs among the functions."""
+    part = "functions" if name == "addressing" else name
+    file = folder / "network" / "settings" / f"{part}.toml"
+    values = tomllib.loads(file.read_text(encoding="utf-8"))
+    found: Row = values[name] if part == "functions" else values
+    return found
 
 
 def _serves(port: int) -> Callable[[], bool]:

@@ -12,6 +12,7 @@ from openldn.access.frame.network import Node, Nodes, object_of
 from openldn.base.errors import LdnError
 
 OK = "ok"
+ENOUGH = 100  # requests, before one in a hundred can be told
 SLOW = 1000.0  # milliseconds; a function that takes longer for one in a hundred needs a look
 PATIENCE = 3.0  # seconds we wait for one function
 
@@ -58,7 +59,9 @@ def read(each: Node, told: Mapping[str, Any], milliseconds: float) -> Function:
     times = told.get("milliseconds")
     times = times if isinstance(times, dict) else {}
     failures, p99 = _number(told.get("failures")), _number(times.get("p99"))
-    why = "failures" if failures else "slow" if (p99 or 0) > SLOW else "well"
+    counted = (_number(times.get("of")) or 0) >= ENOUGH
+    slow = counted and (p99 or 0) > SLOW
+    why = "failures" if failures else "slow" if slow else "well"
     return Function(
         *(each.key, each.name, each.api, OK if why == "well" else CAUTION, why, milliseconds),
         since=str(told.get("since", "")),
