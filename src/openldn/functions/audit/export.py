@@ -18,7 +18,7 @@ from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import TreeHead, by_size, read_head, text_of
 from openldn.functions.audit.merkle import Peaks, includes
 from openldn.functions.audit.model import Verdict
-from openldn.functions.audit.service import PIECE
+from openldn.functions.audit.verifying import PIECE
 from openldn.functions.audit.vouching import Vouching
 from openldn.trust import jose
 

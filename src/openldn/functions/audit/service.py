@@ -11,19 +11,18 @@ from pathlib import Path
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
-from openldn.base.sql import Connection, Pool, connection, moment, transaction
+from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.functions.audit import chain, store
 from openldn.functions.audit.catalogue import ROWS
 from openldn.functions.audit.chain import Entry, columns_of
 from openldn.functions.audit.event import event_of, written
-from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import TreeHead, by_size
 from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
 from openldn.functions.audit.spool import Spool
+from openldn.functions.audit.verifying import Verification
 from openldn.trust import keyfile
 
 _MOST = 500  # calls that share one commit
-PIECE = 1000  # events recomputed at a time
 _UNAVAILABLE = "the audit log cannot be written, so nothing is disclosed; try again in a moment"
 
 
@@ -191,22 +190,7 @@ class AuditLog:
         events §8.8, rule G13.
         """
         holder = str(self.source.holder)
-        async with moment(self.pool) as db:
-            seq, before, sealed = await store.first_line(db, holder)
-            examination = Examination(holder, self.key, by_size(heads), seq, before)
-            if sealed is not None and sealed != chain.removal_seal(self.key, holder, seq, before):
-                return Verdict(seq, seq + 1, "what was removed does not fit its seal")
-            lines = await store.lines_after(db, holder, seq, PIECE)
-            while lines:
-                # the next lines come in while these are looked at: hashing lets others run
-                looking = asyncio.create_task(asyncio.to_thread(examination.take, lines))
-                try:
-                    lines = await store.lines_after(db, holder, lines[-1].seq, PIECE)
-                finally:
-                    fits = await looking
-                if not fits:
-                    break
-            return examination.end(await store.head(db, holder))
+        return await Verification(self.pool, holder, self.key, by_size(heads)).verdict()
 
     async def close(self) -> None:
         """Wait until what was handed in is written or refused."""

@@ -18,7 +18,8 @@ from openldn.functions.audit import merkle, store
 from openldn.functions.audit.examine import Examination
 from openldn.functions.audit.heads import HeadKey, Kept, TreeHead, read_head, text_of
 from openldn.functions.audit.merkle import Grown, Peaks
-from openldn.functions.audit.service import PIECE, AuditLog
+from openldn.functions.audit.service import AuditLog
+from openldn.functions.audit.verifying import PIECE
 
 EVERY = timedelta(hours=1)
 MOST = 10_000  # events between two heads
