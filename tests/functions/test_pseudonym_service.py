@@ -415,7 +415,7 @@ def test_a_sealed_secret_does_not_open_in_another_place(databases: Databases) ->
 
 
 def test_the_key_of_the_service_is_made_once_and_kept(tmp_path: Path) -> None:
-    file = tmp_path / "keys" / "pseudonyms.key"
+    file = tmp_path / "pseudonyms.key"
 
     first, second = Vault.at(file), Vault.at(file)
 

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
-from openldn.base.errors import LdnError
+from openldn.base.errors import Issue, LdnError
 
 MOST = 256  # writes in one go
 
@@ -73,7 +73,9 @@ class Gathering(Generic[Item, Result]):
 
 def _of_one_item(error: BaseException) -> bool:
     """The store is there but one of the items cannot be kept: only its caller is told."""
-    return isinstance(error, Exception) and not isinstance(error, LdnError)
+    if isinstance(error, LdnError):
+        return error.issue is Issue.INVALID
+    return isinstance(error, Exception)
 
 
 def _tell(done: asyncio.Future[Result], outcome: Result | Exception) -> None:
