@@ -7,7 +7,7 @@ import ssl
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -121,6 +121,7 @@ class HttpClient:
     context: ssl.SSLContext | None = None  # None: plain HTTP, for loopback only
     limit: int = 32  # connections at once per party
     largest: int = 64 * 1024 * 1024  # bytes of a reply we are ready to hold
+    counting: Callable[[int], None] = lambda _: None  # told the bytes of each piece; may refuse
     _session: aiohttp.ClientSession | None = field(default=None, repr=False)
 
     async def send(
@@ -144,12 +145,17 @@ class HttpClient:
                 return await self._reply(response)
 
     async def _reply(self, response: aiohttp.ClientResponse) -> Reply:
-        body = await response.content.read(self.largest + 1)
-        while len(body) <= self.largest and (more := await response.content.read(self.largest)):
-            body += more
-        if len(body) > self.largest:
-            raise _large()
-        return Reply(response.status, {k.lower(): v for k, v in response.headers.items()}, body)
+        body, named = bytearray(), {k.lower(): v for k, v in response.headers.items()}
+        while piece := await response.content.readany():
+            self.counting(len(piece))
+            body += piece
+            if len(body) > self.largest:
+                raise _large()
+        return Reply(response.status, named, bytes(body))
+
+    def counted(self, counting: Callable[[int], None]) -> "HttpClient":
+        """The same connections, with every piece of a reply told as it comes in."""
+        return replace(self, counting=counting, _session=self._open())
 
     @asynccontextmanager
     async def stream(
@@ -201,7 +207,7 @@ class HttpClient:
             connector = aiohttp.TCPConnector(
                 ssl=self.context or True, limit=0, limit_per_host=self.limit, keepalive_timeout=60
             )
-            none, endless = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(total=None)
+            none, endless = aiohttp.DummyCookieJar(), aiohttp.ClientTimeout(None, sock_connect=5)
             # without cookies: they would tell a party, or another at its address, who asks again
             self._session = aiohttp.ClientSession(
                 connector=connector, cookie_jar=none, timeout=endless, trust_env=False
@@ -227,8 +233,9 @@ def _telling(deadline: float, context: ssl.SSLContext | None = None) -> Iterator
     try:
         yield
     except TimeoutError as error:
-        text = f"no answer within {deadline:g} s; try again later"
-        raise LdnError(Issue.TIMEOUT, text) from error
+        silent = isinstance(error, aiohttp.ConnectionTimeoutError)
+        text = "no connection within 5 s" if silent else f"no answer within {deadline:g} s"
+        raise LdnError(Issue.TIMEOUT, f"{text}; try again later") from error
     except (aiohttp.ClientError, ssl.SSLError, OSError) as error:
         raise as_call_error(error, context) from error
 
@@ -352,7 +359,6 @@ def server(app: Any, host: str, port: int, context: ssl.SSLContext | None) -> Se
         access_log=False,
         proxy_headers=False,  # who calls is told by the connection, not by a header
         server_header=False,
-        date_header=True,
         lifespan="on",
         timeout_keep_alive=75,
         timeout_graceful_shutdown=10,

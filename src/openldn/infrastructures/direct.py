@@ -91,7 +91,10 @@ class Direct:
         }
         if call.trace:
             headers["traceparent"] = call.trace
-        return await self.clients(endpoint.holder).send(
+        client = self.clients(endpoint.holder)
+        if call.budget is not None:
+            client = client.counted(call.budget.take)
+        return await client.send(
             ask.method, ask.url, headers=headers, body=ask.body, deadline=_left(call)
         )
 

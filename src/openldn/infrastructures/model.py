@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
 from openldn.functions.addressing.model import Endpoint
 from openldn.trust.parties import Requester
@@ -21,6 +22,23 @@ class Search:
         return self.path.partition("/")[0]
 
 
+@dataclass
+class Budget:
+    """How many bytes one question may still bring in, so that no holder can fill our memory."""
+
+    left: int
+    above: "Budget | None" = None  # of the questions to all holders together
+
+    def take(self, count: int) -> None:
+        """So many bytes came in; raises LdnError(too-long) beyond what is left."""
+        self.left -= count
+        if self.left < 0:
+            text = "the holder sends more than we take; ask it for less, or tell its operator"
+            raise LdnError(Issue.TOO_LONG, text, status=502)
+        if self.above is not None:
+            self.above.take(count)
+
+
 @dataclass(frozen=True)
 class Call:
     """On whose behalf a holder is asked, and how both sides recognize the question later."""
@@ -29,6 +47,7 @@ class Call:
     correlation: str  # X-Request-Id
     trace: str  # W3C traceparent
     until: float  # moment of the event loop's clock after which nobody waits anymore
+    budget: Budget | None = field(default=None, repr=False)  # None: as much as one reply may hold
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from openldn.base.errors import Issue, LdnError, as_ldn_error
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.addressing.model import Directory, Endpoint, Organization
-from openldn.infrastructures.model import Call, Entry, Infrastructure, Page, Search
-from openldn.patterns.exchange import Exchange, Query, Release
+from openldn.infrastructures.model import Budget, Call, Entry, Infrastructure, Page, Search
+from openldn.patterns.exchange import Exchange, Pattern, Query, Release
 from openldn.trust.parties import Requester
 
 
@@ -27,6 +27,8 @@ class Question:
     requester: Requester
     correlation: str
     trace: str = ""
+    pattern: Pattern = Pattern.PULL  # of which it is a part, for the evidence
+    budget: Budget | None = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,9 @@ class Pull:
         question, endpoint = plan.question, plan.endpoint
         road = self.infrastructures[endpoint.infrastructure]
         until = asyncio.get_running_loop().time() + self.patience
-        call = Call(question.requester, question.correlation, question.trace, until)
+        call = Call(
+            question.requester, question.correlation, question.trace, until, question.budget
+        )
         search = Search(query.path, asked(question, query))
         pages.append(await road.search(endpoint, search, call))
         while following := pages[-1].next:
