@@ -100,13 +100,13 @@ def why(router: Router, question: Asked) -> str:
     return found.reason
 
 
-def test_r01_the_address_of_the_activity_goes_before_that_of_the_service() -> None:
+def test_rt01_the_address_of_the_activity_goes_before_that_of_the_service() -> None:
     assert went(ROUTER, asked("radiology", MRI)).endpoint.resource["id"] == "of-mri"
     assert went(ROUTER, asked("radiology", f"{MRI}")).service.resource["id"] == "radiology"
     assert went(ROUTER, asked("plain")).endpoint.resource["id"] == "of-service"
 
 
-def test_r01_when_the_activity_has_no_suitable_address_that_of_the_service_serves() -> None:
+def test_rt01_when_the_activity_has_no_suitable_address_that_of_the_service_serves() -> None:
     bare = replace(ROUTER, definitions={MRI: {"resourceType": "ActivityDefinition", "url": MRI}})
     unknown = replace(ROUTER, definitions={})
 
@@ -119,7 +119,7 @@ def test_one_of_both_must_have_an_address_that_serves_this() -> None:
         assert "has an address" in why(ROUTER, asked(owner))
 
 
-def test_r02_without_a_place_of_its_own_it_is_that_of_the_organization_above() -> None:
+def test_rt02_without_a_place_of_its_own_it_is_that_of_the_organization_above() -> None:
     found = went(ROUTER, asked("plain"))
 
     assert found.location is not None
@@ -128,7 +128,7 @@ def test_r02_without_a_place_of_its_own_it_is_that_of_the_organization_above() -
     assert own is not None and own.resource["id"] == "gate"
 
 
-def test_r02_a_circle_or_a_long_way_up_ends() -> None:
+def test_rt02_a_circle_or_a_long_way_up_ends() -> None:
     loop = [
         organization("a", partOf=refer("Organization", "b")),
         organization("b", partOf=refer("Organization", "a")),
@@ -146,12 +146,12 @@ def test_r02_a_circle_or_a_long_way_up_ends() -> None:
     assert near is not None and near.resource["id"] == "gate"
 
 
-def test_r02_a_place_that_is_asked_must_be_one_of_the_service() -> None:
+def test_rt02_a_place_that_is_asked_must_be_one_of_the_service() -> None:
     assert went(ROUTER, asked("plain", location="Location/gate")).location is not None
     assert "at this place" in why(ROUTER, asked("plain", location="Location/elsewhere"))
 
 
-def test_r02_of_several_places_none_is_chosen() -> None:
+def test_rt02_of_several_places_none_is_chosen() -> None:
     more = Router(Book([*ROUTER.book.entries, Placed(D, location("back", "main"))]))
 
     assert went(more, asked("plain")).location is None
@@ -159,7 +159,7 @@ def test_r02_of_several_places_none_is_chosen() -> None:
     assert back is not None and back.resource["id"] == "back"
 
 
-def test_r03_a_request_without_the_activity_that_is_asked_is_declined_unless_set_otherwise() -> (
+def test_rt03_a_request_without_the_activity_that_is_asked_is_declined_unless_set_otherwise() -> (
     None
 ):
     for question in (asked("radiology"), asked("radiology", "https://b.example/other")):
@@ -182,7 +182,7 @@ def test_who_is_unknown_closed_or_no_service_gets_nothing() -> None:
     assert "a service or an organization" in why(ROUTER, asked("Location/gate"))
 
 
-def test_r04_a_reference_without_identifier_can_be_read(
+def test_rt04_a_reference_without_identifier_can_be_read(
     databases: Databases, tmp_path: Path
 ) -> None:
     mine = refer("Organization", "ura-00000001")

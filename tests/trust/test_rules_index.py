@@ -12,7 +12,7 @@ from openldn.trust.dealings.rules import rules
 
 TESTS = Path(__file__).parent.parent
 PAGE = TESTS.parent / "docs" / "reference" / "rules.md"
-ROW = re.compile(r"^\| ([A-Z]\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
+ROW = re.compile(r"^\| ([A-Z]{1,2}\d\d) \| (.+?) \| (.+?) \| (.*?) ?\|$", re.M)
 NAMED = re.compile(r"`([\w/]+\.py)::(\w+)`")
 TEXT = PAGE.read_text(encoding="utf-8")
 ROWS = ROW.findall(TEXT)
@@ -33,7 +33,9 @@ RULES = [
     *(f"T{n:02}" for n in range(1, 7)),
     *(f"D{n:02}" for n in range(1, 29)),
     *(f"S{n:02}" for n in range(1, 5)),
-    *(f"R{n:02}" for n in range(1, 5)),
+    *(f"RT{n:02}" for n in range(1, 5)),
+    *(f"R{n:02}" for n in (*range(18, 22), *range(26, 33), 34, 35, *range(37, 44))),
+    *("W01", "W03", "W04", "W08"),
 ]  # those that must stand there; each function adds its own
 
 
