@@ -150,6 +150,7 @@ def test_everyone_in_the_directory_can_be_chosen(standing: Standing) -> None:
             "type": "",
             "active": True,
             "bgz": True,
+            "eoverdracht": True,
         }
 
     standing.run(check)

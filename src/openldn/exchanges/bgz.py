@@ -8,7 +8,17 @@ set. All in FHIR STU3 with the zib 2017 profiles.
 from dataclasses import replace
 
 from openldn.fhir.model import FhirVersion
-from openldn.patterns.exchange import Exchange, Pattern, Query, Release, Title, UseCase
+from openldn.patterns.exchange import (
+    Code,
+    Exchange,
+    Part,
+    Pattern,
+    Query,
+    Release,
+    Title,
+    UseCase,
+    Wire,
+)
 
 SCT = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
@@ -62,11 +72,48 @@ _ROWS = {
     "B29": ("nl-core-careteam", "Zorgteam", "Care team"),
     "B30": ("IHE.MHD.Minimal.DocumentReference", "Document", "Document"),
 }
+# Under which type an offer names each row. Source: exchanges §4.2, the workflow Task.
+_PLAN = "18776-5"
+_INPUTS = {
+    LOINC: {
+        "B01": "79191-3",
+        "B02": "48768-6",
+        "B05": "47420-5",
+        "B06": "11450-4",
+        "B12": "75310-3",
+        "B13": "48765-2",
+        "B17": "46264-8",
+        "B18": "11369-6",
+        "B19": "85354-9",
+        "B20": "29463-7",
+        "B21": "8302-2",
+        "B23": "47519-4",
+        "B24": "46240-8",
+        **dict.fromkeys(("B25", "B26", "B27", "B28"), _PLAN),
+        "B30": "77599-9",
+    },
+    SCT: {
+        "B03": "11291000146105",
+        "B04": "11341000146107",
+        "B07": "365508006",
+        "B08": "228366006",
+        "B09": "228273003",
+        "B10": "365980008",
+        "B11": "11816003",
+        "B14": "422979000",
+        "B15": "16076005",
+        "B16": "422037009",
+        "B22": "15220000",
+        "B29": "10529002",
+    },
+}
+_INPUT = {id_: Code(system, code) for system, of in _INPUTS.items() for id_, code in of.items()}
 
 
 def _row(id_: str, template: str, *, asked: bool = True) -> Query:
-    zib, dutch, english = _ROWS[id_.partition("-")[0]]
-    return Query(id_, zib, Title(dutch, english), template, asked)
+    row = id_.partition("-")[0]
+    zib, dutch, english = _ROWS[row]
+    return Query(id_, zib, Title(dutch, english), template, asked, _INPUT[row])
 
 
 _WEIGHT = f"code={_codes(LOINC, '29463-7')}"
@@ -193,6 +240,24 @@ _TWIIN = (
     _row("B30", "DocumentReference?status=current"),
 )
 
+REFERRAL = Code(SCT, "3457005")
+_RECEIVER = "Twiin-TA-notification"
+_SENT = Wire("ta-np-notification", "bgz-sender", _RECEIVER, REFERRAL)
+_REFER = UseCase(
+    name="refer",
+    pattern=Pattern.NOTIFIED_PULL,
+    scope="bgz-sender",
+    title=Title("verwijzen met de BgZ", "refer with the basic data set"),
+    release="bgz-twiin-2017",
+    wires={
+        "T": replace(_SENT, intent="proposal", answers=False),
+        "NP": _SENT,
+        "K": replace(_SENT, intent="proposal"),
+        "H": _SENT,
+    },
+    parts=(Part("bgz", Title("Basisgegevensset Zorg", "Basic health data set"), "accepted"),),
+)
+
 BGZ = Exchange(
     code="bgz",
     title=Title("Basisgegevensset Zorg", "Basic health data set"),
@@ -224,7 +289,12 @@ BGZ = Exchange(
             names_patient=False,
         ),
     ),
-    use_cases=(UseCase("retrieve", Pattern.PULL, "bgz"),),
+    use_cases=(
+        UseCase(
+            "retrieve", Pattern.PULL, "bgz", Title("de BgZ opvragen", "request the basic data set")
+        ),
+        _REFER,
+    ),
     purposes=frozenset({"TREAT", "COC", "ETREAT"}),
-    source="Nictiz information standard BgZ 2017; transition plan §4.1 (pull)",
+    source="Nictiz information standard BgZ 2017; transition plan §4.1 (pull, notified pull)",
 )

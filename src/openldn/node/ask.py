@@ -10,7 +10,7 @@ import msgspec
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId, instant
-from openldn.exchanges import EXCHANGES
+from openldn.exchanges import EXCHANGES, by
 from openldn.fhir.identifiers import CANON, Bsn, Ura
 from openldn.fhir.model import Resource
 from openldn.functions.addressing.model import Directory
@@ -112,8 +112,8 @@ class Asker:
         found = []
         for organization in await self.directory.organizations():
             answers = {
-                code: organization.active and await self.answers(organization.ura, exchange)
-                for code, exchange in EXCHANGES.items()
+                e.code: organization.active and await self.answers(organization.ura, e)
+                for e in by(Pattern.PULL)
             }
             entry = {
                 "ura": str(organization.ura),

@@ -15,7 +15,7 @@ from openldn.base.log import emit, ended
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import open_pool
 from openldn.conformity.stations import CareStation
-from openldn.exchanges import EXCHANGES
+from openldn.exchanges import by
 from openldn.fhir.api import Interaction
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.store import Records
@@ -218,7 +218,7 @@ def _parts(
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     believed = believing(settings, clients, kept.people, clock)
-    scopes = frozenset(e.scope(Pattern.PULL) for e in EXCHANGES.values())
+    scopes = frozenset(e.scope(Pattern.PULL) for e in by(Pattern.PULL))
     server = AuthorizationServer(
         holder=settings.holder,
         issuer=settings.issuer,

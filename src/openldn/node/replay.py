@@ -14,7 +14,7 @@ from enum import StrEnum
 from typing import Any
 
 from openldn.base.errors import LdnError
-from openldn.exchanges import EXCHANGES
+from openldn.exchanges import by
 from openldn.fhir.api.pairs import split
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.functions.authorization.document import document_of_facts
@@ -91,7 +91,7 @@ def kept_of(event: Mapping[str, Any]) -> Kept | None:
     Source: specification of audit events §8.2, rows data-served.
     """
     told = _extensions(event)
-    exchange = EXCHANGES.get(told.get("exchange", ""))
+    exchange = {e.code: e for e in by(Pattern.PULL)}.get(told.get("exchange", ""))
     reason = str(event.get("outcomeDesc", ""))
     denied = reason.startswith(_REFUSED)
     asked = _asked(event)

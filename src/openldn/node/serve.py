@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Route
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import peer_certificate
 from openldn.base.runtime import Clock
-from openldn.exchanges import EXCHANGES
+from openldn.exchanges import EXCHANGES, by
 from openldn.fhir.api.answers import bundle_bytes, matched
 from openldn.fhir.api.pages import PAGE, seal, unseal
 from openldn.fhir.api.pairs import FORM, LARGEST_FORM, split
@@ -154,7 +154,7 @@ def _rest(request: Request) -> str:
 
 def _exchange(grant: Grant) -> Exchange:
     """The exchange the token is for; without one of ours, policy refuses the scope."""
-    exchanges = list(EXCHANGES.values())
+    exchanges = by(Pattern.PULL)
     fitting = (e for e in exchanges if e.scope(Pattern.PULL) in grant.requester.scopes)
     return next(fitting, exchanges[0])
 

@@ -1,6 +1,6 @@
 """What an exchange is: the content side of a pattern, as data."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
@@ -9,7 +9,7 @@ from urllib.parse import parse_qsl
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion
-from openldn.functions.authorization.model import patient_parameter
+from openldn.functions.authorization.model import AllowedQuery, patient_parameter
 
 Pair = tuple[str, str]
 
@@ -32,6 +32,14 @@ class Title:
 
 
 @dataclass(frozen=True)
+class Code:
+    """A code of a code system."""
+
+    system: str
+    code: str
+
+
+@dataclass(frozen=True)
 class Query:
     """One row of an exchange's table: a search relative to a FHIR base, without its patient."""
 
@@ -40,6 +48,7 @@ class Query:
     title: Title
     template: str  # "Observation/$lastn?code=http://loinc.org|29463-7"
     asked: bool = True  # part of the question; False = only allowed to be asked
+    input: Code | None = None  # Task.input.type under which an offer names it
 
     @cached_property
     def path(self) -> str:
@@ -83,6 +92,37 @@ class Release:
         return tuple(q for q in self.queries if q.asked)
 
 
+class Side(StrEnum):
+    """Who acts in a notified pull: who offers, or who is offered to."""
+
+    PLACER = "placer"
+    FULFILLER = "fulfiller"
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what an offer makes available, and from which status on it may be read."""
+
+    name: str
+    title: Title
+    since: str  # Task.status from which the fulfiller may read it
+    inputs: tuple[Code, ...] = ()  # Task.input.type; the first is written, each is read
+    profiles: tuple[str, ...] = ()  # what its document states; none: it is queries
+    needed: bool = True  # an offer without it cannot get beyond `since`
+
+
+@dataclass(frozen=True)
+class Wire:
+    """What one dialect calls the things of a use case."""
+
+    notify: str  # scope of the token with which the receiver is notified
+    fetch: str  # scope of the token with which the sender is read
+    receiver: str  # payload type of the receiver's address for notifications
+    work: Code  # Task.code of the workflow Task, and ServiceRequest.code
+    intent: str = "order"  # of the workflow Task
+    answers: bool = True  # whether the receiver tells its acceptance and refusal
+
+
 @dataclass(frozen=True)
 class UseCase:
     """One way in which the exchange is used."""
@@ -90,6 +130,38 @@ class UseCase:
     name: str
     pattern: Pattern
     scope: str  # of the access token
+    title: Title = Title("", "")
+    release: str = ""  # whose queries it takes; empty: the first
+    wires: Mapping[str, Wire] = field(default_factory=dict)  # by code of the dialect: T, N, K, H
+    parts: tuple[Part, ...] = ()  # of an offer, in the order in which they become readable
+    begins: Side = Side.FULFILLER  # who takes it from accepted to in-progress
+    ends_by_time: bool = False  # the placer may complete what nobody confirmed in time
+    between: tuple[Pair, ...] = ()  # kinds of care provider: from, to; none: any
+    open: bool = False  # the sender chooses the data; no table bounds them
+    viewer_only: bool = False  # shown to who asks and taken over by no system
+    purposes: frozenset[str] = frozenset()  # none: those of the exchange
+
+    def readable(self, status: str, dialect: str = "H") -> tuple[Part, ...]:
+        """The parts that the receiver of an offer in this status may read; none after its end.
+
+        Where a dialect tells no acceptance, an offer that stands is read as one accepted.
+        Source: pattern rule R22 (each status its own access); Twiin TA NP 1.2 (no answer).
+        """
+        wire = self.wires.get(dialect)
+        reached = _ORDER.get(status, -1)
+        if wire is not None and not wire.answers and reached >= 0:
+            reached = max(reached, _ORDER["accepted"])
+        return tuple(p for p in self.parts if 0 <= _ORDER[p.since] <= reached)
+
+
+# How far an offer has come; what is not here gives nothing to read.
+_ORDER = {
+    "requested": 0,
+    "on-hold": 1,  # of dialect N: another date is proposed
+    "received": 1,
+    "accepted": 2,
+    "in-progress": 3,
+}
 
 
 @dataclass(frozen=True)
@@ -110,10 +182,14 @@ class Exchange:
     def release(self, name: str = "") -> Release:
         """The release with this id, or the first; raises LdnError(not-found)."""
         known = {r.id: r for r in self.releases}
-        if found := known.get(name or self.releases[0].id):
+        if found := known.get(name or next(iter(known), "")):
             return found
         text = f"the exchange {self.code} has no such release; choose from {', '.join(known)}"
         raise LdnError(Issue.NOT_FOUND, text)
+
+    def has(self, pattern: Pattern) -> bool:
+        """Whether one of its use cases goes by this pattern."""
+        return any(case.pattern is pattern for case in self.use_cases)
 
     def scope(self, pattern: Pattern) -> str:
         """The scope of the token for this pattern; raises LdnError(not-supported) without one."""
@@ -122,6 +198,24 @@ class Exchange:
                 return case.scope
         raise LdnError(Issue.NOT_SUPPORTED, f"the exchange {self.code} has no pattern {pattern}")
 
+    def use_case(self, name: str) -> UseCase:
+        """The use case with this name; raises LdnError(not-found) that lists them."""
+        known = {case.name: case for case in self.use_cases}
+        if found := known.get(name):
+            return found
+        text = f"the exchange {self.code} has no such use case; choose from {', '.join(known)}"
+        raise LdnError(Issue.NOT_FOUND, text)
+
     def queries(self, fhir: FhirVersion) -> Sequence[Query]:
         """Every query of every release in this FHIR version."""
         return [q for r in self.releases if r.fhir is fhir for q in r.queries]
+
+    def outside(self, case: UseCase, fhir: FhirVersion, templates: Sequence[str]) -> list[str]:
+        """Those of these queries, without their patient, that the use case does not cover.
+
+        Values of one parameter and includes are compared as sets. Source: pattern rule R76.
+        """
+        if case.open:
+            return []
+        rows = {AllowedQuery.parse(q.template) for q in self.queries(fhir)}
+        return [text for text in templates if AllowedQuery.parse(text) not in rows]

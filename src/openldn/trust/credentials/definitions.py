@@ -41,7 +41,7 @@ def load_policies(content: bytes, origin: str = "policies") -> dict[str, ScopePo
         _wrong(origin, "an object with scopes is needed")
     if refused := [scope for scope in value if _reserved(scope)]:
         _wrong(origin, f"no policy may have the name {', '.join(sorted(refused))} (R74)")
-    return {plain(scope): _policy(value[scope], f"{origin}: {scope}") for scope in value}
+    return {plain(scope): _policy(_same(value, scope), f"{origin}: {scope}") for scope in value}
 
 
 @cache
@@ -95,6 +95,12 @@ def spelled(asked: Iterable[str], offered: Iterable[str]) -> frozenset[str]:
 def _reserved(scope: str) -> bool:
     """Whether a policy engine keeps this name for itself; "testament" is nobody's."""
     return plain(scope) == "system" or scope.lower().startswith(("test_", "test-"))
+
+
+def _same(value: Mapping[str, Any], scope: str) -> Any:
+    """What stands for this scope; the name of another scope means the same as for that one."""
+    found = value[scope]
+    return value.get(found) if isinstance(found, str) else found
 
 
 def _policy(value: Any, origin: str) -> ScopePolicy:
