@@ -8,7 +8,7 @@ import msgspec
 
 from openldn.trust import peers
 
-_COMMENT = re.compile(r"^    (\w+): [^#]*(?:#\s*(.*))?$", re.M)
+_COMMENT = re.compile(r"^    (\w+): [^#\n]*(?:#\s*(.*))?$", re.M)
 
 # Published examples that contradict themselves: where, what is wrong, the reason code.
 BROKEN = (

@@ -1,6 +1,7 @@
 """The direct road (exchange patterns §6, §6.1) against holders that behave well and badly."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -12,14 +13,15 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient, serving
+from openldn.base.http import HttpClient, Reply, serving
 from openldn.base.runtime import new_uuid
 from openldn.fhir.http import application
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.addressing.model import Endpoint
-from openldn.infrastructures.direct import Direct
+from openldn.infrastructures.direct import TRIES, Direct
 from openldn.infrastructures.model import Call, Page, Search
+from openldn.infrastructures.waiting import wait_of
 from openldn.trust.parties import Requester
 from openldn.trust.tokens.model import AccessToken
 
@@ -205,6 +207,63 @@ def test_a_busy_holder_cannot_keep_us_beyond_our_patience(wait: str) -> None:
         return Response(status_code=429, headers={"retry-after": wait})
 
     assert failing(answer, patience=2.0).issue is Issue.THROTTLED
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize("moment", [True, False])
+def test_a_holder_that_says_when_is_asked_again_then(status: int, moment: bool) -> None:
+    # as a moment: counted from its own Date, which may be years from our clock
+    date, soon = "Wed, 21 Oct 2015 07:28:00 GMT", "Wed, 21 Oct 2015 07:28:01 GMT"
+    said = {"retry-after": soon, "date": date} if moment else {"retry-after": "1"}
+    moments: list[float] = []
+
+    async def answer(request: Request, number: int) -> Response:
+        moments.append(asyncio.get_running_loop().time())
+        return searchset() if number == 2 else Response(status_code=status, headers=said)
+
+    met(answer)
+
+    assert len(moments) == 2
+    assert moments[1] - moments[0] >= 0.99
+
+
+@pytest.mark.parametrize(("status", "issue"), [(429, Issue.THROTTLED), (503, Issue.TRANSIENT)])
+def test_a_wait_that_does_not_fit_is_told_with_its_moment_and_not_waited_for(
+    status: int, issue: Issue
+) -> None:
+    async def answer(request: Request, number: int) -> Response:
+        return Response(status_code=status, headers={"retry-after": "90"})
+
+    error = failing(answer, patience=4.0)
+
+    assert error.issue is issue
+    assert re.search(r"until \d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC \(90 s\)", error.message)
+
+
+def test_a_busy_holder_is_not_asked_without_end() -> None:
+    seen = []
+
+    async def answer(request: Request, number: int) -> Response:
+        seen.append(number)
+        return Response(status_code=429, headers={"retry-after": "0"})
+
+    assert failing(answer, patience=30.0).issue is Issue.THROTTLED
+    assert len(seen) == TRIES
+
+
+@pytest.mark.parametrize("text", ["", "-1", "1.5", "soon", "9" * 40, "\u0663", "Wed, 99 Foo"])
+def test_a_wait_that_cannot_be_read_is_no_wait_of_the_unavailable(text: str) -> None:
+    wait = wait_of(Reply(503, {"retry-after": text}, b""), datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert wait is not None and wait.seconds is None
+    assert wait.pause(60.0) == 0.0
+    assert "in a minute" in wait.failure.message
+
+
+def test_a_wait_of_years_is_told_as_a_day() -> None:
+    wait = wait_of(Reply(503, {"retry-after": "999999999"}, b""), datetime(2026, 1, 1, tzinfo=UTC))
+
+    assert wait is not None and "2026-01-02 00:00:00" in wait.failure.message
 
 
 @pytest.mark.parametrize(

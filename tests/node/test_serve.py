@@ -218,12 +218,46 @@ def test_what_the_exchange_does_not_hold_is_refused_with_every_reason_and_record
     standing.visit(check)
 
 
-def test_a_query_about_another_patient_than_the_token_is_refused(standing: Standing) -> None:
-    async def check(visitor: Visitor) -> None:
-        reply = await visitor.post("Condition/_search", [about(NOBODY)])
+@pytest.mark.parametrize(
+    ("path", "name"),
+    [
+        ("Condition", "patient.identifier"),
+        ("Patient", "identifier"),
+        ("Coverage", "beneficiary.identifier"),
+        ("Observation/$lastn", "patient.identifier"),
+    ],
+)
+def test_r77_a_query_about_another_patient_than_the_token_is_refused(
+    standing: Standing, path: str, name: str
+) -> None:
+    other = (name, about(NOBODY)[1])
 
-        assert reply.status == 403
-        assert why(reply) == "refused: the query is about another patient than the token"
+    async def check(visitor: Visitor) -> None:
+        tail = "" if "$" in path else "/_search"
+        posted = await visitor.post(f"{path}{tail}", [other])
+        asked = await visitor.send("GET", f"{path}?{urlencode([other])}")
+
+        for reply in (posted, asked):
+            assert reply.status == 403
+            assert "the query is about another patient than the token" in why(reply)
+            assert NOBODY not in reply.body.decode()
+
+    standing.visit(check)
+
+
+def test_r77_a_query_that_names_the_tokens_patient_and_another_is_refused(
+    standing: Standing,
+) -> None:
+    async def check(visitor: Visitor) -> None:
+        both = await visitor.post("Condition/_search", [about(), about(NOBODY)])
+        split = await visitor.send(
+            "POST",
+            f"Condition/_search?{urlencode([about()])}",
+            urlencode([about(NOBODY)]).encode(),
+            FORM,
+        )
+
+        assert {both.status, split.status} == {403}
 
     standing.visit(check)
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -12,9 +12,12 @@ from openldn.exchanges.bgz import BGZ
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
+from openldn.infrastructures.capability import Capability, Offered, State, Statement
 from openldn.infrastructures.model import Call, Entry, Page, Search
+from openldn.patterns.capability import Can
 from openldn.patterns.pull import Answer, Plan, Pull, Question, Status, in_order
 from openldn.trust.parties import Person, Requester
+from openldn.trust.peers import PatientForm
 
 HOSPITAL, CLINIC = Ura("90000001"), Ura("90000002")
 BASE = "https://hospital.example/fhir/STU3"
@@ -134,6 +137,47 @@ def test_a_release_whose_token_fixes_the_patient_names_none() -> None:
     assert not [s for s in road.asked for _, value in s.pairs if "999900006" in value]
 
 
+@pytest.mark.parametrize(
+    ("form", "release", "named"),
+    [
+        ("query", "bgz-medmij-3.0", True),
+        ("query", "bgz-twiin-2017", True),
+        ("token", "bgz-twiin-2017", False),
+        ("release", "bgz-twiin-2017", True),
+        ("release", "bgz-medmij-3.0", False),
+    ],
+)
+def test_r77_the_profile_of_the_peer_decides_how_the_patient_is_named(
+    form: PatientForm, release: str, named: bool
+) -> None:
+    road = Road(lambda s: Page())
+    pull = replace(pull_over(road), form=lambda endpoint: form)
+
+    ask(pull, question(release))
+
+    texts = [str(search.pairs) for search in road.asked]
+    assert len(texts) == len(BGZ.release(release).plan)
+    assert {JANSEN.value in text for text in texts} == {named}
+
+
+def test_what_a_holder_says_it_can_is_known_before_it_is_asked_and_stops_no_question() -> None:
+    @dataclass
+    class Told:
+        async def of(self, endpoint: Endpoint) -> Statement:
+            offered = {"Patient": Offered(parameters=frozenset({"identifier"}))}
+            return Statement(State.TOLD, Ticking()(), Capability("3.0.2", offered))
+
+    road = Road(lambda s: Page())
+    pull = replace(pull_over(road), statements=Told())
+
+    plan = asyncio.run(pull.plan(question()))
+
+    assert road.asked == []
+    assert plan.ability is not None
+    assert "B06" in plan.ability.some(Can.NO)
+    assert len(ask(pull, question())) == len(road.asked) == 29
+
+
 def test_one_failing_query_hides_no_other() -> None:
     def behave(search: Search) -> Page | Exception | float:
         match search.type:
@@ -203,15 +247,38 @@ def test_a_next_page_elsewhere_is_not_fetched(link: str) -> None:
 
 
 def test_a_holder_that_never_stops_paging_is_stopped() -> None:
-    link = f"{BASE}/Condition?_page=2"
-    endless = Page((entry("1"),), next=link)
-    road = Road(lambda s: endless, {link: endless})
+    links = [f"{BASE}/Condition?_page={n}" for n in range(9)]
+    endless = [Page((entry("1"),), next=link) for link in links]
+    later: dict[str, Page | Exception] = dict(zip(links, endless[1:], strict=False))
+    road = Road(lambda s: endless[0], later)
 
     answers = ask(pull_over(road, pages=3), question())
 
     assert len(answers[0].matches) == 3
     assert answers[0].error is not None
     assert "3 pages" in answers[0].error.message
+
+
+def test_a_holder_that_sends_us_in_a_circle_is_stopped_at_once() -> None:
+    link = f"{BASE}/Condition?_page=2"
+    road = Road(lambda s: Page((entry("1"),), next=link), {link: Page((entry("2"),), next=link)})
+
+    first, *_ = ask(pull_over(road), question())
+
+    assert len(first.matches) == 2
+    assert first.error and first.error.issue is Issue.INCOMPLETE
+    assert "one we had already" in first.error.message
+
+
+def test_more_resources_than_we_hold_are_told_as_a_gap() -> None:
+    link = f"{BASE}/Condition?_page=2"
+    page = Page(tuple(entry(str(n)) for n in range(5)), next=link)
+    road = Road(lambda s: page, {link: page})
+
+    first, *_ = ask(pull_over(road, most=5), question())
+
+    assert len(first.matches) == 5
+    assert first.error and "more than 5 resources" in first.error.message
 
 
 def test_what_came_before_a_failing_page_is_kept_and_the_failure_told() -> None:

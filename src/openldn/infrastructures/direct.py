@@ -11,14 +11,16 @@ from urllib.parse import urlencode
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply
+from openldn.base.runtime import Clock, utc_now
 from openldn.fhir.codec import Format, decode
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.addressing.model import Endpoint
 from openldn.infrastructures.model import Call, Entry, Page, Search
+from openldn.infrastructures.waiting import wait_of
 from openldn.trust.tokens.model import AccessToken, Tokens
 
-LONGEST_PAUSE = 5.0  # seconds we let a busy holder make us wait before one more try
+TRIES = 5  # of one request at a holder that is busy, all within the time there is
 
 # What the holder's status means to who asked. Its own words are not repeated: they may hold
 # anything. Source: exchange patterns §6.1.
@@ -28,8 +30,6 @@ _MEANINGS: dict[int, tuple[Issue, str]] = {
     403: (Issue.FORBIDDEN, "the holder refuses this question; ask it why, with the correlation id"),
     404: (Issue.NOT_FOUND, "the holder does not serve this kind of data; tell its operator"),
     413: (Issue.TOO_LONG, "the holder finds the question too large; tell its operator"),
-    429: (Issue.THROTTLED, "the holder is too busy; try again in a minute"),
-    503: (Issue.TRANSIENT, "the holder cannot answer now; try again in a minute"),
     504: (Issue.TIMEOUT, "the holder's own source did not answer in time; try again later"),
 }
 
@@ -42,6 +42,7 @@ class Direct:
     tokens: Tokens
     forget: Callable[[AccessToken], None]  # a token that is no longer accepted
     headers: Callable[[Call], Mapping[str, str]] = lambda _: {}  # what this road adds
+    clock: Clock = utc_now
 
     async def search(self, endpoint: Endpoint, search: Search, call: Call) -> Page:
         """The first piece of the answer; the question travels in the body, never in a URL.
@@ -70,9 +71,6 @@ class Direct:
             self.forget(token)
             token = await self._token(endpoint, call)
             reply = await self._send(endpoint, ask, token, call)
-        if reply.status == 429 and (pause := _pause(reply, call)):
-            await asyncio.sleep(pause)
-            reply = await self._send(endpoint, ask, token, call)
         if reply.status != 200:
             raise _failure(reply)
         return _read(reply.body, endpoint, token.id)
@@ -82,6 +80,24 @@ class Direct:
         return await self.tokens.token(endpoint.holder, issuer, call.requester)
 
     async def _send(self, endpoint: Endpoint, ask: "_Ask", token: AccessToken, call: Call) -> Reply:
+        """The reply of a holder that is not busy, or no longer.
+
+        Raises LdnError(throttled or transient) that says when to ask again, once what the holder
+        asks for does not fit in the time there is. Source: exchange patterns §6.1.
+        """
+        tries = TRIES
+        while True:
+            reply = await self._sent(endpoint, ask, token, call)
+            wait = wait_of(reply, self.clock())
+            if wait is None:
+                return reply
+            tries -= 1
+            pause = wait.pause(_left(call)) if tries else 0.0
+            if not pause:
+                raise wait.failure
+            await asyncio.sleep(pause)
+
+    async def _sent(self, endpoint: Endpoint, ask: "_Ask", token: AccessToken, call: Call) -> Reply:
         headers = {
             **ask.headers,
             "accept": f"{Format.JSON.mime}; fhirVersion={endpoint.fhir.mime}",
@@ -112,13 +128,6 @@ def _left(call: Call) -> float:
     if left <= 0:
         raise LdnError(Issue.TIMEOUT, "no answer in time; try again later")
     return round(left, 1) or 0.1
-
-
-def _pause(reply: Reply, call: Call) -> float:
-    """The seconds a busy holder asks for, or 0 when that is longer than we can wait."""
-    text = reply.headers.get("retry-after", "1")
-    seconds = float(text) if text.isascii() and text.isdigit() else LONGEST_PAUSE
-    return seconds if 0 < seconds <= min(LONGEST_PAUSE, _left(call) / 2) else 0
 
 
 def _failure(reply: Reply) -> LdnError:

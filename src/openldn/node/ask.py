@@ -18,6 +18,7 @@ from openldn.functions.audit.model import REQUESTED, Access, Audit
 from openldn.infrastructures.model import Entry
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import said
+from openldn.patterns.capability import Can
 from openldn.patterns.exchange import Exchange, Pattern
 from openldn.patterns.pull import Answer, Plan, Pull, Question, asked, in_order
 from openldn.trust.parties import Person, Requester
@@ -201,7 +202,7 @@ def _access(plan: Plan, answer: Answer) -> Access:
         patient=question.patient,
         exchange=question.exchange.code,
         pattern=Pattern.PULL,
-        query=said(answer.query.path, list(asked(question, answer.query))),
+        query=said(answer.query.path, list(asked(plan, answer.query))),
         correlation=question.correlation,
         trace=question.trace,
         count=len(answer.matches),
@@ -227,12 +228,26 @@ async def events(pull: Pull, plan: Plan, clock: Clock) -> AsyncIterator[dict[str
         "release": release.id,
         "fhir": str(release.fhir),
         "queries": queries,
+        "ability": ability_of(plan),
     }
     async for answer in pull.answers(plan):
         yield _event(answer)
     milliseconds = round((clock() - began).total_seconds() * 1000, 1)
     final = {"event": "final", "correlation": plan.question.correlation}
     yield {**final, "milliseconds": milliseconds}
+
+
+def ability_of(plan: Plan) -> dict[str, Any]:
+    """What the holder says it can answer of this, as JSON; it is asked all the same."""
+    ability = plan.ability
+    if ability is None:
+        return {"state": "unasked", "warning": "", "queries": []}
+    doubts = [
+        {"id": j.query.id, "can": str(j.can), "reasons": list(j.reasons)}
+        for j in ability.queries
+        if j.can is not Can.YES
+    ]
+    return {"state": str(ability.state), "warning": ability.warning, "queries": doubts}
 
 
 def _event(answer: Answer) -> dict[str, Any]:

@@ -26,6 +26,8 @@ def capability_statement(version: FhirVersion, base: str, now: datetime) -> Reso
     }
     if types:
         rest["resource"] = [_resource(t, [q for q in queries if q.type == t]) for t in types]
+    if operations := sorted({(q.type, q.operation) for q in queries if q.operation}):
+        rest["operation"] = [_operation(version, *each) for each in operations]
     statement: Resource = {
         "resourceType": "CapabilityStatement",
         "status": "active",
@@ -39,6 +41,12 @@ def capability_statement(version: FhirVersion, base: str, now: datetime) -> Reso
     if version is FhirVersion.STU3:
         statement["acceptUnknown"] = "no"
     return statement
+
+
+def _operation(version: FhirVersion, type_: str, operation: str) -> dict[str, Any]:
+    name = operation.removeprefix("$")
+    at = f"http://hl7.org/fhir/OperationDefinition/{type_}-{name}"
+    return {"name": name, "definition": {"reference": at} if version is FhirVersion.STU3 else at}
 
 
 def _resource(type_: str, queries: list[Query]) -> dict[str, Any]:

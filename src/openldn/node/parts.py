@@ -33,7 +33,7 @@ from openldn.functions.audit.vouching import Vouching
 from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.functions.authorization.service import DecisionPoint
-from openldn.infrastructures import lsp
+from openldn.infrastructures.demanding import demanding
 from openldn.node.api import Own, Unrevoked, ask_routes, locate_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
@@ -249,7 +249,7 @@ def _parts(
     )
     means = _means(settings, clients, records, kept, believed)
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
-    pull = Pull(directory, means.roads(), note, clock, settings.patience)
+    pull = Pull(directory, means.roads(), note, clock, settings.patience, means.statements)
     vouch = kept.people.vouch if kept.people else None
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
@@ -376,7 +376,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     may_read = PatientOrDesk(parts.audit, parts.server.verify, parts.settings.public)
     return [
         *keeping.around(granting.around(token_routes(parts.server, guard=own_only)), "token"),
-        *keeping.around(lsp.around(serve_routes(parts.holder), wanted), "fhir"),
+        *keeping.around(demanding(serve_routes(parts.holder), wanted), "fhir"),
         *did_routes([parts.means.wallet.key]),
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),

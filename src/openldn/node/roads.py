@@ -3,7 +3,6 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
 from typing import Any
 
 from cryptography import x509
@@ -12,9 +11,10 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
-from openldn.infrastructures import lsp
+from openldn.infrastructures import lsp, medmij
 from openldn.infrastructures.direct import Direct
 from openldn.infrastructures.model import Call, Infrastructure
+from openldn.infrastructures.statements import PeerStatements
 from openldn.node.clients import Clients
 from openldn.node.settings import NodeSettings, Sts
 from openldn.trust import jose
@@ -85,7 +85,13 @@ class Means:
     wallet: NodeWallet
     clock: Clock
     new_id: NewId
+    statements: PeerStatements = field(init=False, repr=False)
     _services: dict[str, StsClient] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        """Every road asks the same parties what they can answer, and remembers it for all."""
+        known = PeerStatements(self.clients.holder, self.clock)
+        object.__setattr__(self, "statements", known)
 
     @property
     def signer(self) -> Signer:
@@ -98,12 +104,15 @@ class Means:
         for road in ROADS:
             tokens = self._tokens(road)
             forget = getattr(tokens, "forget", _keep)
-            found[road] = Direct(self.clients.holder, tokens, forget, self._headers(road))
+            found[road] = Direct(
+                self.clients.holder, tokens, forget, self._headers(road), self.clock
+            )
         return found
 
     def _headers(self, road: str) -> Headers:
-        asked = ID_HEADER in of_infrastructure(road).headers
-        return partial(lsp.headers, new_id=self.new_id) if asked else lambda _: {}
+        asked = of_infrastructure(road).headers
+        make = next((make for header, make in _MADE.items() if header in asked), _none)
+        return lambda call: make(call, self.new_id)
 
     def _tokens(self, road: str) -> Tokens:
         own = self.settings.infrastructure
@@ -200,6 +209,18 @@ class Unable:
     async def token(self, holder: object, issuer: str, requester: Requester) -> AccessToken:
         """Never a token; raises LdnError(not-supported)."""
         raise self.error
+
+
+def _none(call: Call, new_id: NewId) -> Mapping[str, str]:
+    """Nothing more than any road has."""
+    return {}
+
+
+# The header that a peer's profile asks for, and what makes it and those that go with it.
+_MADE: Mapping[str, Callable[[Call, NewId], Mapping[str, str]]] = {
+    ID_HEADER: lsp.headers,
+    medmij.REQUEST_HEADER: medmij.headers,
+}
 
 
 def _keep(token: AccessToken) -> None:

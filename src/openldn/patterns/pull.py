@@ -11,9 +11,12 @@ from openldn.base.errors import Issue, LdnError, as_ldn_error
 from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.addressing.model import Directory, Endpoint, Organization
+from openldn.infrastructures.capability import Statements
 from openldn.infrastructures.model import Budget, Call, Entry, Infrastructure, Page, Search
+from openldn.patterns.capability import Ability, judge
 from openldn.patterns.exchange import Exchange, Pattern, Query, Release
 from openldn.trust.parties import Requester
+from openldn.trust.peers import PatientForm, of_infrastructure
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,15 @@ class Plan:
     question: Question
     holder: Organization
     endpoint: Endpoint
+    form: PatientForm = "release"  # how this peer has the patient named
+    ability: Ability | None = None  # what the holder says it can answer; None: not asked
+
+    @property
+    def names_patient(self) -> bool:
+        """Whether each query names the patient; else the token alone does (R77)."""
+        if self.form == "release":
+            return self.question.release.names_patient
+        return self.form == "query"
 
 
 class Status(StrEnum):
@@ -91,7 +103,10 @@ class Pull:
     note: Note
     clock: Clock
     patience: float = 10.0  # seconds we wait for one query, all its pages included
+    statements: Statements | None = None  # None: no holder is asked what it can answer
     pages: int = 50  # of one query; beyond it the answer is incomplete
+    most: int = 20_000  # resources of one query; the same
+    form: Callable[[Endpoint], PatientForm] = lambda e: of_infrastructure(e.infrastructure).patient
     _running: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
 
     async def plan(self, question: Question) -> Plan:
@@ -109,7 +124,15 @@ class Pull:
         if endpoint.infrastructure not in self.infrastructures:
             text = "this node has no road to that holder; ask its operator to connect one"
             raise LdnError(Issue.NOT_SUPPORTED, text, status=501)
-        return Plan(question, holder, endpoint)
+        plan = Plan(question, holder, endpoint, self.form(endpoint))
+        return replace(plan, ability=await self._ability(plan))
+
+    async def _ability(self, plan: Plan) -> Ability | None:
+        """What the holder says it can answer: told before anything is asked, and only told."""
+        if self.statements is None:
+            return None
+        statement = await self.statements.of(plan.endpoint)
+        return judge(statement, plan.question.release, plan.endpoint.fhir, plan.names_patient)
 
     async def answers(self, plan: Plan) -> AsyncIterator[Answer]:
         """Every answer as it comes in, its evidence already written.
@@ -183,19 +206,30 @@ class Pull:
         call = Call(
             question.requester, question.correlation, question.trace, until, question.budget
         )
-        search = Search(query.path, asked(question, query))
+        search = Search(query.path, asked(plan, query))
         pages.append(await road.search(endpoint, search, call))
-        while following := pages[-1].next:
-            if len(pages) >= self.pages:
-                text = f"the answer has more than {self.pages} pages; the rest was not fetched"
-                raise LdnError(Issue.INCOMPLETE, text)
-            _require_below(following, endpoint.url)
+        while pages[-1].next:
+            self._require_room(pages)
+            _require_below(pages[-1].next, endpoint.url)
             pages.append(await road.follow(endpoint, pages[-1], call))
 
+    def _require_room(self, pages: list[Page]) -> None:
+        """No holder keeps us following it for ever."""
+        following = pages[-1].next
+        if following in {page.next for page in pages[:-1]}:
+            text = "the holder's next page is one we had already; its operator's turn"
+            raise LdnError(Issue.INCOMPLETE, text)
+        if len(pages) >= self.pages:
+            text = f"the answer has more than {self.pages} pages; the rest was not fetched"
+            raise LdnError(Issue.INCOMPLETE, text)
+        if sum(len(page.matches) + len(page.includes) for page in pages) >= self.most:
+            text = f"the answer has more than {self.most} resources; the rest was not fetched"
+            raise LdnError(Issue.INCOMPLETE, text)
 
-def asked(question: Question, query: Query) -> tuple[tuple[str, str], ...]:
-    """The parameters of this query in this question; the patient first, where the release does."""
-    return query.about(question.patient) if question.release.names_patient else query.pairs
+
+def asked(plan: Plan, query: Query) -> tuple[tuple[str, str], ...]:
+    """The parameters of this query in this plan; the patient first, where the peer has it so."""
+    return query.about(plan.question.patient) if plan.names_patient else query.pairs
 
 
 def in_order(answers: list[Answer], release: Release) -> list[Answer]:

@@ -23,6 +23,8 @@ OrganizationId = Literal["ura", "agb-oid", "did"]
 Revocation = Literal["crl-hard", "crl-or-ocsp", "statuslist", "bitstring"]
 StatusEntry = Literal["", "StatusList2021Entry", "BitstringStatusListEntry"]
 Tls = Literal["ncsc-2.1", "ncsc-2025-05"]
+# In each query, by the token alone, or as the release of the exchange has it.
+PatientForm = Literal["query", "token", "release"]
 _Seconds = Annotated[int, msgspec.Meta(ge=1, le=3600)]
 
 QUIRKS = {  # name -> what the peer does that its agreement does not say, and what we do
@@ -81,6 +83,7 @@ class Profile(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     skew: Annotated[int, msgspec.Meta(ge=0, le=60)] = 5  # seconds that clocks may differ
     reply: Literal[200, 201, 202, 204] = 200  # status it expects to a notification
     headers: tuple[str, ...] = ()  # headers that every request to it carries
+    patient: PatientForm = "release"  # how a question names its patient (R77)
     quirks: frozenset[str] = frozenset()  # named deviations: a key of QUIRKS
 
 
@@ -122,6 +125,7 @@ def schema() -> bytes:
 INFRASTRUCTURES = {
     "direct": "twiin",
     "lsp": "lsp",
+    "medmij": "medmij",
     "nuts": "nuts-6",
     "zorgplatform": "zorgplatform",
 }
