@@ -50,7 +50,15 @@ class Chart:
         full = profile if "/" in profile else f"{ZIB}{profile}"
         resource = {"resourceType": kind, "id": own, "meta": {"profile": [full]}, **content}
         self.resources.append(resource)
-        return {"reference": f"{kind}/{own}", "display": _display(resource)}
+        return _reference(resource)
+
+    def of(self, *profiles: str) -> list[Resource]:
+        """References to what was written so far by one of these profiles."""
+        return [_reference(r) for r in self.resources if r["meta"]["profile"][0] in profiles]
+
+    def known(self, site: Site) -> Resource:
+        """Another provider, as this record knows it."""
+        return self._shared("Organization", site.member.key, _organization(site))
 
     def day(self, days_ago: int) -> str:
         """The date so many days ago; negative is in the future."""
@@ -85,6 +93,11 @@ def _practitioner(site: Site) -> Resource:
         "name": [{"use": "official", "text": site.doctor, "family": site.doctor.split()[-1]}],
         "qualification": [{"code": {"text": site.specialty}}],
     }
+
+
+def _reference(resource: Resource) -> Resource:
+    place = f"{resource['resourceType']}/{resource['id']}"
+    return {"reference": place, "display": _display(resource)}
 
 
 def _display(resource: Resource) -> str:

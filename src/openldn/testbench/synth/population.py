@@ -8,12 +8,13 @@ from random import Random
 from openldn.base.errors import Issue, LdnError
 from openldn.testbench.placed import Placed
 from openldn.testbench.synth import circumstances as life
-from openldn.testbench.synth import codes, zibs
+from openldn.testbench.synth import codes, handoff, zibs
 from openldn.testbench.synth.chart import Chart
 from openldn.testbench.synth.people import FIRST, bsns, person
 from openldn.testbench.synth.story import JANSEN, SITES
 
 MOST = 1_000_000  # patients
+_TRANSFERS = {"hospital": "rehabilitation", "rehabilitation": "hospital"}  # from, to
 
 
 def population(count: int, seed: int, today: date) -> Iterator[Placed]:
@@ -31,6 +32,8 @@ def population(count: int, seed: int, today: date) -> Iterator[Placed]:
         for key in random.sample(sorted(SITES), random.randint(1, 3)):
             chart = Chart(someone, SITES[key], today)
             _write(chart, random)
+            if key in _TRANSFERS:
+                _hand_over(chart)
             yield from chart.placed()
 
 
@@ -49,6 +52,13 @@ def _write(chart: Chart, random: Random) -> None:
         zibs.procedure(chart, random.choice(codes.PROCEDURES), random.randint(10, 3000))
     habit = random.choice((life.NEVER_SMOKED, life.FORMER_SMOKER))
     life.habit(chart, "zib-TobaccoUse", life.TOBACCO, habit, random.randint(10, 900))
+
+
+def _hand_over(chart: Chart) -> None:
+    receiver = SITES[_TRANSFERS[chart.site.member.key]]
+    handoff.nursing(chart, 1, 3, handoff.FALL_PREVENTION)
+    handoff.advance_notice(chart, receiver, 2)
+    handoff.handoff(chart, receiver, 2)
 
 
 def _measure(chart: Chart, random: Random) -> None:

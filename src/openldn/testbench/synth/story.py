@@ -9,7 +9,7 @@ from openldn.fhir.identifiers import Bsn
 from openldn.testbench.members import MEMBERS
 from openldn.testbench.placed import Placed
 from openldn.testbench.synth import circumstances as life
-from openldn.testbench.synth import codes, zibs
+from openldn.testbench.synth import codes, handoff, zibs
 from openldn.testbench.synth.chart import Chart, Site
 from openldn.testbench.synth.codes import sct
 from openldn.testbench.synth.people import Person
@@ -44,8 +44,10 @@ def story(today: date) -> list[Placed]:
         ("hospital", _hospital),
         ("hospital", _wishes),
         ("hospital", _plans),
+        ("hospital", _discharge),
         ("clinic", _clinic),
         ("rehabilitation", _rehabilitation),
+        ("rehabilitation", _back),
         ("gp", _gp),
         ("pharmacy", _pharmacy),
     ):
@@ -107,6 +109,13 @@ def _plans(chart: Chart) -> None:
     life.care_team(chart, "traumateam", 9)
 
 
+def _discharge(chart: Chart) -> None:
+    """She goes to rehabilitation tomorrow."""
+    handoff.nursing(chart, 1, 4, handoff.WOUND_CARE, handoff.FALL_PREVENTION)
+    handoff.advance_notice(chart, SITES["rehabilitation"], 1)
+    handoff.handoff(chart, SITES["rehabilitation"], 1)
+
+
 def _clinic(chart: Chart) -> None:
     zibs.problem(chart, sct("193570009", "cataract"), 500, "resolved")
     zibs.encounter(chart, "AMB", 400)
@@ -118,6 +127,14 @@ def _rehabilitation(chart: Chart) -> None:
     zibs.weight(chart, "70.6", 1)
     life.function(chart, sct("282097004", "vermogen tot lopen"), sct("371152001", "geholpen"), 1)
     life.care_team(chart, "geriatrische revalidatie", 1)
+
+
+def _back(chart: Chart) -> None:
+    """Should the wound get worse, she goes back to hospital."""
+    zibs.problem(chart, codes.HIP_FRACTURE, 9)
+    handoff.nursing(chart, 0, 6, handoff.WOUND_CARE, handoff.EXERCISE)
+    handoff.advance_notice(chart, SITES["hospital"], 0)
+    handoff.handoff(chart, SITES["hospital"], 0)
 
 
 def _gp(chart: Chart) -> None:
