@@ -52,15 +52,22 @@ class LdnError(Exception):
     `message` goes to the caller: cause, whose turn it is, next step; never a BSN, a name or an
     internal detail. `detail` goes to the log only. `where` is the FHIRPath of the offending
     element. `status` replaces the issue's usual HTTP status where HTTP has a finer word
-    (406, 415).
+    (406, 415). `after` is how many seconds to wait before trying again, when somebody said so.
     """
 
-    def __init__(
-        self, issue: Issue, message: str, detail: str = "", *, where: str = "", status: int = 0
+    def __init__(  # noqa: PLR0913  (what comes by keyword is seldom said)
+        self,
+        issue: Issue,
+        message: str,
+        detail: str = "",
+        *,
+        where: str = "",
+        status: int = 0,
+        after: float = 0.0,
     ) -> None:
         super().__init__(issue, message, detail)
         self.issue, self.message, self.detail, self.where = issue, message, detail, where
-        self.status = status or STATUS[issue]
+        self.status, self.after = status or STATUS[issue], after
 
     def __str__(self) -> str:
         return f"{self.issue}: {self.message}"

@@ -69,6 +69,7 @@ CATALOGUE = {
         _event("unrenewed", logging.WARNING, "role issue detail", "a kept copy was not renewed"),
         _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
+        _event("undelivered", logging.WARNING, "role peer kind issue", "a message was given up"),
         _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
         _event("destroyed", logging.INFO, "role count", "secrets of pseudonyms ended"),
         _event("copied", logging.INFO, "role detail count", "a directory was followed to its end"),
