@@ -40,6 +40,7 @@ from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
 from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.deciding import decision_point
+from openldn.node.delivering import Delivery, delivery_of
 from openldn.node.evidence import Gathered
 from openldn.node.granting import Granting
 from openldn.node.keys import keys_of
@@ -73,7 +74,7 @@ from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.store import TokenStore
 from openldn.trust.tokens.watch import Watch
 
-DATABASE_CONNECTIONS = 12
+DATABASE_CONNECTIONS = 13  # one is held by the worker of the outbox
 LOOK = 5.0  # seconds between two looks at whether certificate files were renewed
 
 
@@ -94,6 +95,7 @@ class NodeParts:
     believed: Believing
     means: Means
     national: National
+    delivery: Delivery
     locator: Locator | None  # None: the node has no index
 
 
@@ -109,6 +111,7 @@ class Kept:
     people: Vouchers | None
     own: OwnPolicy | None
     national: National
+    delivery: Delivery
 
 
 @asynccontextmanager
@@ -141,10 +144,12 @@ async def open_node(
             await stack.enter_async_context(
                 open_national(settings.national, _self(settings), clients, records, audit)
             ),
+            delivery_of(pool, settings.holder, clock, new_id, settings.outbox),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
-        for part in (records, audit, kept.tokens, kept.dealings.store, kept.credentials):
+        stores = (kept.tokens, kept.dealings.store, kept.credentials, kept.delivery)
+        for part in (records, audit, *stores):
             await part.prepare()
         await stack.enter_async_context(lifetime(audit, clock))
         parts = _parts(settings, clients, records, kept)
@@ -197,6 +202,7 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     return [
         *([telling.run()] if telling else []),
         *([following.run()] if following else []),
+        *kept.delivery.background({}),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
         retire_forever(parts.vouching, timedelta(days=settings.audit_keep_days)),
@@ -254,7 +260,7 @@ def _parts(
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
-        *(pull, kept.dealings, believed, means, kept.national),
+        *(pull, kept.dealings, believed, means, kept.national, kept.delivery),
         _locator(settings, asker, kept),
     )
 

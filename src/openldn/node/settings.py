@@ -9,6 +9,7 @@ from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
 from openldn.node.national import NationalSettings
+from openldn.node.outbox.settings import OutboxSettings
 from openldn.trust.people.vouching import PeopleSettings
 
 STATION = "station"  # a source that is the node's own data station
@@ -77,6 +78,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     own_policy: Path | None = None  # Rego of the organization itself; it can only deny further
     own_patience: float = 1.0  # seconds that Rego has for one question
     national: NationalSettings = NationalSettings()  # the national functions it leans on
+    outbox: OutboxSettings = OutboxSettings()  # how what must arrive is delivered
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property

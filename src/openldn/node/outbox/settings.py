@@ -18,3 +18,4 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     lease: float = 30.0  # seconds a subject is in those hands
     poll: float = 1.0  # seconds between two looks when nothing wakes the worker
     keep_days: float = 7.0  # delivered and dropped messages are remembered, without their body
+    inbox_keep_days: float = 400.0  # keys of messages that came in, from senders without numbers

@@ -20,6 +20,7 @@ from openldn.trust.tokens.gathering import Gathering
 _TOLERANCE = timedelta(seconds=30)  # that the clocks of our processes may differ
 _SWEEP = 5.0  # seconds between two looks for workers that are gone
 _NUMBERS = 2**31 - 1  # of workers
+_SLOWEST = 64  # times the usual pause, between sessions that come to nothing
 _GRACE = 5.0  # seconds that deliveries under way get when the worker must stop
 
 
@@ -35,6 +36,7 @@ class Delivering:
     _missed: Counter[str] = field(default_factory=Counter, repr=False)  # in a row, by peer
     _shut: set[str] = field(default_factory=set, repr=False)  # peers to be left alone
     _lanes: set[asyncio.Task[None]] = field(default_factory=set, repr=False)
+    _broken: int = 0  # sessions in a row that came to nothing
     failed: LdnError | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -57,7 +59,9 @@ class Delivering:
                     await self._session()
                 except LdnError as error:
                     emit("waiting", part="outbox", issue=str(error.issue), detail=error.detail)
-                await asyncio.sleep(self.outbox.terms.poll)
+                # what cannot be written down would else be delivered again and again
+                await asyncio.sleep(self.outbox.terms.poll * min(2**self._broken, _SLOWEST))
+                self._broken += 1
         finally:
             self.outbox.awake = None
 
@@ -205,6 +209,7 @@ class Delivering:
             await settle(db, holder, lanes, now)
             if telling:
                 revived = await peers.tell(db, holder, telling, now, self._breaker)
+        self._broken = 0
         while revived:
             async with transaction(self.outbox.pool) as db:
                 if not await peers.revive(db, holder, revived, now):
