@@ -15,6 +15,7 @@ COMMANDS = (
     "ask",
     "audit",
     "check",
+    "collect",
     "directory",
     "doctor",
     "localization",

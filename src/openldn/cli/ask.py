@@ -98,20 +98,29 @@ async def sent(network: Path, sender: str, path: str, body: Mapping[str, Any]) -
     Raises LdnError: not-found when the network or the node is not there, incomplete and timeout
     when the node cannot be asked.
     """
-    content = _network(network)
-    node = _node(content, sender)
-    certificate, key = Path(node["certificate"]), Path(node["key_file"])
-    client = HttpClient(client_context(Identity(certificate, key, Path(content["trust"]["ca"]))))
+    client, api = reached(network, sender)
     try:
         return await client.send(
             "POST",
-            f"{node['api']}{path}",
+            f"{api}{path}",
             headers={"content-type": "application/json", "accept": "application/fhir+json"},
             body=dump(dict(body)),
             deadline=DEADLINE,
         )
     finally:
         await client.close()
+
+
+def reached(network: Path, sender: str) -> tuple[HttpClient, str]:
+    """A client that speaks for this node's organization, and the address of its interface.
+
+    Raises LdnError(not-found) when the network or the node is not there.
+    """
+    content = _network(network)
+    node = _node(content, sender)
+    certificate, key = Path(node["certificate"]), Path(node["key_file"])
+    identity = Identity(certificate, key, Path(content["trust"]["ca"]))
+    return HttpClient(client_context(identity)), str(node["api"])
 
 
 def _bundle(reply: Reply, wish: Wish) -> Resource:

@@ -36,8 +36,8 @@ def locate(  # noqa: PLR0913  (each is an option of the command)
 ) -> None:
     """List the providers that say they hold data of a patient, and which can be asked.
 
-    Nobody is asked for data; `openldn ask` does that, one holder at a time. When the index cannot
-    be asked the command fails: that is not the same as nobody.
+    Nobody is asked for data; `openldn ask` does that for one holder, `openldn collect` for all of
+    them. When the index cannot be asked the command fails: that is not the same as nobody.
     """
     body = {
         "bsn": Bsn.parse(typed(bsn)).value,

@@ -1,8 +1,10 @@
 """What an organization's own applications may ask its node; nobody else."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from copy import copy
 from dataclasses import asdict, dataclass
+from typing import Any
 
 from cryptography import x509
 from starlette.requests import Request
@@ -16,6 +18,7 @@ from openldn.fhir.codec import dump
 from openldn.fhir.http import negotiate, read_json, respond, respond_json
 from openldn.fhir.identifiers import Ura
 from openldn.node.ask import Asker, collection, events
+from openldn.node.collecting import Collecting
 from openldn.node.locate import NO_INDEX, Locator
 from openldn.node.serve import trace_of
 from openldn.patterns.pull import Plan, Pull
@@ -26,6 +29,7 @@ from openldn.trust.tokens.readers import chain_of
 from openldn.trust.trail import Trail
 
 STREAM = "application/x-ndjson"
+SERVER_SENT = "text/event-stream"
 
 
 @dataclass(frozen=True)
@@ -140,6 +144,49 @@ def locate_routes(ura: Ura, locator: Locator | None) -> list[BaseRoute]:
         )
 
     return [Route("/api/locate", locate, methods=["POST"])]
+
+
+def collect_routes(ura: Ura, collecting: Collecting | None) -> list[BaseRoute]:
+    """Asking everyone who holds data of a patient."""
+    own = Own(ura)
+
+    async def collect(request: Request) -> Response:
+        """POST {"bsn", "purpose", "practitioner"}: one Bundle, or a stream of events."""
+        own(request)
+        accepted = request.headers.get("accept", "")
+        form = next((f for f in (STREAM, SERVER_SENT) if f in accepted), "")
+        if not form:
+            negotiate(request)
+        if collecting is None:
+            raise LdnError(Issue.NOT_SUPPORTED, NO_INDEX, status=501)
+        body = await read_json(request)
+        code, known = request.path_params["code"], (request.state.correlation, trace_of(request))
+        inquiry = collecting.inquiry(code, body, *known)
+        await collecting.asker.vouched(inquiry.requester, body.get("statement"))
+        if not form:
+            return respond(request, await collecting.bundle(inquiry), inquiry.release.fhir)
+        told = collecting.events(inquiry)
+        first = await anext(told)  # who holds data is known, or the answer is an error
+        headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+        return StreamingResponse(_written(first, told, form), media_type=form, headers=headers)
+
+    return [Route("/api/exchanges/{code}/$collect", collect, methods=["POST"])]
+
+
+async def _written(
+    first: dict[str, Any], rest: AsyncIterator[dict[str, Any]], form: str
+) -> AsyncIterator[bytes]:
+    """Events as lines of JSON, or as server-sent events (HTML living standard §9.2)."""
+    async with aclosing(rest):  # type: ignore[type-var]
+        yield _event(first, form)
+        async for event in rest:
+            yield _event(event, form)
+
+
+def _event(event: dict[str, Any], form: str) -> bytes:
+    if form == STREAM:
+        return dump(event) + b"\n"
+    return b"event: " + str(event["event"]).encode() + b"\ndata: " + dump(event) + b"\n\n"
 
 
 async def _lines(asker: Asker, pull: Pull, plan: Plan) -> AsyncIterator[bytes]:

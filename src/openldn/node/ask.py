@@ -19,7 +19,7 @@ from openldn.infrastructures.model import Entry
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import said
 from openldn.patterns.capability import Can
-from openldn.patterns.exchange import Exchange, Pattern
+from openldn.patterns.exchange import Exchange, Pattern, Release
 from openldn.patterns.pull import Answer, Plan, Pull, Question, asked, in_order
 from openldn.trust.parties import Person, Requester
 from openldn.trust.trail import Trail
@@ -201,7 +201,7 @@ def _access(plan: Plan, answer: Answer) -> Access:
         holder=question.holder,
         patient=question.patient,
         exchange=question.exchange.code,
-        pattern=Pattern.PULL,
+        pattern=question.pattern,
         query=said(answer.query.path, list(asked(plan, answer.query))),
         correlation=question.correlation,
         trace=question.trace,
@@ -217,21 +217,17 @@ async def events(pull: Pull, plan: Plan, clock: Clock) -> AsyncIterator[dict[str
     """What happens to a question, as it happens: the plan, each answer, the end."""
     began = clock()
     holder = {"ura": str(plan.holder.ura), "name": plan.holder.name}
-    queries = [
-        {"id": q.id, "zib": q.zib, "title": {"nl": q.title.nl, "en": q.title.en}}
-        for q in plan.question.release.plan
-    ]
     release = plan.question.release
     yield {
         "event": "plan",
         "holder": holder,
         "release": release.id,
         "fhir": str(release.fhir),
-        "queries": queries,
+        "queries": queries_of(release),
         "ability": ability_of(plan),
     }
     async for answer in pull.answers(plan):
-        yield _event(answer)
+        yield answered(answer)
     milliseconds = round((clock() - began).total_seconds() * 1000, 1)
     final = {"event": "final", "correlation": plan.question.correlation}
     yield {**final, "milliseconds": milliseconds}
@@ -250,8 +246,16 @@ def ability_of(plan: Plan) -> dict[str, Any]:
     return {"state": str(ability.state), "warning": ability.warning, "queries": doubts}
 
 
-def _event(answer: Answer) -> dict[str, Any]:
-    error = answer.error
+def queries_of(release: Release) -> list[dict[str, Any]]:
+    """What is going to be asked, for who wants to show it."""
+    return [
+        {"id": q.id, "zib": q.zib, "title": {"nl": q.title.nl, "en": q.title.en}}
+        for q in release.plan
+    ]
+
+
+def answered(answer: Answer) -> dict[str, Any]:
+    """One answer as an event."""
     return {
         "event": "answer",
         "query": answer.query.id,
@@ -259,8 +263,13 @@ def _event(answer: Answer) -> dict[str, Any]:
         "milliseconds": answer.milliseconds,
         "resources": [e.resource for e in answer.matches],
         "includes": [e.resource for e in answer.includes],
-        "error": {"issue": str(error.issue), "message": error.message} if error else None,
+        "error": told(answer.error),
     }
+
+
+def told(error: LdnError | None) -> dict[str, str] | None:
+    """What an event tells of a failure."""
+    return {"issue": str(error.issue), "message": error.message} if error else None
 
 
 def collection(plan: Plan, answers: list[Answer], asker: Asker) -> Resource:

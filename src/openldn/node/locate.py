@@ -98,18 +98,24 @@ class Locator:
         requester = self.asker.requester(read, exchange)
         return Search(patient, exchange, requester, correlation, traced(trace))
 
-    async def holders(self, search: Search) -> list[Located]:
-        """Who holds data of this patient, in order of URA; the evidence is written before.
+    async def named(self, search: Search) -> list[Ura]:
+        """Whom the index names for this patient; the evidence is written before.
 
         What was begun is ended with its evidence, also when nobody waits for it any more. Raises
-        LdnError: incomplete, transient, throttled or timeout when the index, the pseudonym service
-        or the directory cannot be asked, transient without evidence.
+        LdnError: incomplete, transient, throttled or timeout when the index or the pseudonym
+        service cannot be asked, transient without evidence.
         """
         asking = asyncio.create_task(self._found(search))
         self._running.add(asking)
         asking.add_done_callback(self._ended)
-        found = await asyncio.shield(asking)
-        told = await self._all_told(search.exchange, found)
+        return await asyncio.shield(asking)
+
+    async def holders(self, search: Search) -> list[Located]:
+        """Who holds data of this patient, in order of URA, and which of them can be asked.
+
+        Raises LdnError as `named`, and as the directory when that cannot be asked.
+        """
+        told = await self._all_told(search.exchange, await self.named(search))
         return sorted(told, key=lambda holder: holder.ura)
 
     async def finish(self) -> None:

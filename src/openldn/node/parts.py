@@ -34,10 +34,11 @@ from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
 from openldn.functions.authorization.service import DecisionPoint
 from openldn.infrastructures.demanding import demanding
-from openldn.node.api import Own, Unrevoked, ask_routes, locate_routes
+from openldn.node.api import Own, Unrevoked, ask_routes, collect_routes, locate_routes
 from openldn.node.ask import Asker, noting
 from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
+from openldn.node.collecting import Collecting, collecting
 from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.deciding import decision_point
 from openldn.node.delivering import Delivery, delivery_of
@@ -53,9 +54,9 @@ from openldn.node.publish import keep_publishing, keep_renewed
 from openldn.node.refusing import Keeping
 from openldn.node.roads import Means, WholeChain, own_key
 from openldn.node.serve import Holder, serve_routes
-from openldn.node.settings import STATION, NodeSettings
+from openldn.node.settings import NodeSettings
 from openldn.node.shown import DocumentsShown, OwnRevocation, WalletShown
-from openldn.node.sources import RemoteSource, Source, StationSource
+from openldn.node.sources import source_of
 from openldn.node.trust import TrustState, trust_routes
 from openldn.node.witness import Witness
 from openldn.patterns.exchange import Pattern
@@ -97,6 +98,7 @@ class NodeParts:
     national: National
     delivery: Delivery
     locator: Locator | None  # None: the node has no index
+    collecting: Collecting | None  # None: the same
 
 
 @dataclass(frozen=True)
@@ -243,7 +245,7 @@ def _parts(
     holder = Holder(
         ura=settings.holder,
         public=settings.public,
-        sources={v: _source(settings, v, clients, records) for v in FhirVersion},
+        sources={v: source_of(settings, v, clients, records) for v in FhirVersion},
         verify=server.verify,
         known=directory.known,
         audit=evidence,
@@ -261,7 +263,7 @@ def _parts(
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
         *(pull, kept.dealings, believed, means, kept.national, kept.delivery),
-        _locator(settings, asker, kept),
+        *((found := _locator(settings, asker, kept)), collecting(settings, pull, found, holder)),
     )
 
 
@@ -334,18 +336,10 @@ def _means(
     return Means(settings, clients, signing, wallet, clock, new_id)
 
 
-def _source(
-    settings: NodeSettings, version: FhirVersion, clients: Clients, records: Records
-) -> Source:
-    address = settings.source(version)
-    if address == STATION:
-        return StationSource(records, settings.holder)
-    base = address.rstrip("/")
-    return RemoteSource(clients.other(base), base, records.clock, settings.source_patience)
-
-
 async def _finish(parts: NodeParts) -> None:
     """Wait for what is being asked of others, and its evidence."""
+    if parts.collecting is not None:
+        await parts.collecting.pattern.finish()
     await parts.pull.finish()
     if parts.locator is not None:
         await parts.locator.finish()
@@ -389,6 +383,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(ask_routes(parts.asker, parts.pull)),
         *ours.around(decision_routes(_decides(parts), own)),
         *ours.around(locate_routes(parts.settings.holder, parts.locator)),
+        *ours.around(collect_routes(parts.settings.holder, parts.collecting)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),

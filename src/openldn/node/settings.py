@@ -57,6 +57,11 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     host: str = "127.0.0.1"
     port: int = 8443
     patience: float = 10.0  # seconds we wait for one query at another holder
+    collect_patience: float = 15.0  # seconds a question to everyone who holds data may take
+    collect_holder_megabytes: int = 8  # what one holder may send in answer to it
+    collect_megabytes: int = 96  # what all holders together may send
+    collect_gate: bool = False  # whether consent is asked here too, before a holder is asked
+    collect_tells_consent: bool = False  # whether who asks may know that consent said no
     source_patience: float = 8.0  # seconds we wait for our own source
     stu3: str = STATION  # where STU3 data come from: "station" or the FHIR base (URL) of a source
     r4: str = STATION  # the same for R4

@@ -16,6 +16,8 @@ from openldn.fhir.model import FhirVersion, Resource
 from openldn.fhir.records.model import Found, Place, Record
 from openldn.fhir.records.store import Records
 from openldn.fhir.search.parse import parse_query
+from openldn.node.clients import Clients
+from openldn.node.settings import STATION, NodeSettings
 
 Pair = tuple[str, str]
 LASTN = "$lastn"
@@ -145,3 +147,14 @@ def _mode(entry: Mapping[str, Resource]) -> str:
 def _faulty(detail: str) -> LdnError:
     text = "the holder's own source cannot answer this; its operator's turn"
     return LdnError(Issue.INCOMPLETE, text, detail=f"source: {detail}")
+
+
+def source_of(
+    settings: NodeSettings, version: FhirVersion, clients: Clients, records: Records
+) -> Source:
+    """Where this node's data of this version come from, by its settings."""
+    address = settings.source(version)
+    if address == STATION:
+        return StationSource(records, settings.holder)
+    base = address.rstrip("/")
+    return RemoteSource(clients.other(base), base, records.clock, settings.source_patience)
