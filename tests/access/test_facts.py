@@ -257,9 +257,10 @@ def test_everything_of_a_resource_can_be_read_in_its_order() -> None:
 
 
 def test_every_zib_of_the_data_set_has_its_section() -> None:
-    from openldn.exchanges.bgz import BGZ  # the plan that nodes send
+    from openldn.exchanges import EXCHANGES  # the plans that nodes send
 
-    zibs = {query.zib for release in BGZ.releases for query in release.queries}
+    releases = [release for exchange in EXCHANGES.values() for release in exchange.releases]
+    zibs = {query.zib for release in releases for query in release.queries}
 
     assert zibs
     assert not [zib for zib in zibs if not section_of_zib(zib)]

@@ -39,6 +39,7 @@ _MEASURE = (
     _VALUE,
     _column("interpretation", "interpretation", kind=Kind.CODE),
 )
+_FUNCTION = ("118228005", "384821006", "301438001", "225908003")
 _SOCIAL = (_column("subject", "code"), _VALUE, _NOTE)
 _PERSON = (
     _column("name", "name", "practitioner"),
@@ -158,7 +159,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "procedures",
-        frozenset({"procedure"}),
+        frozenset({"procedure", "nursingintervention"}),
         (Match("Procedure"),),
         (
             _column("procedure", "code"),
@@ -228,8 +229,8 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "functional_status",
-        frozenset({"functionalormentalstatus", "functionalstatus"}),
-        (_observed("FunctionalOrMentalStatus", "118228005", "384821006"),),
+        frozenset({"functionalormentalstatus", "functionalstatus", "mobility", "painscore"}),
+        (_observed("FunctionalOrMentalStatus Mobility AbilityTo PainScore", *_FUNCTION),),
         _SOCIAL,
         _WHEN,
         ("performer",),
@@ -323,7 +324,7 @@ SECTIONS: tuple[Section, ...] = (
     ),
     Section(
         "documents",
-        frozenset({"ihe.mhd.minimal.documentreference", "documentreference"}),
+        frozenset({"ihe.mhd.minimal.documentreference", "eoverdracht-nursinghandoff"}),
         (Match("DocumentReference"), Match("DocumentManifest"), Match("Composition")),
         (
             _column("document", "description", "title", "type"),
