@@ -13,7 +13,9 @@ from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.functions.authorization.model import AllowedQuery, Asked
 from openldn.functions.authorization.policy import matches
-from openldn.patterns.exchange import Code, Exchange, Pattern, Side, UseCase, Wire
+from openldn.patterns.exchange import Code, Exchange, Pattern, UseCase, Wire
+from openldn.patterns.moves import Actor
+from openldn.patterns.notified_pull.states import TABLES
 from openldn.trust.credentials.definitions import policy_of, shipped_policies
 
 JANSEN = Bsn.parse("999911120")
@@ -66,7 +68,7 @@ def test_r22_where_no_acceptance_is_told_an_offer_that_stands_is_read_as_accepte
 
 
 def test_the_sender_begins_a_transfer_and_the_receiver_a_referral() -> None:
-    assert (TRANSFER.begins, REFER.begins) == (Side.PLACER, Side.FULFILLER)
+    assert (TRANSFER.begins, REFER.begins) == (Actor.PLACER, Actor.FULFILLER)
     assert (TRANSFER.ends_by_time, REFER.ends_by_time) == (True, False)
 
 
@@ -156,6 +158,7 @@ def test_every_use_case_stands_whole(exchange: Exchange, case: UseCase) -> None:
     assert case.title.nl and case.title.en
     assert case.purposes <= exchange.purposes
     assert bool(case.wires) == bool(case.parts) == (case.pattern is Pattern.NOTIFIED_PULL)
+    assert case.table in TABLES
     assert case.open or exchange.release(case.release).plan
     assert all(wire.fetch == case.scope for wire in case.wires.values())
 

@@ -18,6 +18,7 @@ COMMANDS = (
     "collect",
     "directory",
     "doctor",
+    "journey",
     "localization",
     "locate",
     "pki",

@@ -13,11 +13,11 @@ from openldn.patterns.exchange import (
     Pattern,
     Query,
     Release,
-    Side,
     Title,
     UseCase,
     Wire,
 )
+from openldn.patterns.moves import Actor
 
 SCT = "http://snomed.info/sct"
 LOINC = "http://loinc.org"
@@ -167,7 +167,7 @@ EOVERDRACHT = Exchange(
                     ),
                 ),
             ),
-            begins=Side.PLACER,
+            begins=Actor.PLACER,
             ends_by_time=True,
             between=(
                 (_HOSPITAL, _NURSING_HOME),

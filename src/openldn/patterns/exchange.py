@@ -10,6 +10,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.functions.authorization.model import AllowedQuery, patient_parameter
+from openldn.patterns.moves import Actor
 
 Pair = tuple[str, str]
 
@@ -92,13 +93,6 @@ class Release:
         return tuple(q for q in self.queries if q.asked)
 
 
-class Side(StrEnum):
-    """Who acts in a notified pull: who offers, or who is offered to."""
-
-    PLACER = "placer"
-    FULFILLER = "fulfiller"
-
-
 @dataclass(frozen=True)
 class Part:
     """A part of what an offer makes available, and from which status on it may be read."""
@@ -134,12 +128,17 @@ class UseCase:
     release: str = ""  # whose queries it takes; empty: the first
     wires: Mapping[str, Wire] = field(default_factory=dict)  # by code of the dialect: T, N, K, H
     parts: tuple[Part, ...] = ()  # of an offer, in the order in which they become readable
-    begins: Side = Side.FULFILLER  # who takes it from accepted to in-progress
+    begins: Actor = Actor.FULFILLER  # who takes it from accepted to in-progress
     ends_by_time: bool = False  # the placer may complete what nobody confirmed in time
     between: tuple[Pair, ...] = ()  # kinds of care provider: from, to; none: any
     open: bool = False  # the sender chooses the data; no table bounds them
     viewer_only: bool = False  # shown to who asks and taken over by no system
     purposes: frozenset[str] = frozenset()  # none: those of the exchange
+
+    @property
+    def table(self) -> str:
+        """The state table that its offers follow."""
+        return f"{self.begins}-starts"
 
     def readable(self, status: str, dialect: str = "H") -> tuple[Part, ...]:
         """The parts that the receiver of an offer in this status may read; none after its end.

@@ -1,0 +1,106 @@
+"""What a party of a running network can do in a journey, through its own node's interface."""
+
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlencode
+
+from openldn.access.frame.network import Network, Node, Nodes, object_of
+from openldn.base.errors import Issue, LdnError
+from openldn.base.http import Reply
+from openldn.fhir.codec import dump, parse
+from openldn.testbench.journeys.model import Facts
+from openldn.testbench.synth.story import JANSEN
+
+DEADLINE = 60.0  # seconds for one call
+PATIENTS = {"jansen": JANSEN.bsn}  # by name, so that no BSN stands in a journey or its outcome
+DOCTOR = {"uzi": "900000000", "role": "01.015", "name": "TEST openldn journey"}
+_JSON = {"content-type": "application/json", "accept": "application/fhir+json"}
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The running network on which a journey is played."""
+
+    nodes: Nodes
+
+    @property
+    def network(self) -> Network:
+        """The network as its file says now."""
+        return self.nodes.network()
+
+    async def perform(self, who: str, act: str, given: Mapping[str, Any]) -> Facts:
+        """What this act of this party comes to; raises LdnError when it cannot be done at all."""
+        return await ACTS[act](self, who, given)
+
+    def party(self, key: str) -> Node:
+        """The party with this key; raises LdnError(not-found) that lists the keys."""
+        for node in self.network.nodes:
+            if node.key == key:
+                return node
+        keys = ", ".join(n.key for n in self.network.nodes)
+        raise LdnError(Issue.NOT_FOUND, f"no node {key} in this network; there are: {keys}")
+
+    async def call(
+        self, who: str, method: str, path: str, body: Mapping[str, Any] | None = None
+    ) -> Reply:
+        """What the node of this party answers to its own organization."""
+        node = self.party(who)
+        sent = dump(dict(body)) if body is not None else None
+        url = f"{node.api}{path}"
+        http = self.nodes.client(node)
+        return await http.send(method, url, headers=_JSON, body=sent, deadline=DEADLINE)
+
+
+Act = Callable[[Stage, str, Mapping[str, Any]], Awaitable[Facts]]
+
+
+async def _ask(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Ask one holder about one patient."""
+    body = {**_asked(given), "holder": stage.party(given["holder"]).ura}
+    exchange = given.get("exchange", "bgz")
+    reply = await stage.call(who, "POST", f"/exchanges/{exchange}/$ask", body)
+    return {**_answered(reply), "correlation": reply.headers.get("x-request-id", "")}
+
+
+async def _locate(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Ask the index who says to hold data of a patient."""
+    body = {**_asked(given), "exchange": given.get("exchange", "bgz")}
+    found = object_of(await stage.call(who, "POST", "/locate", body))
+    names = {node.ura: node.key for node in stage.network.nodes}
+    able = [h for h in found["holders"] if not h["reason"]]
+    keys = sorted(names.get(h["ura"], h["ura"]) for h in able)
+    return {"holders": ", ".join(keys), "count": len(keys)}
+
+
+async def _evidence(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Count the events of one question in the audit log of this party."""
+    wanted = {"_count": "1000", "correlation": given["correlation"], "_tag": given["event"]}
+    found = object_of(await stage.call(who, "GET", f"/audit?{urlencode(wanted)}"))
+    return {"events": len(found.get("entry", ()))}
+
+
+def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
+    bsn = PATIENTS[given.get("patient", "jansen")]
+    purpose = given.get("purpose", "TREAT")
+    return {"bsn": bsn.value, "purpose": purpose, "practitioner": DOCTOR}
+
+
+def _answered(reply: Reply) -> dict[str, Any]:
+    """What came in a Bundle: how much, of what, and what is missing."""
+    content = parse(reply.body)
+    if reply.status != 200:
+        return {"status": reply.status, "reason": _reason(content)}
+    kinds = Counter(e["resource"]["resourceType"] for e in content.get("entry", ()))
+    gaps = kinds.pop("OperationOutcome", 0)
+    said = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
+    return {"status": 200, "resources": kinds.total(), "gaps": gaps, "of": said}
+
+
+def _reason(content: Any) -> str:
+    issues = content.get("issue", ()) if isinstance(content, dict) else ()
+    return "; ".join(str(i.get("diagnostics", i.get("code", ""))) for i in issues)
+
+
+ACTS: Mapping[str, Act] = {"ask": _ask, "evidence": _evidence, "locate": _locate}

@@ -1,0 +1,77 @@
+"""Journeys in which somebody asks: pull between infrastructures, and who holds data at all."""
+
+from openldn.exchanges import EXCHANGES
+from openldn.patterns.exchange import Title
+from openldn.testbench.journeys.model import Journey, Step, at_least
+from openldn.testbench.members import MEMBERS
+
+_QUERIES = {code: len(e.release().plan) for code, e in EXCHANGES.items() if e.releases}
+
+
+def _asking(asker: str, holder: str, exchange: str = "bgz") -> Step:
+    title = EXCHANGES[exchange].title
+    return Step(
+        asker,
+        "ask",
+        Title(
+            f"{{{asker}}} vraagt bij {{{holder}}} op: {title.nl}",
+            f"{{{asker}}} asks {{{holder}}} for: {title.en}",
+        ),
+        {"holder": holder, "exchange": exchange},
+        {"status": 200, "gaps": 0, "resources": at_least(1)},
+        {"correlation": f"{asker}-{holder}-{exchange}"},
+        turn=holder,
+    )
+
+
+def _proven(asker: str, holder: str, exchange: str = "bgz") -> tuple[Step, Step]:
+    """Both sides keep evidence of each query."""
+    correlation, count = f"${asker}-{holder}-{exchange}", _QUERIES[exchange]
+    return (
+        Step(
+            holder,
+            "evidence",
+            Title(f"{{{holder}}} legde vast wie wat inzag", f"{{{holder}}} recorded who saw what"),
+            {"correlation": correlation, "event": "data-served"},
+            {"events": count},
+            within=5,
+        ),
+        Step(
+            asker,
+            "evidence",
+            Title(f"{{{asker}}} legde vast wat zij vroeg", f"{{{asker}}} recorded what it asked"),
+            {"correlation": correlation, "event": "data-requested"},
+            {"events": count},
+            within=5,
+        ),
+    )
+
+
+def _round(asker: str, holder: str, exchange: str = "bgz") -> tuple[Step, ...]:
+    return (_asking(asker, holder, exchange), *_proven(asker, holder, exchange))
+
+
+PULL = Journey(
+    "pull",
+    Title(
+        "Gericht bevragen over drie infrastructuren: de BgZ en de eOverdracht",
+        "Pull over three infrastructures: the basic data set and the nursing handoff",
+    ),
+    (
+        *_round("clinic", "hospital"),  # LSP asks Zorgplatform
+        *_round("hospital", "clinic"),
+        *_round("rehabilitation", "hospital"),  # Nuts asks Zorgplatform
+        *_round("gp", "rehabilitation"),  # LSP asks Nuts
+        *_round("rehabilitation", "hospital", "eoverdracht"),
+        *_round("hospital", "rehabilitation", "eoverdracht"),
+    ),
+)
+
+PAIRS = Journey(
+    "pairs",
+    Title(
+        "Iedereen vraagt de BgZ bij iedereen: 25 paren",
+        "Everybody asks everybody for the basic data set: 25 pairs",
+    ),
+    tuple(_asking(asker.key, holder.key) for asker in MEMBERS for holder in MEMBERS),
+)

@@ -1,0 +1,15 @@
+"""Every journey there is, by name. To add one: write it, add one line here."""
+
+from openldn.base.errors import Issue, LdnError
+from openldn.testbench.journeys.asking import PAIRS, PULL
+from openldn.testbench.journeys.model import Journey
+
+JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS)}
+
+
+def journey_of(name: str) -> Journey:
+    """The journey with this name; raises LdnError(not-found) that lists them."""
+    if found := JOURNEYS.get(name):
+        return found
+    text = f"no such journey; choose from {', '.join(JOURNEYS)}"
+    raise LdnError(Issue.NOT_FOUND, text)
