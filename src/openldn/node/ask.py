@@ -95,7 +95,7 @@ class Asker:
             scopes=frozenset({exchange.scope(Pattern.PULL)}),
             purpose=_purpose(read.purpose, exchange),
             organization_name=self.name,
-            person=_person(read.practitioner),
+            person=person_of(read.practitioner),
             patient=Bsn.parse(read.bsn),
         )
 
@@ -162,7 +162,8 @@ def _purpose(text: str, exchange: Exchange) -> str:
     raise LdnError(Issue.INVALID, f"purpose: choose from {choices}", where="purpose")
 
 
-def _person(given: Practitioner) -> Person:
+def person_of(given: Practitioner) -> Person:
+    """Who acts, as the organization vouches for it; raises LdnError(invalid)."""
     if not _UZI.fullmatch(given.uzi):
         raise LdnError(Issue.INVALID, "practitioner.uzi: digits, at most 12", where="practitioner")
     if not _ROLE.fullmatch(given.role):

@@ -3,8 +3,9 @@
 Source: specification of audit events §8.6, rows node-started and audit-started.
 """
 
+import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
@@ -28,3 +29,10 @@ async def lifetime(log: Log, clock: Clock) -> AsyncIterator[None]:
             await log.record([Event(code, clock()) for code in ("node-stopped", "audit-stopped")])
         except LdnError as error:
             emit("failed", issue=str(error.issue), detail=f"end of the log: {error.detail}")
+
+
+async def stop(task: asyncio.Task[None]) -> None:
+    """End work that would else go on for ever."""
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

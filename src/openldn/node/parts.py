@@ -2,10 +2,9 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
@@ -21,14 +20,10 @@ from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing.client import DirectoryClient
 from openldn.functions.audit.api import routes as audit_routes
-from openldn.functions.audit.heads import HeadKey
-from openldn.functions.audit.heads import Kept as KeptHeads
-from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.overview_api import SCOPE as ACCESS_LOG
 from openldn.functions.audit.overview_api import PatientOrDesk, by_the_patient, overview_routes
 from openldn.functions.audit.retention import retire_forever
-from openldn.functions.audit.service import AuditLog, key_of
-from openldn.functions.audit.spool import Spool
+from openldn.functions.audit.service import AuditLog
 from openldn.functions.audit.vouching import Vouching
 from openldn.functions.authorization.api import routes as decision_routes
 from openldn.functions.authorization.own import OwnPolicy
@@ -40,12 +35,14 @@ from openldn.node.believing import Believing, believing, saml_grants
 from openldn.node.clients import Clients
 from openldn.node.collecting import Collecting, collecting
 from openldn.node.consents import Consulted, nobody, presumed
+from openldn.node.coordination import wiring as offers
 from openldn.node.deciding import decision_point
 from openldn.node.delivering import Delivery, delivery_of
 from openldn.node.evidence import Gathered
 from openldn.node.granting import Granting
+from openldn.node.keeping import audit_of, vouching_of
 from openldn.node.keys import keys_of
-from openldn.node.lifetime import lifetime
+from openldn.node.lifetime import lifetime, stop
 from openldn.node.localizing import parties_of
 from openldn.node.locally import kept_here, none_kept
 from openldn.node.locate import Locator
@@ -75,7 +72,7 @@ from openldn.trust.tokens.signer import Signer
 from openldn.trust.tokens.store import TokenStore
 from openldn.trust.tokens.watch import Watch
 
-DATABASE_CONNECTIONS = 13  # one is held by the worker of the outbox
+DATABASE_CONNECTIONS = 14  # two are held: by the worker of the outbox, and to hear of offers
 LOOK = 5.0  # seconds between two looks at whether certificate files were renewed
 
 
@@ -97,6 +94,7 @@ class NodeParts:
     means: Means
     national: National
     delivery: Delivery
+    offering: offers.Offering
     locator: Locator | None  # None: the node has no index
     collecting: Collecting | None  # None: the same
 
@@ -133,11 +131,11 @@ async def open_node(
         clients = Clients(settings.identity)
         stack.push_async_callback(clients.close)
         records = Records(pool, clock, new_id)
-        audit = _audit(settings, records)
+        audit = audit_of(settings, records)
         stack.push_async_callback(audit.close)
         kept = Kept(
             audit,
-            _vouching(audit, settings.sealing_key),
+            vouching_of(audit, settings.sealing_key),
             TokenStore(pool),
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
@@ -153,24 +151,16 @@ async def open_node(
         stores = (kept.tokens, kept.dealings.store, kept.credentials, kept.delivery)
         for part in (records, audit, *stores):
             await part.prepare()
+        await offers.prepare(pool)
         await stack.enter_async_context(lifetime(audit, clock))
         parts = _parts(settings, clients, records, kept)
         stack.push_async_callback(parts.believed.documents.close)
         for task in map(asyncio.create_task, _background(parts, kept)):
             task.add_done_callback(ended)
-            stack.push_async_callback(_stop, task)
+            stack.push_async_callback(stop, task)
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(_finish, parts)  # first of all: the rest serves it
         yield parts
-
-
-def _audit(settings: NodeSettings, records: Records) -> AuditLog:
-    """The log of this node, in the database of its records."""
-    stu3, names = settings.fhir(FhirVersion.STU3), settings.audit_staff_names
-    keeper, sealing = Keeper(settings.holder, settings.key, stu3, names), settings.sealing_key
-    spool = Spool(sealing.with_suffix(".spool"))
-    runtime = (records.clock, records.new_id)
-    return AuditLog(records.pool, keeper, key_of(sealing), *runtime, spool=spool)
 
 
 async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolicy | None:
@@ -180,12 +170,6 @@ async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolic
     own = await OwnPolicy.open(settings.own_policy, settings.own_patience)
     stack.push_async_callback(own.close)
     return own
-
-
-def _vouching(audit: AuditLog, sealing: Path) -> Vouching:
-    """Heads are signed with a key beside that of the log, and kept in a file beside both."""
-    key = HeadKey.at(sealing.with_suffix(".heads.pem"))
-    return Vouching(audit, key, KeptHeads(sealing.with_suffix(".heads")))
 
 
 def _self(settings: NodeSettings) -> Ourselves:
@@ -204,7 +188,8 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     return [
         *([telling.run()] if telling else []),
         *([following.run()] if following else []),
-        *kept.delivery.background({}),
+        *kept.delivery.background(parts.offering.kinds),
+        *parts.offering.background(),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
         retire_forever(parts.vouching, timedelta(days=settings.audit_keep_days)),
@@ -226,22 +211,7 @@ def _parts(
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     believed = believing(settings, clients, kept.people, clock)
-    scopes = frozenset(e.scope(Pattern.PULL) for e in by(Pattern.PULL))
-    server = AuthorizationServer(
-        holder=settings.holder,
-        issuer=settings.issuer,
-        store=kept.tokens,
-        anchors=believed.belief.anchors,
-        clock=clock,
-        new_id=new_id,
-        known=directory.known,
-        scopes=scopes | {ACCESS_LOG},
-        conditions={ACCESS_LOG: by_the_patient},
-        dialects=frozenset(settings.dialects),
-        ports=believed.ports,
-        public=frozenset(settings.fhir(v) for v in FhirVersion),
-        saml=saml_grants(settings, believed, scopes, clock),
-    )
+    server = _server(settings, records, kept, believed, directory)
     holder = Holder(
         ura=settings.holder,
         public=settings.public,
@@ -259,11 +229,31 @@ def _parts(
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
     pull = Pull(directory, means.roads(), note, clock, settings.patience, means.statements)
     vouch = kept.people.vouch if kept.people else None
+    offering = offers.offers_of(settings, kept.delivery.outbox, kept.audit, directory, means)
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
-        *(pull, kept.dealings, believed, means, kept.national, kept.delivery),
+        *(pull, kept.dealings, believed, means, kept.national, kept.delivery, offering),
         *((found := _locator(settings, asker, kept)), collecting(settings, pull, found, holder)),
+    )
+
+
+def _server(
+    settings: NodeSettings,
+    records: Records,
+    kept: Kept,
+    believed: Believing,
+    directory: DirectoryClient,
+) -> AuthorizationServer:
+    scopes = frozenset(e.scope(Pattern.PULL) for e in by(Pattern.PULL))
+    return AuthorizationServer(
+        *(settings.holder, settings.issuer, kept.tokens, believed.belief.anchors),
+        *(records.clock, records.new_id, directory.known, scopes | offers.SCOPES | {ACCESS_LOG}),
+        conditions={ACCESS_LOG: by_the_patient},
+        dialects=frozenset(settings.dialects),
+        ports=believed.ports,
+        public=frozenset(settings.fhir(v) for v in FhirVersion),
+        saml=saml_grants(settings, believed, scopes, records.clock),
     )
 
 
@@ -345,12 +335,6 @@ async def _finish(parts: NodeParts) -> None:
         await parts.locator.finish()
 
 
-async def _stop(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await task
-
-
 def node_routes(parts: NodeParts) -> list[BaseRoute]:
     """Everything one node answers, apart from its health.
 
@@ -376,7 +360,9 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     may_read = PatientOrDesk(parts.audit, parts.server.verify, parts.settings.public)
     return [
         *keeping.around(granting.around(token_routes(parts.server, guard=own_only)), "token"),
+        *keeping.around(offers.routes_of(parts.offering, parts.holder), "fhir"),
         *keeping.around(demanding(serve_routes(parts.holder), wanted), "fhir"),
+        *ours.around(parts.offering.own_routes(own)),
         *did_routes([parts.means.wallet.key]),
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),

@@ -9,6 +9,7 @@ from openldn.base.log import emit
 from openldn.exchanges import EXCHANGES
 from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
+from openldn.node.coordination.peers import NOTIFIED, PLACES
 from openldn.node.settings import NodeSettings
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.wallet import NodeWallet
@@ -40,7 +41,17 @@ def own_entry(settings: NodeSettings) -> tuple[Organization, list[Endpoint]]:
             endpoints.append(
                 Endpoint(holder, settings.infrastructure, version, base, issuer, payloads)
             )
-    return organization, endpoints
+    return organization, [*endpoints, *_offering(settings)]
+
+
+def _offering(settings: NodeSettings) -> list[Endpoint]:
+    """Where we host Tasks, and where we are notified: the harmonized form, by its own road."""
+    holder, issuer, r4 = settings.holder, settings.issuer, FhirVersion.R4
+    tasks, told = settings.fhir(r4), f"{settings.public}/notification"
+    return [
+        Endpoint(holder, "direct", r4, tasks, issuer, (PLACES,), "tasks"),
+        Endpoint(holder, "direct", r4, told, issuer, (NOTIFIED,), "notification"),
+    ]
 
 
 async def keep_publishing(directory: Publishing, settings: NodeSettings) -> None:

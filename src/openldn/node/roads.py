@@ -98,6 +98,12 @@ class Means:
         """Our signed word, in plain assertions."""
         return Signer(self.signing)
 
+    def direct(self, road: str = "direct") -> Direct:
+        """This road with our own plain assertions, which carry an authorization base."""
+        tokens = self._tokens("direct")
+        forget = getattr(tokens, "forget", _keep)
+        return Direct(self.clients.holder, tokens, forget, self._headers(road), self.clock)
+
     def roads(self) -> Mapping[str, Infrastructure]:
         """An adapter for each road."""
         found = {}

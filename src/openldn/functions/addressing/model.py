@@ -34,6 +34,7 @@ class Endpoint:
     url: str  # FHIR base, without trailing slash
     authorization_server: str  # issuer URL of who gives tokens for it
     payloads: tuple[str, ...] = ()  # codes of what it serves
+    name: str = ""  # tells it from others of this holder in the same FHIR version and on this road
 
 
 class Directory(Protocol):

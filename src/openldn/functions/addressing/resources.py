@@ -87,7 +87,7 @@ def _organization(organization: Organization) -> Resource:
 
 def _endpoint(endpoint: Endpoint) -> Resource:
     codes = [{"coding": [{"system": CAPABILITIES, "code": c}]} for c in endpoint.payloads]
-    suffix = f"{endpoint.fhir.lower()}-{endpoint.infrastructure}"
+    suffix = "-".join(filter(None, (endpoint.fhir.lower(), endpoint.infrastructure, endpoint.name)))
     return {
         "resourceType": "Endpoint",
         "id": f"{organization_id(endpoint.holder)}-{suffix}",

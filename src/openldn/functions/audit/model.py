@@ -113,6 +113,7 @@ class Event:
     count: int | None = None  # records, or holders; never content
     dialect: str = ""
     act: tuple[str, ...] = ()
+    once: str = ""  # what names it: told again it is not written again; empty: each is a new one
 
 
 @dataclass(frozen=True)

@@ -100,11 +100,16 @@ class AuditLog:
         if isinstance(event, Access):
             once = _once(event, self.key)
         else:
-            spooled = ROWS[event.code].spooled
-            once = hmac.digest(self.key, b"spooled|" + id.encode(), "sha256") if spooled else None
+            once = self._once(event, id)
         told = event_of(event, self.source) if isinstance(event, Access) else event
         body = written(told, self.source, now, id)
         return Entry(columns_of(told, now, id, self.key), body, once)
+
+    def _once(self, event: Event, id: str) -> bytes | None:
+        if event.once:
+            return hmac.digest(self.key, f"event|{event.code}|{event.once}".encode(), "sha256")
+        spooled = ROWS[event.code].spooled
+        return hmac.digest(self.key, b"spooled|" + id.encode(), "sha256") if spooled else None
 
     async def _write(self, entries: list[Entry]) -> None:
         call = _Call(entries, asyncio.get_running_loop().create_future())

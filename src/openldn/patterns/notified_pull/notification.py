@@ -104,13 +104,16 @@ def _parts(event: Event) -> list[Element]:
     return parts
 
 
-def read_notification(bundle: Resource) -> Notification:
-    """What a checked R4 Bundle tells; raises LdnError(business-rule), naming the rule it breaks."""
+def read_notification(bundle: Resource, kinds: frozenset[Kind] = NOTIFIES) -> Notification:
+    """What a checked R4 Bundle tells; raises LdnError(business-rule), naming the rule it breaks.
+
+    `kinds` says what it may be: a notification, or the answer to `$events`.
+    """
     entries = bundle.get("entry", ())
     if bundle.get("type") != "history" or not entries:
         raise _broken("a notification is a Bundle of type history with a status first", "R40")
     given = _given(entries[0].get("resource", {}))
-    kind, subscription = _kind(given), _subscription(given)
+    kind, subscription = _kind(given, kinds), _subscription(given)
     _require_entries(entries, subscription)
     events = tuple(_event(p, kind) for p in given.get("notification-event", ()))
     if kind is Kind.EVENT and not events:
@@ -141,10 +144,10 @@ def _one(given: dict[str, list[Element]], name: str) -> Element:
     return found[0]
 
 
-def _kind(given: dict[str, list[Element]]) -> Kind:
+def _kind(given: dict[str, list[Element]], kinds: frozenset[Kind]) -> Kind:
     told = _one(given, "type").get("valueCode", "")
-    if told not in NOTIFIES:
-        raise _broken("its type is handshake, heartbeat or event-notification", "twiin-st")
+    if told not in kinds:
+        raise _broken(f"its type is one of {', '.join(sorted(kinds))}", "twiin-st")
     return Kind(told)
 
 

@@ -1,0 +1,297 @@
+"""What other parties find here: the Tasks we offer them, and the address they notify us at.
+
+Source: exchange patterns §2.5 (placer's CapabilityStatement), §2.7 (shapes), §3.1.
+"""
+
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.api.pairs import LARGEST_FORM, split
+from openldn.fhir.codec import check, decode, parse
+from openldn.fhir.http import media_type, read_body, respond
+from openldn.fhir.model import FhirVersion, Resource
+from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.node.coordination.admission import Admission, doer_of
+from openldn.node.coordination.model import EVENTS, TASKS, Kept
+from openldn.node.coordination.receiving import Receiving
+from openldn.node.coordination.requests import patient_of, service_request_of
+from openldn.node.coordination.searching import sought
+from openldn.node.coordination.service import Coordination
+from openldn.node.evidence import outcome_code
+from openldn.patterns.exchange import Pattern
+from openldn.patterns.notified_pull.changes import patched
+from openldn.patterns.notified_pull.shapes import NOTHING, Heading, Shape, heading
+from openldn.patterns.notified_pull.task import task_of
+from openldn.trust.tokens.model import Grant
+
+LARGEST = 1024 * 1024  # bytes of a Task or a notification
+PATCH = "application/json-patch+json"
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+
+
+@dataclass(frozen=True)
+class Came:
+    """A message at the address for notifications, known by its outside."""
+
+    request: Request
+    grant: Grant
+    heading: Heading
+    body: bytes
+    version: FhirVersion = FhirVersion.R4
+
+
+# Takes a message of one shape; what is answered.
+Take = Callable[[Came], Awaitable[Response]]
+
+
+@dataclass(frozen=True)
+class Doors:
+    """Everything the routes for other parties need."""
+
+    coordination: Coordination
+    receiving: Receiving
+    admit: Admission
+    audit: Audit
+    base: str  # our own R4 base (URL)
+    shapes: Mapping[Shape, Take]  # who takes which shape, beside S5
+
+
+def routes(doors: Doors) -> list[BaseRoute]:
+    """The addresses for other parties."""
+    return [*_task_routes(doors), *_notification_routes(doors)]
+
+
+def _task_routes(doors: Doors) -> list[BaseRoute]:
+    async def read(request: Request) -> Response:
+        """GET: the Task as it stands, for its fulfiller."""
+        grant = await doors.admit(request, TASKS)
+
+        async def found() -> tuple[Kept, Resource]:
+            task = request.path_params["id"]
+            kept = await doors.coordination.seen(grant.requester.organization, task)
+            return kept, task_of(kept.offer)
+
+        return await _told(doors, request, grant, found)
+
+    async def change(request: Request) -> Response:
+        """PUT or PATCH with If-Match: the Task after what its fulfiller decided."""
+        grant = await doors.admit(request, TASKS)
+        version = _version(request)
+        edit = await _edit(request)
+        act = doors.coordination.placing.edit(
+            request.path_params["id"],
+            grant.requester.organization,
+            version,
+            edit,
+            doer_of(grant, request),
+        )
+        outcome = await doors.coordination.ledger.act(act)
+        return _task(request, outcome.changes[0].kept)
+
+    async def search(request: Request) -> Response:
+        """GET or POST _search: the Tasks that are the caller's."""
+        return await _searched(doors, request)
+
+    async def service_request(request: Request) -> Response:
+        """GET: the request behind the Task."""
+        return await _behind(doors, request, service_request_of)
+
+    async def patient(request: Request) -> Response:
+        """GET: whom it is about, once that may be known."""
+        return await _behind(doors, request, patient_of)
+
+    return [
+        Route("/fhir/R4/Task", search, methods=["GET"]),
+        Route("/fhir/R4/Task/_search", search, methods=["POST"]),
+        Route("/fhir/R4/Task/{id}", read, methods=["GET"]),
+        Route("/fhir/R4/Task/{id}", change, methods=["PUT", "PATCH"]),
+        Route("/fhir/R4/ServiceRequest/{id}", service_request, methods=["GET"]),
+        Route("/fhir/R4/Patient/{id}", patient, methods=["GET"]),
+    ]
+
+
+async def _searched(doors: Doors, request: Request) -> Response:
+    grant = await doors.admit(request, TASKS)
+    ours = doors.coordination
+    asked = sought(await _pairs(request), grant.requester.organization, ours.ura)
+    found = await ours.offers(asked.wanted)
+    tasks = [task for k in found if asked.fits(task := task_of(k.offer))]
+    return respond(request, _searchset(doors, tasks), FhirVersion.R4)
+
+
+async def _pairs(request: Request) -> list[tuple[str, str]]:
+    text = request.scope.get("query_string", b"").decode("latin-1")
+    if request.method == "POST":
+        body = await read_body(request, LARGEST_FORM)
+        if not body.isascii():
+            raise LdnError(Issue.INVALID, "the form is not percent-encoded")
+        text = "&".join(part for part in (text, body.decode("ascii")) if part)
+    return split(text)
+
+
+async def _behind(doors: Doors, request: Request, made: Callable[[Kept], Resource]) -> Response:
+    grant = await doors.admit(request, TASKS)
+
+    async def found() -> tuple[Kept, Resource]:
+        caller, subject = grant.requester.organization, request.path_params["id"]
+        kept = await doors.coordination.behind(caller, subject)
+        return kept, made(kept)
+
+    return await _told(doors, request, grant, found)
+
+
+async def _told(
+    doors: Doors,
+    request: Request,
+    grant: Grant,
+    found: Callable[[], Awaitable[tuple[Kept, Resource]]],
+) -> Response:
+    """The resource, once its evidence is safe; a refusal leaves evidence too."""
+    started = doors.coordination.ledger.clock()
+    try:
+        kept, resource = await found()
+    except LdnError as error:
+        await doors.audit.record([_access(doors, request, grant, started, None, error)])
+        raise
+    await doors.audit.record([_access(doors, request, grant, started, kept, None)])
+    if resource["resourceType"] == "Task":
+        return _task(request, kept)
+    return respond(request, resource, FhirVersion.R4)
+
+
+def _access(  # noqa: PLR0913  (one line of evidence)
+    doors: Doors,
+    request: Request,
+    grant: Grant,
+    started: datetime,
+    kept: Kept | None,
+    error: LdnError | None,
+) -> Access:
+    below = request.url.path.removeprefix("/fhir/R4/")
+    return Access(
+        code=SERVED,
+        started=started,
+        ended=doors.coordination.ledger.clock(),
+        outcome=outcome_code(error),
+        requester=grant.requester,
+        holder=doors.coordination.ura,
+        patient=kept.patient if kept and kept.offer.patient else None,
+        exchange=kept.offer.exchange if kept else "",
+        pattern=Pattern.NOTIFIED_PULL,
+        query=f"GET {below}",
+        correlation=request.state.correlation,
+        count=0 if error else 1,
+        reason=error.message if error else "",
+        token=grant.id,
+        peer=request.client.host if request.client else "",
+        checks="F---" if error else "T---",
+        legal_basis="implied-consent",
+        interaction="read",
+        dialect=grant.dialect,
+        act=grant.act,
+    )
+
+
+def _task(request: Request, kept: Kept) -> Response:
+    etag = {"etag": f'W/"{kept.offer.version}"', "last-modified": _http_date(kept.offer.changed)}
+    return respond(request, task_of(kept.offer), FhirVersion.R4, headers=etag)
+
+
+def _http_date(moment: datetime) -> str:
+    return moment.strftime("%a, %d %b %Y %H:%M:%S GMT")
+
+
+def _version(request: Request) -> int:
+    """The version that the caller changes. Source: R33; W02."""
+    given = request.headers.get("if-match")
+    if given is None:
+        text = "a Task is changed with If-Match: read it and send the ETag along"
+        raise LdnError(Issue.BUSINESS_RULE, text, status=428)
+    match = _ETAG.fullmatch(given.strip())
+    if match is None:
+        text = 'If-Match is one version, as in W/"3"; read the Task again'
+        raise LdnError(Issue.CONFLICT, text, status=412)
+    return int(match[1])
+
+
+async def _edit(request: Request) -> Callable[[Resource], Resource]:
+    """What the body makes of the Task; raises LdnError for a body that cannot be read."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "PATCH":
+        if kind != PATCH:
+            raise LdnError(Issue.NOT_SUPPORTED, f"send the patch as {PATCH}", status=415)
+        operations = parse(await read_body(request, LARGEST))
+        if not isinstance(operations, list):
+            raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
+        return lambda task: _checked(patched(task, operations))
+    form = media_type(request)
+    whole = decode(await read_body(request, LARGEST), form, FhirVersion.R4)
+    if whole.get("id") != request.path_params["id"]:
+        text = "the id in the Task is not the id in the address"
+        raise LdnError(Issue.INVALID, text, where="Task.id")
+    return lambda _: _checked(whole)
+
+
+def _checked(task: Any) -> Resource:
+    found = check(task, FhirVersion.R4)
+    if found.get("resourceType") != "Task":
+        raise LdnError(Issue.STRUCTURE, "a Task is expected here", where="resourceType")
+    return found
+
+
+def _searchset(doors: Doors, tasks: list[Resource]) -> Resource:
+    entries = [
+        {"fullUrl": f"{doors.base}/Task/{t['id']}", "resource": t, "search": {"mode": "match"}}
+        for t in tasks
+    ]
+    bundle: Resource = {"resourceType": "Bundle", "type": "searchset", "total": len(entries)}
+    return {**bundle, "entry": entries} if entries else bundle
+
+
+def _notification_routes(doors: Doors) -> list[BaseRoute]:
+    async def take(request: Request) -> Response:
+        """POST or PUT: something we are told; kept before it is answered."""
+        grant = await doors.admit(request, EVENTS)
+        body = await read_body(request, LARGEST)
+        segments = request.path_params.get("rest", "").split("/")
+        came = Came(request, grant, heading(request.method, segments, _kind(body)), body)
+        if came.heading.shape is Shape.S5:
+            return await _event(doors, came)
+        taker = doors.shapes.get(came.heading.shape)
+        if taker is None:
+            text = "this node takes no notifications of this dialect; send a Bundle"
+            raise LdnError(Issue.NOT_SUPPORTED, text, status=501)
+        return await taker(came)
+
+    every = ["POST", "PUT"]
+    return [
+        Route("/notification", take, methods=every),
+        Route("/notification/{rest:path}", take, methods=every),
+    ]
+
+
+async def _event(doors: Doors, came: Came) -> Response:
+    bundle = decode(came.body, media_type(came.request), FhirVersion.R4)
+    await doors.receiving.notified(came.grant.requester.organization, bundle)
+    return Response(status_code=200)
+
+
+_ROOT = re.compile(rb"\s*(?:<\?[^>]*\?>\s*)?<([A-Za-z]{1,60})[\s>/]")
+
+
+def _kind(body: bytes) -> str:
+    """The resourceType of a body in JSON or XML; nothing for an empty one."""
+    if not body.strip():
+        return NOTHING
+    if match := _ROOT.match(body):
+        return match[1].decode()
+    value = parse(body)
+    return str(value.get("resourceType", "?")) if isinstance(value, dict) else "?"

@@ -1,0 +1,134 @@
+"""Offers for the organization's own applications; nobody else."""
+
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.codec import dump
+from openldn.fhir.http import read_json, respond_json
+from openldn.node.ask import Practitioner, person_of
+from openldn.node.coordination import wishes
+from openldn.node.coordination.model import Doer, Side
+from openldn.node.coordination.service import Coordination
+from openldn.node.coordination.shown import line
+from openldn.node.coordination.store import Wanted
+from openldn.patterns.notified_pull.states import OFFER, TABLES
+
+Guard = Callable[[Request], None]  # raises LdnError unless it is our own organization
+EVENTS = frozenset(m.event for t in TABLES.values() for m in t.moves) - {OFFER}
+_OFFER = (
+    "an offer needs exchange, bsn and receivers (URAs) or a service, and may have use_case, "
+    "location, note, expires, queries, resources and practitioner; nothing else"
+)
+_WORD = "an act may have reason {text, code, system}, note, proposed {start, end}, practitioner"
+_QUIET = 15.0  # seconds after which a silent stream says that it is alive
+
+
+def offer_routes(coordination: Coordination, own: Guard) -> list[BaseRoute]:
+    """Making offers, following them, and answering those of others."""
+
+    async def create(request: Request) -> Response:
+        """POST: the offers that were made, one for each receiver."""
+        own(request)
+        wish: wishes.Wish = wishes.read(wishes.Wish, await read_json(request), _OFFER)
+        made = await coordination.offer(wish, _doer(coordination, request, wish.practitioner))
+        shown = [await coordination.show(k.handle) for k in made]
+        return respond_json({"offers": shown}, status=201)
+
+    async def find(request: Request) -> Response:
+        """GET ?side=sent|received&status=…: the offers, last changed first."""
+        own(request)
+        return respond_json({"offers": await coordination.find(_wanted(request))})
+
+    async def show(request: Request) -> Response:
+        """GET: one offer with its history and delivery."""
+        own(request)
+        return respond_json(await coordination.show(request.path_params["id"]))
+
+    async def act(request: Request) -> Response:
+        """POST: the offer after this act; 202 while the placer does not have it yet."""
+        own(request)
+        event = request.path_params["event"]
+        if event not in EVENTS:
+            text = f"no such act; choose from {', '.join(sorted(EVENTS))}"
+            raise LdnError(Issue.NOT_FOUND, text)
+        word: wishes.Word = wishes.read(wishes.Word, await _body(request), _WORD)
+        doer = _doer(coordination, request, word.practitioner)
+        handle = request.path_params["id"]
+        await coordination.act(handle, event, wishes.given_of(word), doer)
+        shown = await coordination.show(handle)
+        return respond_json(shown, status=202 if shown["pending"] else 200)
+
+    async def stream(request: Request) -> Response:
+        """GET: every change from now on, as Server-Sent Events."""
+        own(request)
+        return StreamingResponse(_changes(coordination), media_type="text/event-stream")
+
+    return [
+        Route("/api/offers", create, methods=["POST"]),
+        Route("/api/offers", find, methods=["GET"]),
+        Route("/api/offers/stream", stream, methods=["GET"]),
+        Route("/api/offers/{id}", show, methods=["GET"]),
+        Route("/api/offers/{id}/${event}", act, methods=["POST"]),
+    ]
+
+
+async def _body(request: Request) -> dict[str, object]:
+    """The body; nothing at all is an act without words."""
+    if request.headers.get("content-length", "") == "0" or "content-type" not in request.headers:
+        return {}
+    return await read_json(request)
+
+
+def _doer(coordination: Coordination, request: Request, practitioner: Practitioner | None) -> Doer:
+    person = person_of(practitioner) if practitioner else None
+    return Doer(coordination.ura, person, request.state.correlation)
+
+
+def _wanted(request: Request) -> Wanted:
+    told = request.query_params
+    if unknown := set(told) - {"side", "status", "count", "before"}:
+        text = f"offers are not looked for by {len(unknown)} of these; use side, status, count"
+        raise LdnError(Issue.INVALID, text)
+    if told.get("side") not in set(Side):
+        raise LdnError(Issue.INVALID, "side: sent or received", where="side")
+    statuses = [s for s in told.get("status", "").split(",") if s]
+    states = sorted({s for t in TABLES.values() for s in t.states})
+    chosen = [s for s in states if s.partition("/")[0] in statuses]
+    count = told.get("count", "100")
+    if not (count.isascii() and count.isdigit() and 0 < int(count) <= 500):
+        raise LdnError(Issue.INVALID, "count: 1 to 500", where="count")
+    known = chosen or (["none"] if statuses else [])
+    before = _before(told.get("before", ""))
+    return Wanted(Side(told["side"]), known, before=before, count=int(count))
+
+
+def _before(text: str) -> tuple[datetime, str] | None:
+    """The last offer of the page before: its moment of change and its id."""
+    moment, _, handle = text.partition(",")
+    if not text:
+        return None
+    try:
+        return datetime.fromisoformat(moment), handle
+    except ValueError as error:
+        text = "before: the moment of change and the id of an offer, as in changed,id"
+        raise LdnError(Issue.INVALID, text, where="before") from error
+
+
+async def _changes(coordination: Coordination) -> AsyncIterator[str]:
+    with coordination.hub.listening() as heard:
+        yield "retry: 2000\n\n"
+        while True:
+            told = await coordination.hub.next(heard, _QUIET)
+            if told is None:
+                yield ": alive\n\n"
+                continue
+            try:
+                kept = await coordination.ledger.one(told[0])
+            except LdnError:
+                continue  # it was not for here, or the store is away: the page asks again
+            yield f"event: offer\ndata: {dump(line(kept)).decode()}\n\n"

@@ -1,0 +1,152 @@
+"""The authorization register: what an authorization base opens, for whom and until when.
+
+An entry is an offer of ours seen from its base, so that it begins and ends in the transaction in
+which the offer changes. Source: exchange patterns §3.1; R10-R12, R22, R36; W05.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import Clock
+from openldn.base.sql import Pool, connection
+from openldn.fhir.identifiers import Bsn, Ura
+from openldn.functions.authorization.model import AllowedQuery
+from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Origin
+from openldn.node.consents import Consulted
+from openldn.node.coordination.store import Offers
+from openldn.node.coordination.tables import offered
+from openldn.patterns.exchange import Exchange, UseCase
+from openldn.patterns.notified_pull.model import Offer, Pointer
+from openldn.patterns.notified_pull.states import CANDIDATES, COMPLETED, IN_PROGRESS, TAKEN
+
+ENDED = "the offer behind this authorization base is over; ask its sender for a new one"
+OTHERS = "this authorization base was given to another organization"
+NOT_YET = "the offer does not open this yet; it must be accepted, selected or started first"
+LATE = "the time of the offer behind this authorization base is over; ask for a new one"
+UNOFFERED = "this was not offered; ask what the offer names"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What one authorization base opens."""
+
+    task: str  # "Task/…"
+    placer: Ura
+    receiver: Ura
+    patient: Bsn | None
+    exchange: Exchange
+    case: UseCase
+    open: tuple[Pointer, ...]  # what may be asked now
+    legal: str  # why: the code of the legal basis
+    until: datetime | None
+
+    @property
+    def allowed(self) -> tuple[AllowedQuery, ...]:
+        """The rows of what may be asked now."""
+        return tuple(dict.fromkeys(AllowedQuery.parse(p.value) for p in self.open))
+
+
+@dataclass(frozen=True)
+class Register:
+    """The entries of one organization."""
+
+    pool: Pool
+    offers: Offers
+    clock: Clock
+    grace: timedelta = timedelta(hours=24)  # after completion
+
+    async def entry(self, base: str, receiver: Ura) -> Entry | None:
+        """What this base opens for this party; None when it is none of ours.
+
+        Raises LdnError(forbidden): given to another (R11), over (R12), or not open yet (R36).
+        """
+        async with connection(self.pool) as db:
+            kept = await self.offers.by_base(db, base)
+        if kept is None:
+            return None
+        if kept.offer.fulfiller != receiver:
+            raise _refused(OTHERS, "others")
+        now = self.clock()
+        if reason := over(kept.offer, now, self.grace):
+            raise _refused(reason, "over")
+        exchange, case = offered(kept.offer.exchange, kept.offer.use_case)
+        open_ = readable(kept.offer, case)
+        if not open_:
+            raise _refused(NOT_YET, "not-yet")
+        until = kept.offer.expires
+        known = (f"Task/{kept.offer.id}", kept.offer.placer, receiver, kept.patient)
+        return Entry(*known, exchange, case, open_, Basis.IMPLIED.value, until)
+
+    def consulted(self, inner: Consulted) -> Consulted:
+        """Who is asked for consent: for a referral of ours the register, no registry (R79).
+
+        An objection that the holder itself recorded against this Task still holds.
+        """
+
+        async def ask(disclosure: Disclosure) -> Answer:
+            implied = disclosure.basis is Basis.IMPLIED and disclosure.task
+            found = await self._answer(disclosure) if implied else None
+            if found is None or found.decision is not Decision.PERMIT:
+                return found or await inner(disclosure)
+            said = await inner(disclosure)
+            return said if said.decision is Decision.DENY else found
+
+        return ask
+
+    async def _answer(self, disclosure: Disclosure) -> Answer | None:
+        now, receiver = self.clock(), disclosure.requester.ura
+        if receiver is None:
+            return None
+        try:
+            entry = await self.entry(disclosure.task, receiver)
+        except LdnError as error:
+            if error.issue is not Issue.FORBIDDEN:
+                raise
+            return Answer(Decision.UNKNOWN, Origin.LOCAL, "", now, error.detail)
+        if entry is None:
+            return None
+        fits = entry.patient == disclosure.patient and entry.exchange.code == disclosure.exchange
+        decision = Decision.PERMIT if fits else Decision.UNKNOWN
+        return Answer(decision, Origin.LOCAL, entry.task, now)
+
+
+def over(offer: Offer, now: datetime, grace: timedelta) -> str:
+    """Why an offer opens nothing any more; empty while it may.
+
+    Only what was completed stays open for the grace: who withdrew, refused or failed has no use
+    for it. Source: exchange patterns §3.1; W05.
+    """
+    if offer.expires is not None and offer.expires <= now:
+        return LATE
+    if not offer.ended:
+        return ""
+    graced = offer.state == COMPLETED and now < offer.changed + grace
+    return "" if graced else ENDED
+
+
+def readable(offer: Offer, case: UseCase) -> tuple[Pointer, ...]:
+    """What the fulfiller may read of what was offered, as the offer stands now.
+
+    Candidates read nothing before one is selected. Source: R22, R36; W05.
+    """
+    if not offer.patient:
+        return ()
+    if offer.table == CANDIDATES.name and offer.state not in TAKEN:
+        return ()
+    parts = case.readable(IN_PROGRESS if offer.state == COMPLETED else offer.status)
+    if not parts:
+        return ()
+    kinds = {(c.system, c.code) for p in parts for c in p.inputs}
+    whole = any(not p.inputs for p in parts)
+    every: Sequence[Pointer] = (*offer.queries, *offer.resources)
+    return tuple(p for p in every if whole or _kind(p) in kinds or (case.open and not p.code))
+
+
+def _kind(pointer: Pointer) -> tuple[str, str]:
+    return pointer.system, pointer.code
+
+
+def _refused(text: str, code: str) -> LdnError:
+    return LdnError(Issue.FORBIDDEN, f"refused: {text}", detail=f"authorization-base.{code}")

@@ -1,0 +1,86 @@
+"""Two nodes that offer things to each other, as their own applications see them."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+from conftest import Databases
+from node.small_network import CLINIC, JANSEN, Network, Node, small_network
+
+from openldn.base.http import HttpClient, Reply
+from openldn.base.runtime import Clock, utc_now
+
+JSON = {"content-type": "application/json"}
+
+
+@dataclass
+class App:
+    """The applications of one organization."""
+
+    node: Node
+    http: HttpClient
+
+    async def send(self, method: str, path: str, body: object = None) -> Reply:
+        content = msgspec.json.encode(body) if body is not None else None
+        return await self.http.send(
+            method,
+            f"{self.node.url}/api/offers{path}",
+            headers=JSON if content else {},
+            body=content,
+            deadline=20,
+        )
+
+    async def json(self, method: str, path: str, body: object = None) -> dict[str, Any]:
+        reply = await self.send(method, path, body)
+        assert reply.status < 300, (reply.status, reply.body)
+        found: dict[str, Any] = msgspec.json.decode(reply.body)
+        return found
+
+    async def show(self, id: str) -> dict[str, Any]:
+        return await self.json("GET", f"/{id}")
+
+    async def act(self, id: str, event: str, **word: object) -> dict[str, Any]:
+        return await self.json("POST", f"/{id}/${event}", word)
+
+    async def received(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = (await self.json("GET", "?side=received"))["offers"]
+        return found
+
+
+@dataclass
+class Pair:
+    """A hospital that offers and a clinic that is offered to."""
+
+    network: Network
+    placer: App
+    fulfiller: App
+
+    async def offer(self, **more: object) -> dict[str, Any]:
+        wish = {"exchange": "bgz", "bsn": JANSEN, "receivers": [str(CLINIC)], **more}
+        made: dict[str, Any] = (await self.placer.json("POST", "", wish))["offers"][0]
+        return made
+
+    async def arrived(self, task: str, status: str = "", app: App | None = None) -> dict[str, Any]:
+        """The copy of this Task at the fulfiller, once it is there (in this status)."""
+        app = app or self.fulfiller
+        async with asyncio.timeout(15):
+            while True:
+                for copy in await app.received():
+                    if copy["task"] == task and status in ("", copy["status"]):
+                        return await app.show(copy["id"])
+                await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def pair(databases: Databases, pki: Path, clock: Clock = utc_now) -> AsyncIterator[Pair]:
+    async with small_network(databases, pki, clock) as network:
+        hospital, clinic = await network.node("hospital"), await network.node("clinic")
+        yield Pair(
+            network,
+            App(hospital, network.client("hospital")),
+            App(clinic, network.client("clinic")),
+        )
