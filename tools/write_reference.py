@@ -11,6 +11,7 @@ from typing import Any, get_args
 
 import msgspec
 import typer
+from dialects_page import text as dialects_page
 from peers_page import text as peers_page
 from transformation_page import text as transformation_page
 from typer.main import get_command
@@ -65,6 +66,7 @@ def pages() -> dict[str, str]:
         "settings.md": "\n".join(_settings()) + "\n",
         "events.md": "\n".join(_events()) + "\n",
         "issues.md": "\n".join(_issues()) + "\n",
+        "dialects.md": dialects_page(),
         "peers.md": peers_page(),
         "transformation.md": transformation_page(),
     }

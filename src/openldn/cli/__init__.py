@@ -21,6 +21,7 @@ COMMANDS = (
     "journey",
     "localization",
     "locate",
+    "package",
     "pki",
     "policy",
     "pseudonyms",

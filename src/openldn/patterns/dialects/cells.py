@@ -149,7 +149,7 @@ CARE_PLAN_STEPS = {
     **NUTS_STEPS,
     RECEIVE: _PUT,
     PROPOSE: _wordless("only by a sub-Task with questions; told as received with a note"),
-    START_WORK: _PUT,
+    START_WORK: _carried(_PUT.how, "only who receives can start"),
     FAIL: _PUT,
     ELAPSE: _kept("only who receives can complete it"),
 }

@@ -164,7 +164,8 @@ def spoken(dialect: Dialect, before: str, after: str, actor: Actor) -> Spoken:
     if before == PROPOSED and after == RECEIVED and was == ON_HOLD:
         status = REQUESTED  # agreed: its table goes back to the start
     if status == was:
-        return Spoken((), losses)
+        same = Loss("state", f"it says {status} already")
+        return Spoken((), losses or ((same,) if before != after else ()))
     if (path := steps(dialect.table, was, status, actor)) is not None:
         return Spoken(path, losses)
     instead = steps(dialect.table, was, CANCELLED, actor) if status in (REJECTED, FAILED) else None
