@@ -157,6 +157,39 @@ def test_two_processes_on_one_database_write_one_chain(databases: Databases) -> 
     asyncio.run(run())
 
 
+def test_who_wrote_alone_still_sees_what_another_wrote_meanwhile(databases: Databases) -> None:
+    async def run() -> None:
+        async with audit_log(databases) as log:
+            other, accesses = log_of(log.pool), asks(12)
+            for access in accesses[:6]:
+                await log.record([access])
+
+            await other.record(accesses[6:8])
+            await log.record(accesses[8:10])
+            await other.record(accesses[10:])
+            await log.record(accesses[:1])
+
+            assert await log.verify() == Verdict(12)
+
+    asyncio.run(run())
+
+
+def test_a_retry_among_others_is_left_out_and_the_others_are_written(databases: Databases) -> None:
+    async def run() -> None:
+        async with audit_log(databases) as log:
+            first, *others = asks(5)
+            await log.record([first])
+            await log.record(others[:1])
+            await log.record(others[1:2])  # by now in one statement
+
+            await log.record([first, *others[2:], others[2]])
+
+            assert len(await ids(log)) == 5
+            assert await log.verify() == Verdict(5)
+
+    asyncio.run(run())
+
+
 def test_the_logs_of_two_organizations_do_not_mix(databases: Databases) -> None:
     async def run() -> None:
         async with audit_log(databases) as log:

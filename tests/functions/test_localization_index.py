@@ -94,6 +94,23 @@ def test_l14_every_holder_is_told_to_who_may_localize(databases: Databases) -> N
     played(databases, story)
 
 
+def test_l14_who_ask_at_the_same_moment_each_get_their_own_answer(databases: Databases) -> None:
+    async def story(one: World) -> None:
+        await said(one, HOSPITAL, JANSEN)
+        await said(one, CLINIC, JANSEN)
+        await said(one, CLINIC, PIETERSEN)
+        unknown = Bsn.parse("999901230")
+        patients = [JANSEN, PIETERSEN, unknown] * 10
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(holders(one, PHARMACY, patient)) for patient in patients]
+
+        found = [sorted(task.result()) for task in tasks]
+        assert found == [sorted([HOSPITAL, CLINIC]), [CLINIC], []] * 10
+
+    played(databases, story)
+
+
 def test_l15_a_holder_lists_its_own_records_only(databases: Databases) -> None:
     async def story(one: World) -> None:
         await said(one, HOSPITAL, JANSEN)
@@ -407,11 +424,15 @@ def test_l43_a_localization_reads_by_the_index(databases: Databases) -> None:
             )
         async with connection(one.index.pool) as db:
             await db.execute("ANALYZE localization_record")
-            plan = await db.fetch(f"EXPLAIN {store.BY_LOOKUP}", b"\x01" * 32)
-            text = "\n".join(row[0] for row in plan)
+            one_patient = await db.fetch(f"EXPLAIN {store.BY_LOOKUP}", b"\x01" * 32)
+            several = await db.fetch(
+                f"EXPLAIN {store.BY_LOOKUPS}", [bytes([n]) * 32 for n in range(50)]
+            )
 
-        assert "Index Scan using localization_record_pkey" in text
-        assert "Seq Scan" not in text
+        for plan in (one_patient, several):
+            text = "\n".join(row[0] for row in plan)
+            assert "localization_record_pkey" in text
+            assert "Seq Scan" not in text
 
     played(databases, story)
 

@@ -221,13 +221,16 @@ class _Lines:
 
     def write(self, event: Event, level: int, fields: Mapping[str, object]) -> None:
         """One line, or one for each stream of the event, in one go."""
-        moment = utc_now().isoformat().replace("+00:00", "Z")
+        moment = utc_now().isoformat()[:-6] + "Z"
         told = {"role": self.role, **fields}
         always = {"event": event.name, "level": _LEVELS[level], "timestamp": moment}
         lines = []
         for stream, allowed in event.streams.items() or (("", event.fields),):
             line = {k: v for k, v in told.items() if k in allowed}
-            lines.append(_ENCODER.encode(line | ({"stream": stream} if stream else {}) | always))
+            if stream:
+                line["stream"] = stream
+            line.update(always)
+            lines.append(_ENCODER.encode(line))
         text = b"\n".join(lines).decode() + "\n"
         with self.lock:
             self.file.write(text)

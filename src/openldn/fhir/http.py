@@ -213,21 +213,25 @@ def _of_framework(error: HTTPException) -> LdnError:
 
 async def read_body(request: Request, limit: int = LARGEST) -> bytes:
     """The whole body; raises LdnError: too-long beyond `limit`, timeout when it does not come."""
-    large = LdnError(Issue.TOO_LONG, f"the body is larger than {limit} bytes; send less at once")
     declared = request.headers.get("content-length", "0")
     if declared.isascii() and declared.isdigit() and int(declared) > limit:
-        raise large
+        raise _large(limit)
     parts, size = [], 0
     try:
         async with asyncio.timeout(PATIENCE):
             async for part in request.stream():
                 size += len(part)
                 if size > limit:
-                    raise large
+                    raise _large(limit)
                 parts.append(part)
     except TimeoutError as error:
         raise LdnError(Issue.TIMEOUT, "the body did not arrive in time", status=408) from error
     return b"".join(parts)
+
+
+def _large(limit: int) -> LdnError:
+    text = f"the body is larger than {limit} bytes; send less at once"
+    return LdnError(Issue.TOO_LONG, text)
 
 
 async def read_json(request: Request, limit: int = 1024 * 1024) -> dict[str, Any]:

@@ -43,7 +43,8 @@ def parse(body: bytes, limits: Limits = LIMITS) -> Any:
     loose = any(blank in body for blank in _BLANKS) and _LOOSE.search(body)
     if loose or body.count(b'":') != keys:
         _refuse_repeated_keys(body)
-    if any(suspect in body for suspect in _SUSPECT) and any(map(_UNFIT.search, _texts(value))):
+    suspect = (b"\\" in body or b"\xef" in body) and any(s in body for s in _SUSPECT)
+    if suspect and any(map(_UNFIT.search, _texts(value))):
         raise LdnError(Issue.INVALID, "a text holds control characters; leave them out")
     return value
 

@@ -14,7 +14,7 @@ from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.functions.audit import chain, store
 from openldn.functions.audit.catalogue import ROWS
-from openldn.functions.audit.chain import Entry, columns_of
+from openldn.functions.audit.chain import Entry, Head, columns_of
 from openldn.functions.audit.event import event_of, written
 from openldn.functions.audit.heads import TreeHead, by_size
 from openldn.functions.audit.model import Access, AuditFilter, AuditPage, Event, Source, Verdict
@@ -56,6 +56,8 @@ class AuditLog:
     spool: Spool | None = None  # where events of the node itself wait while the store is away
     _waiting: list[_Call] = field(default_factory=list, repr=False)
     _writer: asyncio.Task[None] | None = field(default=None, repr=False)
+    _end: Head | None = field(default=None, repr=False)  # of the chain, as we left it
+    _alone: bool = field(default=False, repr=False)  # whether it was as we left it, the last time
 
     async def prepare(self) -> None:
         """Make the tables and the holder's chain, if they are not there yet."""
@@ -155,28 +157,39 @@ class AuditLog:
                     call.done.set_exception(failure)
 
     async def _append(self, entries: list[Entry]) -> None:
+        """Write these: in one statement as long as nobody else writes to this chain."""
+        if self._alone and self._end is not None:
+            async with connection(self.pool) as db:
+                if await self._chain(db, self._end, _once_each(entries, set())):
+                    return
+        await self._append_by_turns(entries)
+
+    async def _append_by_turns(self, entries: list[Entry]) -> None:
+        """Write what is not there yet, with the chain locked: several processes may write to it."""
         holder = str(self.source.holder)
         async with transaction(self.pool) as db:
             head = await store.locked_head(db, holder)
             if head is None:
                 raise LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="no chain: prepare first")
-            fresh = await self._unknown(db, entries)
-            if not fresh:
-                return
-            lines = chain.linked(fresh, self.key, holder, head)
-            sealed = chain.seal(self.key, holder, lines[-1].seq, lines[-1].hash)
-            await store.append(db, holder, lines, [entry.once for entry in fresh], sealed)
+            self._alone = head == self._end
+            marks = [entry.once for entry in entries if entry.once is not None]
+            seen = await store.recorded_before(db, holder, marks) if marks else set()
+            if not await self._chain(db, head, _once_each(entries, seen)):
+                raise LdnError(Issue.TRANSIENT, _UNAVAILABLE, detail="not chained")
 
-    async def _unknown(self, db: Connection, entries: list[Entry]) -> list[Entry]:
-        marks = [entry.once for entry in entries if entry.once is not None]
-        seen = await store.recorded_before(db, str(self.source.holder), marks) if marks else set()
-        fresh = []
-        for entry in entries:
-            if entry.once is None or entry.once not in seen:
-                fresh.append(entry)
-            if entry.once is not None:
-                seen.add(entry.once)
-        return fresh
+    async def _chain(self, db: Connection, head: Head, entries: list[Entry]) -> bool:
+        """Whether these could be chained to this head; then the last is the end of the chain."""
+        if not entries:
+            return True
+        holder = str(self.source.holder)
+        lines = chain.linked(entries, self.key, holder, head)
+        seq, last = lines[-1].seq, lines[-1].hash
+        end = Head(seq, last, chain.seal(self.key, holder, seq, last))
+        marked = [(line, entry.once) for line, entry in zip(lines, entries, strict=True)]
+        done = await store.append(db, holder, head, marked, end)
+        if done:
+            self._end = end
+        return done
 
     async def find(self, wanted: AuditFilter) -> AuditPage:
         """One page of the events that fit, newest first."""
@@ -201,6 +214,17 @@ class AuditLog:
         """Wait until what was handed in is written or refused."""
         while self._writer is not None:
             await asyncio.wait({self._writer})
+
+
+def _once_each(entries: Iterable[Entry], seen: set[bytes]) -> list[Entry]:
+    """Of entries with the same mark the first, and none whose mark was seen."""
+    fresh = []
+    for entry in entries:
+        if entry.once is None or entry.once not in seen:
+            fresh.append(entry)
+        if entry.once is not None:
+            seen.add(entry.once)
+    return fresh
 
 
 def _once(access: Access, key: bytes) -> bytes | None:

@@ -35,6 +35,18 @@ WHERE holder = $1 AND $2::bytea IS NULL AND $3 = ''
   AND ($11 = '' OR actor = $11)
 ORDER BY seq DESC LIMIT $8"""
 
+_APPEND = """
+WITH moved AS (
+  UPDATE audit_head SET seq = $18, hash = $19, seal = $20
+  WHERE holder = $1 AND seq = $16 AND hash = $17
+    AND NOT EXISTS (SELECT FROM audit_event WHERE holder = $1 AND once = ANY($11::bytea[]))
+  RETURNING holder)
+INSERT INTO audit_event (holder, seq, id, recorded, tag, patient_key, organization, actor,
+  correlation, outcome, once, body, prev_hash, hash, seal)
+SELECT moved.holder, added.* FROM moved, unnest($2::bigint[], $3::text[], $4::timestamptz[],
+  $5::text[], $6::bytea[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[],
+  $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[]) AS added"""
+
 
 async def prepare(pool: Pool) -> None:
     """Bring the tables up to date."""
@@ -75,18 +87,21 @@ async def recorded_before(db: Connection, holder: str, once: Sequence[bytes]) ->
 
 
 async def append(
-    db: Connection, holder: str, lines: Sequence[Line], once: Sequence[bytes | None], seal: bytes
-) -> None:
-    """Add these lines and move the end of the chain; the caller holds `locked_head`."""
+    db: Connection,
+    holder: str,
+    after: Head,
+    chained: Sequence[tuple[Line, bytes | None]],
+    end: Head,
+) -> bool:
+    """Add these lines, each with its mark, and move the end of the chain from `after` to `end`.
+
+    In one statement: whether it was done, which it is only while the chain ends in `after`, and
+    none of the marks stands in the log.
+    """
+    lines, once = zip(*chained, strict=True)
     found = list(zip(*(line.columns for line in lines), strict=True))
-    await db.execute(
-        """WITH added AS (
-             INSERT INTO audit_event (holder, seq, id, recorded, tag, patient_key, organization,
-               actor, correlation, outcome, once, body, prev_hash, hash, seal)
-             SELECT $1, * FROM unnest($2::bigint[], $3::text[], $4::timestamptz[], $5::text[],
-               $6::bytea[], $7::text[], $8::text[], $9::text[], $10::text[], $11::bytea[],
-               $12::bytea[], $13::bytea[], $14::bytea[], $15::bytea[]))
-           UPDATE audit_head SET seq = $16, hash = $17, seal = $18 WHERE holder = $1""",
+    done = await db.execute(
+        _APPEND,
         holder,
         [line.seq for line in lines],
         *found,
@@ -95,10 +110,10 @@ async def append(
         [line.before for line in lines],
         [line.hash for line in lines],
         [line.seal for line in lines],
-        lines[-1].seq,
-        lines[-1].hash,
-        seal,
+        *(after.seq, after.hash),
+        *end,
     )
+    return bool(done != "INSERT 0 0")
 
 
 async def find(

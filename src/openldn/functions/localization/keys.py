@@ -4,6 +4,7 @@ import base64
 import hmac
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from openldn.base.errors import Issue, LdnError
 from openldn.functions.localization.model import Opened
@@ -50,14 +51,25 @@ class Digests:
             raise LdnError(Issue.INVALID, "the token names no patient; ask a new one")
         return Looked(tuple((v, _with(self._lookup, n)) for v, n in opened.elements))
 
-    def trace(self, looked: Looked) -> str:
-        """What a log may say of a patient: the same for the same patient, useless elsewhere."""
-        return _with(self._log, looked.newest)[:16].hex()
+    def alias(self, looked: Looked) -> "Alias":
+        """What may be told of a patient: the same for the same patient, useless elsewhere."""
+        return Alias(_with(self._log, looked.newest))
 
-    def subject(self, looked: Looked) -> str:
-        """What evidence says of a patient: the same digest, whole."""
-        digest = _with(self._log, looked.newest)
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+
+class Alias(NamedTuple):
+    """A digest that stands for a patient where the patient may not be known."""
+
+    digest: bytes
+
+    @property
+    def trace(self) -> str:
+        """What a log may say."""
+        return self.digest[:16].hex()
+
+    @property
+    def subject(self) -> str:
+        """What evidence says: the same digest, whole."""
+        return base64.urlsafe_b64encode(self.digest).rstrip(b"=").decode()
 
 
 def _with(prepared: "hmac.HMAC", content: bytes) -> bytes:

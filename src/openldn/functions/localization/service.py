@@ -37,6 +37,7 @@ from openldn.functions.localization.store import Looked, Own
 from openldn.functions.localization.tokens import require_envelope
 from openldn.functions.localization.uses import Uses
 from openldn.trust.parties import Caller
+from openldn.trust.tokens.gathering import Gathering
 
 UNKNOWN = "no record of yours with this id"
 RETRY = timedelta(seconds=60)  # in which an identical request may use its token again
@@ -73,10 +74,12 @@ class Index:
     openable: Callable[[], bool] = lambda: True  # whether there is a key to open tokens with
     tell: Tell = _nobody  # before anything is disclosed or counts
     digests: Digests = field(init=False, repr=False)
+    _reads: Gathering[Looked, list[tuple[Record, bytes]]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Prepare what is made with the index key."""
         self.digests = Digests(self.key)
+        self._reads = Gathering(self._read)
 
     async def prepare(self) -> None:
         """Make the tables; raises LdnError(exception) when they belong to another index key."""
@@ -101,7 +104,8 @@ class Index:
         Raises LdnError: forbidden without the scope, invalid for a token that does not count,
         transient when it cannot be opened now.
         """
-        with _told(call, Find(wanted, own=False)):
+        act = Find(wanted, own=False)
+        with _told(call, act):
             call.caller.need(LOCALIZE)
             if wanted.nothing:
                 return []
@@ -111,9 +115,9 @@ class Index:
         if looked.older:
             await self._renew(looked, hits)
         found = _fitting(hits, wanted)
-        act, done = Find(wanted, own=False), Done(tuple(found))
-        await self.tell([Happened(call.caller, act, done, self.digests.subject(looked))])
-        told_localized(call.caller, found, self.digests.trace(looked))
+        alias = self.digests.alias(looked)
+        await self.tell([Happened(call.caller, act, Done(tuple(found)), alias.subject)])
+        told_localized(call.caller, found, alias.trace)
         return found
 
     async def _localized(
@@ -124,8 +128,12 @@ class Index:
                 await self._spend(db, call, [opened])
                 return await store.localized(db, looked)
         self.uses.count(opened, self.clock())
+        return await self._reads.put(looked)
+
+    async def _read(self, several: Sequence[Looked]) -> list[list[tuple[Record, bytes]]]:
+        """What stands of each: who asks while a statement is under way shares the next."""
         async with connection(self.pool) as db:
-            return await store.localized(db, looked)
+            return await store.localized_together(db, several)
 
     async def find(self, call: Call, act: Find, after: str = "", most: int = 0) -> list[Record]:
         """The records an act looks for, by id; `after` and `most` bound the caller's own.
@@ -175,19 +183,15 @@ class Index:
         return done
 
     def _happened(
-        self,
-        call: Call,
-        acts: Sequence[Act],
-        done: Sequence[Done],
-        about: Sequence[Looked | None],
+        self, call: Call, acts: Sequence[Act], done: Sequence[Done], about: Sequence[Looked | None]
     ) -> list[Happened]:
         return [
-            Happened(call.caller, act, came, self.digests.subject(key) if key else "")
+            Happened(call.caller, act, came, self.digests.alias(key).subject if key else "")
             for act, came, key in zip(acts, done, about, strict=True)
         ]
 
     def _trace(self, looked: Looked | None) -> str:
-        return self.digests.trace(looked) if looked else ""
+        return self.digests.alias(looked).trace if looked else ""
 
     async def health(self) -> dict[str, str]:
         """Of each part whether it is there; the names are those of the ministry's index."""

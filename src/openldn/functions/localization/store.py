@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from pathlib import Path
 from uuid import UUID
 
@@ -17,6 +18,9 @@ _LOCK = 0x4E56  # first half of the key of an organization's lock; the second is
 BY_LOOKUP = """
 SELECT id, custodian_ura, source_system, source_value, created, category, lookup
 FROM localization_record WHERE lookup = $1"""
+BY_LOOKUPS = """
+SELECT id, custodian_ura, source_system, source_value, created, category, lookup
+FROM localization_record WHERE lookup = ANY($1::bytea[])"""
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,19 @@ async def localized(db: Connection, looked: Looked) -> list[tuple[Record, bytes]
     for digest in looked.all:
         found += await db.fetch(BY_LOOKUP, digest)
     return [(_record(row), row["lookup"]) for row in found]
+
+
+async def localized_together(
+    db: Connection, several: Sequence[Looked]
+) -> list[list[tuple[Record, bytes]]]:
+    """The same of several patients, in one statement."""
+    if len(several) == 1:
+        return [await localized(db, several[0])]
+    rows = await db.fetch(BY_LOOKUPS, list({d for looked in several for d in looked.all}))
+    found = dict[bytes, list[tuple[Record, bytes]]]()
+    for row in rows:
+        found.setdefault(row["lookup"], []).append((_record(row), row["lookup"]))
+    return [[hit for d in looked.all for hit in found.get(d, ())] for looked in several]
 
 
 async def add(db: Connection, record: Record, version: int, digest: bytes) -> bool:
@@ -243,8 +260,16 @@ def _uuid(text: str) -> UUID | None:
 def _record(row: Row) -> Record:
     return Record(
         id=str(row["id"]),
-        custodian=Ura(row["custodian_ura"]),
-        source=Source(row["source_value"], _SYSTEMS[row["source_system"]]),
+        custodian=_custodian(row["custodian_ura"]),
+        source=_source(row["source_value"], row["source_system"]),
         created=row["created"],
         category=row["category"],
     )
+
+
+_custodian = lru_cache(maxsize=16_384)(Ura)  # as many as there are; made once each
+
+
+@lru_cache(maxsize=16_384)
+def _source(value: str, system: int) -> Source:
+    return Source(value, _SYSTEMS[system])
