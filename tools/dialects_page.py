@@ -5,16 +5,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from openldn.patterns.dialects import DIALECTS
 from openldn.patterns.dialects.hearing import REPEATED, REPLIES
 from openldn.patterns.dialects.impact import impacts
-from openldn.patterns.dialects.model import Cell, Dialect, Shape
+from openldn.patterns.dialects.model import Cell, Dialect
 from openldn.patterns.dialects.package import NAME
 from openldn.patterns.dialects.profiles import PROFILES
 from openldn.patterns.moves import mermaid, rows
+from openldn.patterns.notified_pull.shapes import Shape
 
 _SHAPES = {
     Shape.S1: "`POST {base}`, a Task",
     Shape.S2: "`POST {base}/{id}`, no body",
     Shape.S3: "`POST {base}/Task`, a Task",
-    Shape.S4: "`POST {base}/Task/{id}`, a Task or no body",
+    Shape.S4: "`POST {base}/Task/{id}`, a Task",
+    Shape.S4_EMPTY: "`POST {base}/Task/{id}`, no body",
     Shape.S5: "`POST {base}`, a Bundle with SubscriptionStatus",
     Shape.S6: "`PUT {base}/Task?identifier=…`, the Task cancelled",
 }

@@ -11,11 +11,12 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
 from openldn.patterns.dialects import DIALECTS, of_peer, written
 from openldn.patterns.dialects.checks import bsns
-from openldn.patterns.dialects.hearing import REPLIES, Arrived, Known, hear, shape_of
-from openldn.patterns.dialects.model import Heard, Shape
+from openldn.patterns.dialects.hearing import REPLIES, Arrived, Known, headed, hear
+from openldn.patterns.dialects.model import Heard
 from openldn.patterns.dialects.organizations import AGB_OID, told_by
 from openldn.patterns.dialects.table import SUCCESS
 from openldn.patterns.dialects.telling import message, replied
+from openldn.patterns.notified_pull.shapes import Shape
 
 BSN = "999911120"
 KEY = "identifier=urn%3Aietf%3Arfc%3A3986%7Curn%3Auuid%3A7d7f0a4e-55c7-4b0f-8f8a-6a1c2b3d4e5f"
@@ -49,7 +50,7 @@ SHAPES = [
     ("POST", "Task", True, Shape.S3),
     ("POST", "/Task/", True, Shape.S3),
     ("POST", f"Task/{ID}", True, Shape.S4),
-    ("POST", f"Task/{ID}", False, Shape.S4),
+    ("POST", f"Task/{ID}", False, Shape.S4_EMPTY),
     ("PUT", "Task", True, Shape.S6),
 ]
 
@@ -58,7 +59,7 @@ SHAPES = [
 def test_each_shape_is_taken(method: str, path: str, body: bool, shape: Shape) -> None:
     given = Arrived(method, path, body=notification() if body else None)
 
-    assert shape_of(given) is shape
+    assert headed(given).shape is shape
 
 
 @pytest.mark.parametrize(

@@ -12,19 +12,24 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
 from openldn.patterns.dialects import shared, tasks, twiin
 from openldn.patterns.dialects.checks import checked
-from openldn.patterns.dialects.model import Dialect, Heard, Parties, Place, Shape
+from openldn.patterns.dialects.model import Dialect, Heard, Parties, Place
 from openldn.patterns.dialects.organizations import BUSINESS, organization_of
 from openldn.patterns.dialects.queries import is_search, judged
 from openldn.patterns.dialects.table import DIALECTS, MIXED
+from openldn.patterns.notified_pull.shapes import NOTHING, Heading, Shape, heading
 from openldn.patterns.notified_pull.states import CANCELLED
 
 ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-REPLIES = {Shape.S1: 201, Shape.S2: 202, Shape.S3: 201, Shape.S4: 201, Shape.S5: 200, Shape.S6: 200}
+REPLIES = {
+    Shape.S1: 201,
+    Shape.S2: 202,
+    Shape.S3: 201,
+    Shape.S4: 201,
+    Shape.S4_EMPTY: 202,
+    Shape.S5: 200,
+    Shape.S6: 200,
+}
 REPEATED = 200  # a notification that was known
-
-_UNKNOWN = (
-    "no notification has this form: POST a Task, or nothing to /{id}, or PUT Task?identifier=…"
-)
 
 
 @dataclass(frozen=True)
@@ -45,27 +50,16 @@ class Known:
     ownerless: bool = False  # its Task may have no owner (VIPLive)
 
 
-def shape_of(arrived: Arrived) -> Shape:
-    """Which of the shapes this is; raises LdnError(structure) for none of them."""
-    parts = tuple(p for p in arrived.path.split("/") if p)
-    kind = arrived.body.get("resourceType") if arrived.body is not None else ""
-    place = "/".join("Task" if p == "Task" else "id" if ID.fullmatch(p) else "?" for p in parts)
-    found = _SHAPES.get((arrived.method, place, str(kind)))
-    if found is None:
-        raise LdnError(Issue.STRUCTURE, _UNKNOWN)
+def headed(arrived: Arrived) -> Heading:
+    """Which of the shapes this is, and the Task its path names.
+
+    Raises LdnError(structure) for none of them.
+    """
+    kind = NOTHING if arrived.body is None else str(arrived.body.get("resourceType", "?"))
+    found = heading(arrived.method, arrived.path.split("/"), kind)
+    if found.id and not ID.fullmatch(found.id):
+        raise LdnError(Issue.STRUCTURE, "the path names no id of a Task; the sender's turn")
     return found
-
-
-# Method, path and resourceType of the body -> shape
-_SHAPES = {
-    ("POST", "", "Task"): Shape.S1,
-    ("POST", "id", ""): Shape.S2,
-    ("POST", "Task", "Task"): Shape.S3,
-    ("POST", "Task/id", "Task"): Shape.S4,
-    ("POST", "Task/id", ""): Shape.S4,
-    ("POST", "", "Bundle"): Shape.S5,
-    ("PUT", "Task", "Task"): Shape.S6,
-}
 
 
 def hear(arrived: Arrived, known: Known, parties: Parties) -> Heard:
@@ -75,22 +69,18 @@ def hear(arrived: Arrived, known: Known, parties: Parties) -> Heard:
     LdnError: structure for an unknown form, business-rule naming the element, not-found for a
     party that nobody knows, security for a search that leads elsewhere.
     """
-    shape = shape_of(arrived)
+    found = headed(arrived)
+    shape = found.shape
     if shape is Shape.S5:
         raise LdnError(Issue.STRUCTURE, "a Bundle is a notification of the harmonized form")
     if arrived.body is None:
-        return _bare(arrived, shape, parties)
+        # only that a Task changed: unknown or not, the Task itself decides (R15, R16)
+        return Heard("N", shape, sender=parties.placer, task=found.id)
     said = DIALECTS.get(known.wire, MIXED)
     dialect = said if said.shape is Shape.S3 else MIXED
     if shape is Shape.S6:
         return _cancelled(arrived.query, arrived.body, dialect, parties)
     return _told(arrived.body, shape, dialect, known, parties)
-
-
-def _bare(arrived: Arrived, shape: Shape, parties: Parties) -> Heard:
-    """Only that a Task changed: unknown or not, the Task itself decides (R15, R16)."""
-    id = arrived.path.rstrip("/").rpartition("/")[2]
-    return Heard("N", shape, sender=parties.placer, task=id)
 
 
 def _told(task: Resource, shape: Shape, dialect: Dialect, known: Known, parties: Parties) -> Heard:

@@ -10,6 +10,7 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.patterns.moves import Table
 from openldn.patterns.notified_pull.model import Offer, Pointer
+from openldn.patterns.notified_pull.shapes import Shape
 
 
 class Carriage(StrEnum):
@@ -63,17 +64,6 @@ class Place(StrEnum):
 
     NOTIFICATION = "notification"
     TASK = "Task"
-
-
-class Shape(StrEnum):
-    """The forms in which a receiver is told. Source: exchange patterns §2.7."""
-
-    S1 = "S1"  # POST {base}, a Task
-    S2 = "S2"  # POST {base}/{id}, nothing
-    S3 = "S3"  # POST {base}/Task, a Task
-    S4 = "S4"  # POST {base}/Task/{id}, a Task or nothing
-    S5 = "S5"  # POST {base}, a Bundle with SubscriptionStatus
-    S6 = "S6"  # PUT {base}/Task?identifier=…, the Task cancelled
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,9 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.identifiers import URA_SYSTEM
 from openldn.fhir.model import FhirVersion
 from openldn.patterns.dialects import cells, states
-from openldn.patterns.dialects.model import Dialect, Place, Shape
+from openldn.patterns.dialects.model import Dialect, Place
 from openldn.patterns.dialects.organizations import AGB_OID, DID
+from openldn.patterns.notified_pull.shapes import Shape
 from openldn.patterns.notified_pull.states import FULFILLER_STARTS
 
 SUCCESS = frozenset({200, 201, 202, 204})  # what counts as told, whatever the dialect expects

@@ -4,11 +4,12 @@ from typing import NamedTuple
 from urllib.parse import quote
 
 from openldn.fhir.model import Resource
-from openldn.patterns.dialects.model import Dialect, Message, Shape, Written
+from openldn.patterns.dialects.model import Dialect, Message, Written
 from openldn.patterns.dialects.organizations import RFC3986
 from openldn.patterns.dialects.table import SUCCESS
 from openldn.patterns.moves import START
 from openldn.patterns.notified_pull.model import Offer
+from openldn.patterns.notified_pull.shapes import Shape
 from openldn.patterns.notified_pull.states import CANCELLED
 
 

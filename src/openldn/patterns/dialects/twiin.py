@@ -12,11 +12,12 @@ from typing import Any
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
 from openldn.patterns.dialects import shared, tasks
-from openldn.patterns.dialects.model import Dialect, Loss, Parties, Place, Read, Shape, Written
+from openldn.patterns.dialects.model import Dialect, Loss, Parties, Place, Read, Written
 from openldn.patterns.dialects.organizations import organization
 from openldn.patterns.dialects.queries import is_search, judged
 from openldn.patterns.dialects.states import status_of
 from openldn.patterns.notified_pull.model import Label, Offer, Period
+from openldn.patterns.notified_pull.shapes import Shape
 from openldn.patterns.notified_pull.states import CANCELLED, REQUESTED
 
 PULL, GET_TASK, BASE = "pull-notification", "get-workflow-task", "authorization-base"
