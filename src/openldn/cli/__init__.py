@@ -25,6 +25,7 @@ COMMANDS = (
     "pki",
     "policy",
     "pseudonyms",
+    "reach",
     "run",
     "station",
     "synth",

@@ -51,18 +51,20 @@ class Direct:
         cannot be reached or answers what is not a searchset. Source: hl7.org/fhir/STU3/http.html
         #search (POST _search).
         """
-        tail = "" if "$" in search.path else "/_search"
-        ask = _Ask(
-            "POST",
-            f"{endpoint.url}/{search.path}{tail}",
-            {"content-type": "application/x-www-form-urlencoded"},
-            urlencode(search.pairs).encode(),
-        )
-        return await self._page(endpoint, ask, call)
+        return await self._page(endpoint, _searching(endpoint, search), call)
 
     async def follow(self, endpoint: Endpoint, page: Page, call: Call) -> Page:
         """The piece after this one; raises LdnError as `search` does."""
         return await self._page(endpoint, _Ask("GET", page.next, {}, None), call)
+
+    async def tried(
+        self, endpoint: Endpoint, search: Search, call: Call, token: AccessToken
+    ) -> Reply:
+        """The holder's reply as it is, for who looks at the way and not at the answer.
+
+        Raises LdnError: timeout, incomplete when the holder cannot be reached.
+        """
+        return await self._sent(endpoint, _searching(endpoint, search), token, call)
 
     async def _page(self, endpoint: Endpoint, ask: "_Ask", call: Call) -> Page:
         token = await self._token(endpoint, call)
@@ -121,6 +123,16 @@ class _Ask:
     url: str
     headers: Mapping[str, str]
     body: bytes | None
+
+
+def _searching(endpoint: Endpoint, search: Search) -> _Ask:
+    tail = "" if "$" in search.path else "/_search"
+    return _Ask(
+        "POST",
+        f"{endpoint.url}/{search.path}{tail}",
+        {"content-type": "application/x-www-form-urlencoded"},
+        urlencode(search.pairs).encode(),
+    )
 
 
 def _left(call: Call) -> float:

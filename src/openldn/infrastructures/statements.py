@@ -2,9 +2,10 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import HttpClient
+from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock
 from openldn.fhir.codec import parse
 from openldn.fhir.identifiers import Ura
@@ -55,35 +56,49 @@ class PeerStatements:
         self._failed.clear()
 
     def _failure(self, endpoint: Endpoint, error: LdnError) -> Statement:
-        wrong = error.issue not in {Issue.INCOMPLETE, Issue.TIMEOUT}
-        state = State.WRONG if wrong else State.MISSING
         while len(self._failed) >= _MOST:
             del self._failed[next(iter(self._failed))]
-        found = Statement(state, self.clock(), reason=error.message)
+        found = untold(error, self.clock())
         self._failed[endpoint.url] = found
         return found
 
     async def _asked(self, endpoint: Endpoint) -> Statement:
         asked = self.clock()
-        client = self.clients(endpoint.holder).counted(_Bound())
+        client = self.clients(endpoint.holder).counted(Bound())
         reply = await client.send(
             "GET",
             f"{endpoint.url}/metadata",
             headers={"accept": f"application/fhir+json; fhirVersion={endpoint.fhir.mime}"},
             deadline=self.deadline,
         )
-        if reply.status != 200:
-            text = f"the holder answers with status {reply.status} when asked what it can do"
-            raise LdnError(Issue.INCOMPLETE, f"{text}; tell its operator")
-        try:
-            content = parse(reply.body)
-        except LdnError as error:
-            raise LdnError(Issue.STRUCTURE, _NONE, detail=str(error.issue)) from error
-        return Statement(State.TOLD, asked, read(content))
+        return told(reply, asked)
+
+
+def told(reply: Reply, asked: datetime) -> Statement:
+    """The statement in this reply.
+
+    Raises LdnError: incomplete for a reply that is a refusal or a failure, structure for what is
+    no statement.
+    """
+    if reply.status != 200:
+        text = f"the holder answers with status {reply.status} when asked what it can do"
+        raise LdnError(Issue.INCOMPLETE, f"{text}; tell its operator")
+    try:
+        content = parse(reply.body)
+    except LdnError as error:
+        raise LdnError(Issue.STRUCTURE, _NONE, detail=str(error.issue)) from error
+    return Statement(State.TOLD, asked, read(content))
+
+
+def untold(error: LdnError, asked: datetime) -> Statement:
+    """What is known of a party when this came of asking."""
+    missing = error.issue in {Issue.INCOMPLETE, Issue.TIMEOUT}
+    state = State.MISSING if missing else State.WRONG
+    return Statement(state, asked, reason=error.message)
 
 
 @dataclass
-class _Bound:
+class Bound:
     """Lets no more in than a statement may hold."""
 
     left: int = LARGEST  # bytes

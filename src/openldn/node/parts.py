@@ -48,6 +48,8 @@ from openldn.node.locally import kept_here, none_kept
 from openldn.node.locate import Locator
 from openldn.node.national import National, Ourselves, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
+from openldn.node.reach.api import reach_routes
+from openldn.node.reach.opening import reach_of
 from openldn.node.refusing import Keeping
 from openldn.node.roads import Means, WholeChain, own_key
 from openldn.node.serve import Holder, serve_routes
@@ -367,6 +369,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),
         *ours.around(ask_routes(parts.asker, parts.pull)),
+        *ours.around(reach_routes(reach_of(parts.asker, parts.means))),
         *ours.around(decision_routes(_decides(parts), own)),
         *ours.around(locate_routes(parts.settings.holder, parts.locator)),
         *ours.around(collect_routes(parts.settings.holder, parts.collecting)),

@@ -13,7 +13,7 @@ from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
 from openldn.infrastructures import lsp, medmij
 from openldn.infrastructures.direct import Direct
-from openldn.infrastructures.model import Call, Infrastructure
+from openldn.infrastructures.model import Call
 from openldn.infrastructures.statements import PeerStatements
 from openldn.node.clients import Clients
 from openldn.node.settings import NodeSettings, Sts
@@ -104,7 +104,7 @@ class Means:
         forget = getattr(tokens, "forget", _keep)
         return Direct(self.clients.holder, tokens, forget, self._headers(road), self.clock)
 
-    def roads(self) -> Mapping[str, Infrastructure]:
+    def roads(self) -> Mapping[str, Direct]:
         """An adapter for each road."""
         found = {}
         for road in ROADS:
@@ -121,13 +121,27 @@ class Means:
         return lambda call: make(call, self.new_id)
 
     def _tokens(self, road: str) -> Tokens:
-        own = self.settings.infrastructure
-        if road in (own, "direct") or own == "direct" or not self.settings.broker:
+        if not self._brokered(road):
             return self._native(road)
-        broker = self._broker(own)
+        broker = self._broker(self.settings.infrastructure)
         if road == "zorgplatform":
             return ByAssertionOfSaml(broker)
         return self._client(road, {"D2": ByAssertions(broker), "D1": ByPresentation(broker)})
+
+    def _brokered(self, road: str) -> bool:
+        own = self.settings.infrastructure
+        return road not in (own, "direct") and own != "direct" and bool(self.settings.broker)
+
+    def through(self, road: str) -> str:
+        """The broker that speaks for us on this road; empty where we prove ourselves.
+
+        Raises LdnError(not-supported) for a road on which we can do neither.
+        """
+        if self._brokered(road):
+            return self.settings.broker
+        if road == "zorgplatform" and not self.settings.sts:
+            raise Unable(road).error
+        return ""
 
     def _native(self, road: str) -> Tokens:
         if road == "zorgplatform":

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from access.administration.world import World, remembered, running, well
+from access.administration.world import World, network, reached, remembered, running, well
 
 
 @pytest.fixture(scope="session")
@@ -25,5 +25,7 @@ def desk(desk_world: World) -> Iterator[World]:
     node = desk_world.node
     node.state, node.refusals, node.down = well(), [], False
     node.status, node.addresses = remembered().told(), None
+    node.network, node.reached = network(), reached()
     node.asked.clear()
+    node.wanted.clear()
     desk_world.clock.ahead *= 0

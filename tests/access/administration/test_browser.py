@@ -6,13 +6,14 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from access.administration.world import World, mixed, refused, trouble
+from access.administration.world import HOSTILE, World, mixed, reached, refused, trouble
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SECTIONS = ["", "keys", "credentials", "peers", "refusals", "documents", "network"]
-PAGES = [*SECTIONS, "sign-in", "nowhere"]
+SECTIONS = ["", "keys", "credentials", "peers", "refusals", "documents", "network", "map"]
+WAY = "map?from=hospital&to=90000002&exchange=bgz&purpose=TREAT&try=1"
+PAGES = [*SECTIONS, WAY, "sign-in", "nowhere"]
 Open = Callable[..., Page]
 
 
@@ -178,3 +179,19 @@ def test_nothing_is_left_in_the_browser(window: Open) -> None:
 
     assert page.evaluate("localStorage.length + sessionStorage.length") == 0
     assert page.evaluate("document.cookie") == ""
+
+
+def test_a_way_is_tried_with_the_keyboard_and_its_outcome_read(window: Open, desk: World) -> None:
+    desk.node.reached = reached("tls", "tls.timeout", reason=HOSTILE)
+    page = window(java_script_enabled=False)
+    page.goto("/beheer/map")
+
+    page.get_by_label("B: wie antwoordt").select_option("90000002")
+    page.get_by_role("button", name="Probeer de weg").press("Enter")
+
+    expect(page.locator("#way")).to_contain_text("Nee, A kan B nu niet bereiken.")
+    expect(page.locator("#way tbody tr").nth(4)).to_contain_text("mislukt")
+    expect(page.locator("#way tbody tr").nth(4)).to_contain_text("Aan Kliniek Het Veer")
+    assert page.get_by_label("B: wie antwoordt").input_value() == "90000002"
+    assert desk.node.wanted == ["to=90000002&exchange=bgz&purpose=TREAT"]
+    assert page.locator("svg .edge.chosen").count() == 1

@@ -20,6 +20,9 @@ from access.administration.world import (
     World,
     addresses,
     mixed,
+    network,
+    offer,
+    reached,
     refusal,
     refused,
     remembered,
@@ -28,13 +31,16 @@ from access.administration.world import (
 )
 
 from openldn.access.administration.desk import open_desk
+from openldn.access.administration.pages import said_in
 from openldn.access.administration.settings import AdministrationSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.observed import Observed
+from openldn.node.reach.sayings import SAYINGS
 
 PAGES = [
-    f"/beheer/{n}" for n in ("", "keys", "credentials", "peers", "refusals", "documents", "network")
+    f"/beheer/{n}"
+    for n in ("", "keys", "credentials", "peers", "refusals", "documents", "network", "map")
 ]
 
 
@@ -444,3 +450,106 @@ def test_addresses_are_told_in_english_too(desk: World) -> None:
     visitor.http.close()
 
     assert "Addresses 900" in page and "no answer in time" in page and "Out of date" in page
+
+
+WAY = "/beheer/map?from=hospital&to=90000002&exchange=bgz&purpose=TREAT&try=1"
+
+
+def test_the_map_tells_who_is_connected_to_whom_by_which_agreement(operator: Operator) -> None:
+    page = operator.open("/beheer/map").text
+
+    rows_ = [text_of(r) for r in re.findall(r"<tr role=\"row\">.*?</tr>", page, re.S)]
+    [pharmacy] = [r for r in rows_ if r.startswith(" Apotheek")]
+    assert "LSP afspraak lsp" in pharmacy
+    assert "Biedt dit aan STU3 · gericht bevragen Kliniek Het Veer Ziekenhuis De Brug" in pharmacy
+    [gone] = [r for r in rows_ if r.startswith(" Revalidatiecentrum")]
+    assert "niet actief" in gone and "Kliniek" not in gone
+    assert page.count('<line class="edge own"') == 2  # one of them explains the other
+    assert page.count('<line class="edge broker"') == 3
+    assert page.count('<circle class="spot') == 4
+
+
+def test_a_large_network_is_drawn_by_infrastructure_and_told_whole(
+    operator: Operator, desk: World
+) -> None:
+    many = [
+        {"ura": f"9001{n:04}", "name": f"Praktijk {n}", "active": True, "offers": [offer("nuts")]}
+        for n in range(200)
+    ]
+    desk.node.network = network(*many)
+
+    page = operator.open("/beheer/map").text
+
+    assert page.count('<circle class="spot') == 3
+    assert ">200</text>" in page
+    assert "Praktijk 199" in page
+    assert "en nog 187" in page
+
+
+def test_nothing_is_tried_before_it_is_asked(operator: Operator, desk: World) -> None:
+    operator.open("/beheer/map")
+    operator.open("/beheer/map?from=hospital&to=90000002&exchange=bgz")
+
+    assert desk.node.wanted == []
+
+
+def test_a_way_that_is_open_is_told_step_by_step(operator: Operator, desk: World) -> None:
+    page = text_of(operator.open(WAY).text)
+
+    assert "Van Ziekenhuis De Brug naar Kliniek Het Veer" in page
+    assert "Ja, A kan B bereiken." in page
+    assert "9. Beleid in orde De partij weigerde alleen omdat wij geen patiënt noemden" in page
+
+
+@pytest.mark.parametrize(
+    ("failing", "key", "turn"),
+    [
+        ("participant", "directory.away", "Aan het adresboek"),
+        ("endpoint", "endpoint.none", "Aan Kliniek Het Veer"),
+        ("road", "road.unable", "Aan u"),
+        ("dialect", "dialect.fhir", "Aan Kliniek Het Veer"),
+        ("tls", "tls.unreachable", "Aan Kliniek Het Veer"),
+        ("trust", "trust.own-ended", "Aan u"),
+        ("token", "token.refused", "Aan Kliniek Het Veer"),
+        ("capability", "capability.none", "Aan Kliniek Het Veer"),
+        ("policy", "policy.party", "Aan Kliniek Het Veer"),
+    ],
+)
+@pytest.mark.parametrize("language", ["nl", "en"])
+def test_the_step_that_fails_is_told_in_words_with_whose_turn_and_the_next_step(
+    desk: World, failing: str, key: str, turn: str, language: str
+) -> None:
+    desk.node.reached = reached(failing, key)
+    operator = Operator(desk.url, language).choose()
+
+    page = text_of(operator.open(WAY).text)
+    operator.http.close()
+
+    saying = SAYINGS[key]
+    assert said_in(language, key, saying.text)[0] in page
+    assert said_in(language, f"{key}.advice", saying.advice)[0] in page
+    if language == "nl":
+        assert turn in page and saying.text not in page
+
+
+def test_a_node_that_cannot_try_is_itself_the_answer(operator: Operator) -> None:
+    page = text_of(operator.open(WAY.replace("from=hospital", "from=silent")).text)
+
+    assert "De weg kon niet worden geprobeerd" in page
+
+
+def test_the_map_takes_no_other_fields(operator: Operator, desk: World) -> None:
+    assert operator.open("/beheer/map?bsn=999911120").status_code == 400
+    assert operator.open("/beheer/map?to=1&to=2").status_code == 400
+    assert desk.node.wanted == []
+
+
+def test_whatever_a_node_tells_of_the_network_stays_text(operator: Operator, desk: World) -> None:
+    odd = {"ura": HOSTILE, "name": HOSTILE, "active": True, "offers": [offer(HOSTILE), "x"]}
+    desk.node.network = network(odd) | {"exchanges": [{"code": HOSTILE, "title": None}, 5]}
+    step = {"step": HOSTILE, "came": HOSTILE, "key": HOSTILE, "text": HOSTILE, "turn": HOSTILE}
+    desk.node.reached = {"verdict": HOSTILE, "steps": [{**step, "advice": HOSTILE}, 7]}
+
+    page = operator.open(WAY).text
+
+    assert "<script>window" not in page and "<img src=x" not in page

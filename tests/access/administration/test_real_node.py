@@ -60,6 +60,9 @@ def network_file(network: Network) -> dict[str, Any]:
     return {"nodes": [entry(name) for name in network.nodes], "trust": {"ca": ca}}
 
 
+WAY = f"map?from=hospital&to={NAMES['clinic'][0]}&exchange=bgz&try=1"
+
+
 async def pages(network: Network, folder: Path, node: str) -> dict[str, str]:
     """Every page as the operator of this node sees it."""
     file = folder / "network.json"
@@ -74,7 +77,7 @@ async def pages(network: Network, folder: Path, node: str) -> dict[str, str]:
         proof = re.findall(r'name="proof" value="([0-9a-f]+)"', page)[0]
         await http.post("/beheer/sign-in", data={"proof": proof, "node": node})
         found = {}
-        for name in ("", "keys", "credentials", "peers", "refusals", "documents"):
+        for name in ("", "keys", "credentials", "peers", "refusals", "documents", "map", WAY):
             reply = await http.get(f"/beheer/{name}")
             assert reply.status_code == 200, (name, reply.text)
             found[name] = reply.text
@@ -116,3 +119,15 @@ def test_the_node_of_the_tests_tells_what_a_real_node_tells(
     assert set(real["keys"][0]) == set(key("tls", 1)) == set(AUDIT)
     assert set(real["peers"][0]) == set(peer("1", "x", "lsp"))
     assert set(real["refusals"][0]) == set(refusal(1, 1))
+
+
+def test_a_way_between_two_real_nodes_is_tried_from_the_page(
+    databases: Databases, pki: Path, tmp_path: Path
+) -> None:
+    async def run(network: Network) -> str:
+        return (await pages(network, tmp_path, "hospital"))[WAY]
+
+    page = after_a_refusal(databases, pki, run)
+
+    assert "Ja, A kan B bereiken." in page
+    assert page.count('class="badge ok"') == 9

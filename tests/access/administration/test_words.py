@@ -8,6 +8,9 @@ import pytest
 
 from openldn.access.administration.pages import FOLDER, SECTIONS, rule_in, words
 from openldn.base.errors import Issue
+from openldn.node.reach.model import Came
+from openldn.node.reach.sayings import SAYINGS
+from openldn.node.reach.service import STEPS
 from openldn.node.refusing import OWN
 from openldn.trust.dealings import advice
 from openldn.trust.dealings.rules import OTHER, rules
@@ -68,6 +71,15 @@ def test_every_rule_has_dutch_words() -> None:
 
     assert {*rules(), *OWN} <= set(told), {*rules(), *OWN} - set(told)
     assert all(text.strip() and text[0] == text[0].strip() for text in told.values())
+
+
+def test_every_step_of_a_way_and_every_outcome_has_dutch_words() -> None:
+    told = tomllib.loads((FOLDER / "words" / "reach-nl.toml").read_text())
+    known = {*SAYINGS, *(f"{key}.advice" for key, said in SAYINGS.items() if said.advice)}
+
+    assert set(told) == known, set(told) ^ known
+    assert {f"reach.step.{name}" for name in STEPS} <= set(DUTCH.texts)
+    assert {f"came.{came}" for came in Came} <= set(DUTCH.texts)
 
 
 def test_a_rule_without_dutch_words_is_told_in_english_and_marked_so() -> None:

@@ -26,6 +26,7 @@ from openldn.base.http import Identity, server_context, serving
 from openldn.base.runtime import instant, new_uuid, utc_now
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.observed import Observed
+from openldn.node.reach.model import Came, Found, Step
 from openldn.node.trust import wanted_of
 from openldn.trust.certificates.issue import Subject, create_authority, issue_server
 
@@ -233,6 +234,57 @@ def mixed() -> dict[str, Any]:
     )
 
 
+def offer(road: str, **more: Any) -> dict[str, Any]:
+    shown = {"exchange": "bgz", "patterns": ["pull"], "infrastructure": road, "fhir": "STU3"}
+    return {**shown, "agreement": {"direct": "twiin"}.get(road, road), **more}
+
+
+def network(*more: dict[str, Any]) -> dict[str, Any]:
+    """Who takes part, as a node tells it."""
+
+    def one(ura: str, name: str, road: str) -> dict[str, Any]:
+        offers = [offer(road)] if road else []
+        return {"ura": ura, "name": name, "type": "", "active": bool(road), "offers": offers}
+
+    exchange = {"code": "bgz", "title": {"nl": "Basisgegevensset Zorg", "en": "Basic data"}}
+    return {
+        "organizations": [
+            one(PHARMACY, "Apotheek De Vijzel", "lsp"),
+            one(CLINIC, "Kliniek Het Veer", "lsp"),
+            one("90000003", "Revalidatiecentrum De Linde", ""),
+            one(HOSPITAL, "Ziekenhuis De Brug", "zorgplatform"),
+            *more,
+        ],
+        "total": 4 + len(more),
+        "exchanges": [{**exchange, "patterns": ["pull"], "purposes": ["TREAT"]}],
+    }
+
+
+def reached(failing: str = "", key: str = "", **more: Any) -> dict[str, Any]:
+    """What came of each step of a way, as a node tells it."""
+    steps, stopped = [], False
+    for name, good in WAY.items():
+        found = Found("not-tried", Came.NOT_TRIED) if stopped else Found(good)
+        if name == failing:
+            found, stopped = Found(key, Came.FAIL, **more), True
+        steps.append(Step(name, found, 1.5).told())
+    verdict = "no" if stopped else "yes"
+    return {"verdict": verdict, "failing": failing, "steps": steps}
+
+
+WAY = {
+    "participant": "participant.known",
+    "endpoint": "endpoint.found",
+    "road": "road.broker",
+    "dialect": "dialect.shared",
+    "tls": "tls.reached",
+    "trust": "trust.believed",
+    "token": "token.given",
+    "capability": "capability.all",
+    "policy": "policy.open",
+}
+
+
 @dataclass
 class FakeNode:
     """Tells what a test wants it to tell."""
@@ -244,12 +296,25 @@ class FakeNode:
     certificates: list[bool] = field(default_factory=list)
     status: dict[str, Any] = field(default_factory=lambda: remembered().told())
     addresses: dict[str, Any] | None = None  # None: does not tell
+    network: dict[str, Any] = field(default_factory=network)
+    reached: dict[str, Any] = field(default_factory=reached)
+    wanted: list[str] = field(default_factory=list)  # ways that were asked
 
     def app(self) -> Starlette:
         trust, refusals = "/api/trust", "/api/trust/refusals"
         routes = [Route(trust, self.trust), Route(refusals, self.listed)]
         told = [Route("/status", self.told), Route("/health/addresses", self.works)]
-        return Starlette(routes=[*routes, *told])
+        ways = [Route("/api/network", self.map), Route("/api/reach", self.way)]
+        return Starlette(routes=[*routes, *told, *ways])
+
+    async def map(self, request: Request) -> Response:
+        """As a node tells who takes part."""
+        return JSONResponse(self.network)
+
+    async def way(self, request: Request) -> Response:
+        """As a node tells what came of each step."""
+        self.wanted.append(request.url.query)
+        return JSONResponse(self.reached)
 
     async def told(self, request: Request) -> Response:
         """As a function of the network tells of itself."""

@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from openldn.access.administration import reaching
 from openldn.access.administration.addresses import addresses
 from openldn.access.administration.desk import Desk
 from openldn.access.administration.filters import NAMES, asked, typed
@@ -30,6 +31,7 @@ def app(desk: Desk) -> ASGIApp:
         ("GET", "/documents", documents, True),
         ("GET", "/refusals", refusals, True),
         ("GET", "/network", network, True),
+        ("GET", "/map", map_, True),
     )
     return entrance(desk).app(table, "portal", desk.new_id)
 
@@ -88,6 +90,12 @@ async def network(visit: Visit) -> Response:
         found = await functions(nodes)
     context = {"found": found, "worst": worst(found), "addresses": asked.result()}
     return visit.render("network.html", context)
+
+
+async def map_(visit: Visit) -> Response:
+    """Who is connected to whom, and whether one can reach another: tried when that is asked."""
+    fields = reaching.typed(parse_qsl(visit.request.url.query, keep_blank_values=True))
+    return visit.render("map.html", await reaching.shown(visit.desk, visit.member, fields))
 
 
 async def _section(visit: Visit, name: str) -> Response:

@@ -17,6 +17,7 @@ from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId, instant
 
 DAY = timedelta(hours=24)
+REACHING = 80.0  # seconds a node may take to try every step of a way
 _MOST = "500"
 
 
@@ -49,9 +50,18 @@ class Desk:
             raise failures.exceptions[0] from None
         return trust.result(), refusals.result()
 
-    async def _read(self, node: Node, path: str) -> dict[str, Any]:
-        client, patience = self.nodes.client(node), self.settings.patience
-        return object_of(await client.send("GET", f"{node.api}/{path}", deadline=patience))
+    async def network(self, node: Node) -> dict[str, Any]:
+        """Who takes part, as the node reads it in the directory; raises LdnError."""
+        return await self._read(node, "network")
+
+    async def reach(self, node: Node, wanted: Mapping[str, str]) -> dict[str, Any]:
+        """What came of each step of the way from this node; raises LdnError."""
+        return await self._read(node, f"reach?{urlencode(wanted)}", REACHING)
+
+    async def _read(self, node: Node, path: str, patience: float = 0.0) -> dict[str, Any]:
+        deadline = patience or self.settings.patience
+        client = self.nodes.client(node)
+        return object_of(await client.send("GET", f"{node.api}/{path}", deadline=deadline))
 
 
 @asynccontextmanager

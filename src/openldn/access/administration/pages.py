@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 DOOR = door(FOLDER)
 COOKIE = "openldn-desk"
 PARTS = ("keys", "credentials", "peers", "refusals", "documents")  # of one node
-SECTIONS = ("", *PARTS, "network")  # in the order of the menu
+SECTIONS = ("", *PARTS, "network", "map")  # in the order of the menu
 Visit = entry.Visit[Desk, Node]
 Entry = entry.Entry[Desk, Node]
 
@@ -33,16 +33,26 @@ def entrance(desk: Desk) -> Entry:
 
 
 def _context(language: str) -> Mapping[str, object]:
-    return {"sections": SECTIONS, "parts": PARTS, "rule": partial(rule_in, language)}
+    told = {"rule": partial(rule_in, language), "said": partial(said_in, language)}
+    return {"sections": SECTIONS, "parts": PARTS, **told}
 
 
 @cache
-def _dutch_rules() -> Mapping[str, str]:
-    text = (FOLDER / "words" / "rules-nl.toml").read_text(encoding="utf-8")
+def _dutch(file: str) -> Mapping[str, str]:
+    text = (FOLDER / "words" / file).read_text(encoding="utf-8")
     return {code: str(said) for code, said in tomllib.loads(text).items()}
 
 
 def rule_in(language: str, code: str, text: str) -> tuple[str, str]:
     """The rule in words and the language they are in: English when there are no other words."""
-    dutch = _dutch_rules().get(code) if language == "nl" else None
+    return _in(language, "rules-nl.toml", code, text)
+
+
+def said_in(language: str, key: str, text: str) -> tuple[str, str]:
+    """The outcome of a step, or the advice to it, in words, and the language they are in."""
+    return _in(language, "reach-nl.toml", key, text)
+
+
+def _in(language: str, file: str, code: str, text: str) -> tuple[str, str]:
+    dutch = _dutch(file).get(code) if language == "nl" else None
     return (dutch, "nl") if dutch else (text, "en")
