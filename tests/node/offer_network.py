@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from conftest import Databases
-from node.small_network import CLINIC, JANSEN, Network, Node, small_network
+from node.small_network import CLINIC, JANSEN, NURSE, Network, Node, small_network
 
 from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, utc_now
@@ -45,6 +45,9 @@ class App:
 
     async def act(self, id: str, event: str, **word: object) -> dict[str, Any]:
         return await self.json("POST", f"/{id}/${event}", word)
+
+    async def pull(self, id: str, **more: object) -> dict[str, Any]:
+        return await self.json("POST", f"/{id}/$pull", {"practitioner": NURSE, **more})
 
     async def received(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = (await self.json("GET", "?side=received"))["offers"]

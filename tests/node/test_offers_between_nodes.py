@@ -5,8 +5,9 @@ from pathlib import Path
 
 from conftest import Databases
 from node.offer_network import pair
+from node.test_pull_between_nodes import hospital_records
 
-REASON = {"reason": {"text": "no bed before the weekend"}}
+from openldn.fhir.model import Resource
 
 
 def test_an_offer_is_told_accepted_started_and_completed(databases: Databases, pki: Path) -> None:
@@ -33,3 +34,42 @@ def test_an_offer_is_told_accepted_started_and_completed(databases: Databases, p
             assert shown["turn"] == []
 
     asyncio.run(run())
+
+
+def test_r10_w05_what_was_offered_is_fetched_with_its_base_once_accepted_and_not_before(
+    databases: Databases, pki: Path
+) -> None:
+    async def run() -> None:
+        async with pair(databases, pki) as two:
+            await two.placer.node.keep(*hospital_records())
+            offer = await two.offer()
+            copy = await two.arrived(offer["task"])
+            before = await two.fulfiller.pull(copy["id"])
+            await two.fulfiller.act(copy["id"], "accept")
+            after = await two.fulfiller.pull(copy["id"])
+
+            assert set(kinds(before)) == {"OperationOutcome"}
+            assert {"Patient", "Condition", "AllergyIntolerance"} <= set(kinds(after))
+            assert "OperationOutcome" not in kinds(after), gaps(after)
+
+            correlation = str(after["identifier"]["value"])
+            served = await two.placer.node.events(correlation, "data-served")
+            grounds = [str(event["extension"]) for event in served]
+            assert len(served) == 29
+            assert all("implied-consent" in g and "local-permit" in g for g in grounds)
+            assert all("notified-pull" in g for g in grounds)
+
+            await two.fulfiller.act(copy["id"], "fail", reason={"text": "no bed after all"})
+            ended = await two.fulfiller.pull(copy["id"])
+            assert set(kinds(ended)) == {"OperationOutcome"}
+
+    asyncio.run(run())
+
+
+def kinds(bundle: Resource) -> list[str]:
+    return [e["resource"]["resourceType"] for e in bundle["entry"]]
+
+
+def gaps(bundle: Resource) -> list[Resource]:
+    resources = [e["resource"] for e in bundle["entry"]]
+    return [r for r in resources if r["resourceType"] == "OperationOutcome"]

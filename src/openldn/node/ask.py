@@ -283,7 +283,7 @@ def collection(plan: Plan, answers: list[Answer], asker: Asker) -> Resource:
     for entry in _entries(ordered):
         found.setdefault(entry.full_url, entry.resource)
     entries = [{"fullUrl": url, "resource": resource} for url, resource in found.items()]
-    entries += [_gap(a.query.id, a.query.title.en, a.error, asker) for a in ordered if a.error]
+    entries += [gap(a.query.id, a.query.title.en, a.error, asker) for a in ordered if a.error]
     correlation = {
         "system": f"{CANON}/NamingSystem/correlation",
         "value": plan.question.correlation,
@@ -303,7 +303,8 @@ def _entries(answers: Iterable[Answer]) -> Iterable[Entry]:
         yield from answer.includes
 
 
-def _gap(id_: str, title: str, error: LdnError, asker: Asker) -> dict[str, Any]:
+def gap(id_: str, title: str, error: LdnError, asker: Asker) -> dict[str, Any]:
+    """The entry of a query that brought nothing, and why."""
     issue = {
         "severity": "error",
         "code": str(error.issue),

@@ -214,6 +214,8 @@ def _parts(
     directory = DirectoryClient(http, settings.addressing, clock)
     believed = believing(settings, clients, kept.people, clock)
     server = _server(settings, records, kept, believed, directory)
+    means = _means(settings, clients, records, kept, believed)
+    offering = offers.offers_of(settings, kept.delivery.outbox, kept.audit, directory, means)
     holder = Holder(
         ura=settings.holder,
         public=settings.public,
@@ -222,16 +224,15 @@ def _parts(
         known=directory.known,
         audit=evidence,
         clock=clock,
-        consents=_consulted(settings, kept.national, clock),
+        consents=offering.register.consulted(_consulted(settings, kept.national, clock)),
         kind=settings.provider_type,
         kind_of=directory.type_of,
         own=kept.own.denials if kept.own else None,
+        opens=offering.register.opens,
     )
-    means = _means(settings, clients, records, kept, believed)
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
     pull = Pull(directory, means.roads(), note, clock, settings.patience, means.statements)
     vouch = kept.people.vouch if kept.people else None
-    offering = offers.offers_of(settings, kept.delivery.outbox, kept.audit, directory, means)
     asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
@@ -364,7 +365,9 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *keeping.around(granting.around(token_routes(parts.server, guard=own_only)), "token"),
         *keeping.around(offers.routes_of(parts.offering, parts.holder), "fhir"),
         *keeping.around(demanding(serve_routes(parts.holder), wanted), "fhir"),
-        *ours.around(parts.offering.own_routes(own)),
+        *ours.around(
+            offers.own_routes_of(parts.offering, parts.asker, parts.pull, parts.means, own)
+        ),
         *did_routes([parts.means.wallet.key]),
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),

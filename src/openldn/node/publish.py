@@ -11,6 +11,7 @@ from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
 from openldn.node.coordination.peers import NOTIFIED, PLACES
 from openldn.node.settings import NodeSettings
+from openldn.patterns.exchange import Exchange
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.wallet import NodeWallet
 
@@ -35,13 +36,19 @@ def own_entry(settings: NodeSettings) -> tuple[Organization, list[Endpoint]]:
     )
     endpoints = []
     for version in FhirVersion:
-        payloads = tuple(e.payload for e in EXCHANGES.values() if e.queries(version))
+        payloads = tuple(e.payload for e in EXCHANGES.values() if _served(e, version))
         if payloads:
             base, issuer = settings.fhir(version), settings.issuer
             endpoints.append(
                 Endpoint(holder, settings.infrastructure, version, base, issuer, payloads)
             )
     return organization, [*endpoints, *_offering(settings)]
+
+
+def _served(exchange: Exchange, version: FhirVersion) -> bool:
+    """By its table, or in R4 where the sender chooses what to offer."""
+    chosen = version is FhirVersion.R4 and any(case.open for case in exchange.use_cases)
+    return chosen or bool(exchange.queries(version))
 
 
 def _offering(settings: NodeSettings) -> list[Endpoint]:

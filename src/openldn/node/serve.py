@@ -43,6 +43,7 @@ from openldn.functions.authorization.question import EMERGENCIES, Reason
 from openldn.functions.consent.model import Answer
 from openldn.node.capabilities import capability_statement
 from openldn.node.consents import Consulted, Consulting, KindOf, Unconsented, no_kind, said
+from openldn.node.coordination.register import Entry, Opens, no_entry
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
@@ -72,6 +73,7 @@ class Holder:
     kind: str = ""  # type of care provider (OID …15.1060), for who is asked for consent
     kind_of: KindOf = no_kind  # the same of who asks
     own: Own | None = None  # the holder's own policy, which may deny further
+    opens: Opens = no_entry  # what an authorization base opens
     pages: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)
 
     @property
@@ -98,6 +100,8 @@ class _Visit:
     wanted: Wanted  # as it was put
     started: datetime
     answer: Answer | None = None  # of who was asked for consent
+    entry: Entry | None = None  # what its authorization base opens
+    single: bool = False  # one resource was asked by its id
 
 
 def serve_routes(holder: Holder) -> list[BaseRoute]:
@@ -140,6 +144,12 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
     try:
         negotiate(request)  # a form we do not make is told before anything is looked up
+        if (entry := await holder.opens(grant)) is not None:
+            visit = replace(visit, entry=entry, exchange=entry.exchange, grant=entry.bound(grant))
+            if pairs := entry.read(_rest(request), asked.interaction):
+                wanted = Wanted(version, unread.type, "", pairs)
+                asked = replace(asked, parameters=pairs, interaction="search-type")
+                return replace(visit, wanted=wanted, asked=asked, single=True)
         wanted = _wanted(holder, version, _rest(request), await _pairs(request))
     except LdnError as error:
         # who asked is known by now, so also a question that cannot be read leaves evidence
@@ -253,7 +263,7 @@ async def _own(visit: _Visit, facts: Facts) -> None:
 
 
 def _facts(visit: _Visit) -> Facts:
-    holder, requester = visit.holder, visit.grant.requester
+    holder, requester, entry = visit.holder, visit.grant.requester, visit.entry
     return Facts(
         requester=requester,
         granted=visit.grant.holder,
@@ -262,8 +272,8 @@ def _facts(visit: _Visit) -> Facts:
         peer=requester.organization if visit.grant.binding else visit.peer,
         known=False,  # until the directory says otherwise
         asked=visit.asked,
-        allowed=_allowed(visit.exchange.code, visit.version),
-        scope=visit.exchange.scope(Pattern.PULL),
+        allowed=entry.allowed if entry else _allowed(visit.exchange.code, visit.version),
+        scope=entry.scope if entry else visit.exchange.scope(Pattern.PULL),
         purposes=visit.exchange.purposes,
         basis=_basis(visit.grant),
         consent=Consent.UNASKED,
@@ -314,7 +324,7 @@ def _access(
         holder=visit.holder.ura,
         patient=_patient(visit),
         exchange=visit.exchange.code,
-        pattern=Pattern.PULL,
+        pattern=Pattern.NOTIFIED_PULL if visit.entry else Pattern.PULL,
         query=visit.wanted.said,
         correlation=request.state.correlation,
         trace=trace_of(request),
@@ -345,7 +355,16 @@ def trace_of(request: Request) -> str:
 _HEXADECIMAL = set("0123456789abcdef")
 
 
+def _one(visit: _Visit, found: Found) -> Response:
+    """The one resource that was asked by its id; raises LdnError(not-found)."""
+    if len(found.matches) != 1:
+        raise LdnError(Issue.NOT_FOUND, "what was offered is not there any more; tell its sender")
+    return respond(visit.request, parse(found.matches[0].body or b"{}"), visit.version)
+
+
 def _respond(visit: _Visit, found: Found) -> Response:
+    if visit.single:
+        return _one(visit, found)
     wanted, base = visit.wanted, visit.holder.base(visit.version)
     url = f"{base}/{quote(wanted.path)}"
     own = f"{url}?{urlencode(wanted.pairs, quote_via=quote, safe='')}" if wanted.pairs else url

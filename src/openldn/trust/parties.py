@@ -27,6 +27,7 @@ class Requester:
     organization_name: str = ""
     person: Person | None = None
     patient: Bsn | None = None  # the one patient this request is about, when the token fixes it
+    base: str = field(default="", repr=False)  # authorization base that a token is asked with
 
 
 @dataclass(frozen=True)

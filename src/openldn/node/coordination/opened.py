@@ -24,6 +24,7 @@ from openldn.node.coordination.hub import Hub
 from openldn.node.coordination.ledger import Ledger, Post
 from openldn.node.coordination.peers import Peers
 from openldn.node.coordination.placing import Placing
+from openldn.node.coordination.pulling import Pulling
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.register import Register
 from openldn.node.coordination.service import Coordination, Terms
@@ -65,9 +66,9 @@ class Offering:
         """How the outbox delivers what offers put in it."""
         return self.carrying.kinds()
 
-    def own_routes(self, guard: own.Guard) -> list[BaseRoute]:
+    def own_routes(self, pulling: Pulling, guard: own.Guard) -> list[BaseRoute]:
         """For the organization's own applications."""
-        return own.offer_routes(self.coordination, guard)
+        return own.offer_routes(self.coordination, pulling, guard)
 
     def routes(self, admit: Admission, audit: Audit) -> list[BaseRoute]:
         """For other parties."""

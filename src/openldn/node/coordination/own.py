@@ -9,13 +9,16 @@ from starlette.routing import BaseRoute, Route
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import dump
-from openldn.fhir.http import read_json, respond_json
+from openldn.fhir.http import negotiate, read_json, respond, respond_json
+from openldn.node.api import STREAM
 from openldn.node.ask import Practitioner, person_of
 from openldn.node.coordination import wishes
 from openldn.node.coordination.model import Doer, Side
+from openldn.node.coordination.pulling import By, Fetch, Pulling
 from openldn.node.coordination.service import Coordination
 from openldn.node.coordination.shown import line
 from openldn.node.coordination.store import Wanted
+from openldn.node.serve import trace_of
 from openldn.patterns.notified_pull.states import OFFER, TABLES
 
 Guard = Callable[[Request], None]  # raises LdnError unless it is our own organization
@@ -25,20 +28,16 @@ _OFFER = (
     "location, note, expires, queries, resources and practitioner; nothing else"
 )
 _WORD = "an act may have reason {text, code, system}, note, proposed {start, end}, practitioner"
+_FETCH = "fetching needs practitioner (uzi, role, name) and may have purpose; nothing else"
 _QUIET = 15.0  # seconds after which a silent stream says that it is alive
 
 
-def offer_routes(coordination: Coordination, own: Guard) -> list[BaseRoute]:
+def offer_routes(coordination: Coordination, pulling: Pulling, own: Guard) -> list[BaseRoute]:
     """Making offers, following them, and answering those of others."""
+    return [*_looking(coordination, own), *_acting(coordination, pulling, own)]
 
-    async def create(request: Request) -> Response:
-        """POST: the offers that were made, one for each receiver."""
-        own(request)
-        wish: wishes.Wish = wishes.read(wishes.Wish, await read_json(request), _OFFER)
-        made = await coordination.offer(wish, _doer(coordination, request, wish.practitioner))
-        shown = [await coordination.show(k.handle) for k in made]
-        return respond_json({"offers": shown}, status=201)
 
+def _looking(coordination: Coordination, own: Guard) -> list[BaseRoute]:
     async def find(request: Request) -> Response:
         """GET ?side=sent|received&status=…: the offers, last changed first."""
         own(request)
@@ -48,6 +47,27 @@ def offer_routes(coordination: Coordination, own: Guard) -> list[BaseRoute]:
         """GET: one offer with its history and delivery."""
         own(request)
         return respond_json(await coordination.show(request.path_params["id"]))
+
+    async def stream(request: Request) -> Response:
+        """GET: every change from now on, as Server-Sent Events."""
+        own(request)
+        return StreamingResponse(_changes(coordination), media_type="text/event-stream")
+
+    return [
+        Route("/api/offers", find, methods=["GET"]),
+        Route("/api/offers/stream", stream, methods=["GET"]),
+        Route("/api/offers/{id}", show, methods=["GET"]),
+    ]
+
+
+def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[BaseRoute]:
+    async def create(request: Request) -> Response:
+        """POST: the offers that were made, one for each receiver."""
+        own(request)
+        wish: wishes.Wish = wishes.read(wishes.Wish, await read_json(request), _OFFER)
+        made = await coordination.offer(wish, _doer(coordination, request, wish.practitioner))
+        shown = [await coordination.show(k.handle) for k in made]
+        return respond_json({"offers": shown}, status=201)
 
     async def act(request: Request) -> Response:
         """POST: the offer after this act; 202 while the placer does not have it yet."""
@@ -63,16 +83,25 @@ def offer_routes(coordination: Coordination, own: Guard) -> list[BaseRoute]:
         shown = await coordination.show(handle)
         return respond_json(shown, status=202 if shown["pending"] else 200)
 
-    async def stream(request: Request) -> Response:
-        """GET: every change from now on, as Server-Sent Events."""
+    async def pull(request: Request) -> Response:
+        """POST {"purpose", "practitioner"}: what the offer names, as a Bundle or as events."""
         own(request)
-        return StreamingResponse(_changes(coordination), media_type="text/event-stream")
+        streamed = STREAM in request.headers.get("accept", "")
+        if not streamed:
+            negotiate(request)
+        asked: wishes.Fetching = wishes.read(wishes.Fetching, await _body(request), _FETCH)
+        kept = await coordination.ledger.one(request.path_params["id"])
+        correlation, trace = request.state.correlation, trace_of(request)
+        by = By(person_of(asked.practitioner), asked.purpose, correlation, trace)
+        fetch = await pulling.fetch(kept, by)
+        if streamed:
+            return StreamingResponse(_lines(pulling, fetch), media_type=STREAM)
+        bundle = await pulling.bundle(fetch)
+        return respond(request, bundle, fetch.plan.question.release.fhir)
 
     return [
         Route("/api/offers", create, methods=["POST"]),
-        Route("/api/offers", find, methods=["GET"]),
-        Route("/api/offers/stream", stream, methods=["GET"]),
-        Route("/api/offers/{id}", show, methods=["GET"]),
+        Route("/api/offers/{id}/$pull", pull, methods=["POST"]),
         Route("/api/offers/{id}/${event}", act, methods=["POST"]),
     ]
 
@@ -132,3 +161,8 @@ async def _changes(coordination: Coordination) -> AsyncIterator[str]:
             except LdnError:
                 continue  # it was not for here, or the store is away: the page asks again
             yield f"event: offer\ndata: {dump(line(kept)).decode()}\n\n"
+
+
+async def _lines(pulling: Pulling, fetch: Fetch) -> AsyncIterator[bytes]:
+    async for event in pulling.stream(fetch):
+        yield dump(event) + b"\n"

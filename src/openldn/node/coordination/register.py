@@ -4,9 +4,10 @@ An entry is an offer of ours seen from its base, so that it begins and ends in t
 which the offer changes. Source: exchange patterns §3.1; R10-R12, R22, R36; W05.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from urllib.parse import parse_qsl
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock
@@ -15,11 +16,13 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.authorization.model import AllowedQuery
 from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Origin
 from openldn.node.consents import Consulted
+from openldn.node.coordination.requests import OURS
 from openldn.node.coordination.store import Offers
 from openldn.node.coordination.tables import offered
 from openldn.patterns.exchange import Exchange, UseCase
 from openldn.patterns.notified_pull.model import Offer, Pointer
 from openldn.patterns.notified_pull.states import CANDIDATES, COMPLETED, IN_PROGRESS, TAKEN
+from openldn.trust.tokens.model import Grant
 
 ENDED = "the offer behind this authorization base is over; ask its sender for a new one"
 OTHERS = "this authorization base was given to another organization"
@@ -44,8 +47,33 @@ class Entry:
 
     @property
     def allowed(self) -> tuple[AllowedQuery, ...]:
-        """The rows of what may be asked now."""
-        return tuple(dict.fromkeys(AllowedQuery.parse(p.value) for p in self.open))
+        """The rows of what may be asked now; what cannot be read as a search allows nothing."""
+        return tuple(dict.fromkeys(AllowedQuery.parse(search_of(p)) for p in self.open))
+
+    @property
+    def scope(self) -> str:
+        """The scope of the token that reads it."""
+        wire = self.case.wires.get(OURS)
+        return wire.fetch if wire else self.case.scope
+
+    def bound(self, grant: Grant) -> Grant:
+        """The token as it counts here: for the one patient of the offer.
+
+        Raises LdnError(forbidden) for a token that is about another.
+        """
+        asked = grant.requester
+        if asked.patient not in (None, self.patient):
+            raise _refused("the token is about another patient than the offer", "patient")
+        return replace(grant, requester=replace(asked, patient=self.patient))
+
+    def read(self, path: str, interaction: str) -> tuple[tuple[str, str], ...]:
+        """The search that stands for reading one offered resource; empty for anything else."""
+        offered_ = {p.value: p for p in self.open}
+        found = offered_.get(path.strip("/")) if interaction == "read" else None
+        return tuple(parse_qsl(search_of(found).partition("?")[2])) if found else ()
+
+
+Opens = Callable[[Grant], Awaitable[Entry | None]]  # raises LdnError(forbidden)
 
 
 @dataclass(frozen=True)
@@ -78,6 +106,11 @@ class Register:
         until = kept.offer.expires
         known = (f"Task/{kept.offer.id}", kept.offer.placer, receiver, kept.patient)
         return Entry(*known, exchange, case, open_, Basis.IMPLIED.value, until)
+
+    async def opens(self, grant: Grant) -> Entry | None:
+        """What the authorization base of this token opens; raises LdnError as `entry`."""
+        base = grant.authorization_base
+        return await self.entry(base, grant.requester.organization) if base else None
 
     def consulted(self, inner: Consulted) -> Consulted:
         """Who is asked for consent: for a referral of ours the register, no registry (R79).
@@ -112,6 +145,26 @@ class Register:
         return Answer(decision, Origin.LOCAL, entry.task, now)
 
 
+def search_of(pointer: Pointer) -> str:
+    """The relative search that stands for a part of the data; one resource is found by its id.
+
+    A document brings what its sections name.
+    """
+    type_, slash, id_ = pointer.value.partition("/")
+    if not slash or "?" in pointer.value or id_.startswith("$"):
+        return pointer.value
+    along = "".join(f"&_include={i}" for i in _ALONG.get(type_, ()))
+    return f"{type_}?_id={id_}{along}"
+
+
+_ALONG = {"Composition": ("Composition:entry", "Composition:author", "Composition:subject")}
+
+
+async def no_entry(grant: Grant) -> Entry | None:
+    """Nothing is opened by an authorization base here."""
+    return None
+
+
 def over(offer: Offer, now: datetime, grace: timedelta) -> str:
     """Why an offer opens nothing any more; empty while it may.
 
@@ -136,12 +189,11 @@ def readable(offer: Offer, case: UseCase) -> tuple[Pointer, ...]:
     if offer.table == CANDIDATES.name and offer.state not in TAKEN:
         return ()
     parts = case.readable(IN_PROGRESS if offer.state == COMPLETED else offer.status)
-    if not parts:
-        return ()
     kinds = {(c.system, c.code) for p in parts for c in p.inputs}
-    whole = any(not p.inputs for p in parts)
+    named = {(c.system, c.code) for p in case.parts for c in p.inputs}
     every: Sequence[Pointer] = (*offer.queries, *offer.resources)
-    return tuple(p for p in every if whole or _kind(p) in kinds or (case.open and not p.code))
+    whole = len(parts) == len(case.parts) > 0  # what is of no part belongs to the last
+    return tuple(p for p in every if (whole if _kind(p) not in named else _kind(p) in kinds))
 
 
 def _kind(pointer: Pointer) -> tuple[str, str]:

@@ -80,6 +80,13 @@ class Word(_Read, frozen=True, kw_only=True):
     practitioner: Practitioner | None = None
 
 
+class Fetching(_Read, frozen=True, kw_only=True):
+    """Who fetches what an offer names, and why."""
+
+    practitioner: Practitioner
+    purpose: str = "TREAT"
+
+
 def read(kind: type[Any], body: dict[str, Any], whole: str) -> Any:
     """The body as this kind; raises LdnError(invalid) that names the place, never a value."""
     try:

@@ -78,7 +78,8 @@ class Plain:
         """The form of a request with plain assertions. Source: RFC 7523 §2.1, §2.2."""
         own, told = claims(self.signer, order, self.new_id), vouched(order.requester)
         grant = own | {"jti": self.new_id()} | told
-        base = {"authorization_base": self.authorization_base} if self.authorization_base else {}
+        named = order.requester.base or self.authorization_base
+        base = {"authorization_base": named} if named else {}
         out = order.profile.alg_out
         return base | {
             "grant_type": JWT_BEARER,
