@@ -149,6 +149,22 @@ def test_a_state_is_told_by_two_statuses_and_tells_them() -> None:
 
 
 def test_whose_turn_it_is_follows_from_the_rows() -> None:
-    assert offer("completed").turn() == frozenset()
-    assert offer("accepted").turn() == set(Actor)
-    assert offer("").turn() == {Actor.PLACER}
+    waited = {
+        ("fulfiller-starts", ""): {Actor.PLACER},
+        ("fulfiller-starts", "requested"): {Actor.FULFILLER},
+        ("fulfiller-starts", "received/counter-proposed"): {Actor.PLACER},
+        ("fulfiller-starts", "accepted"): {Actor.FULFILLER},
+        ("placer-starts", "accepted"): {Actor.PLACER},
+        ("placer-starts", "in-progress"): {Actor.FULFILLER},
+        ("candidates", "accepted"): {Actor.PLACER},
+        ("candidates", "accepted/selected"): {Actor.FULFILLER},
+        ("fulfiller-starts", "completed"): set(),
+    }
+    for (table, state), expected in waited.items():
+        assert offer(state, table).turn() == expected
+
+
+def test_what_was_remarked_stays_until_something_else_is() -> None:
+    told = replace(offer("requested"), note="she comes by taxi")
+    assert move(told, "accept", Actor.FULFILLER, NOW).note == "she comes by taxi"
+    assert move(told, "accept", Actor.FULFILLER, NOW, Given(note="good")).note == "good"

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from openldn.fhir.identifiers import Ura
 from openldn.patterns.moves import START, Actor, Table
-from openldn.patterns.notified_pull.states import TABLES, parts_of
+from openldn.patterns.notified_pull.states import ASIDE, TABLES, parts_of
 
 NOT_SELECTED = "not-selected"
 
@@ -99,8 +99,10 @@ class Offer:
         return self.state in self.moves.terminal
 
     def turn(self) -> frozenset[Actor]:
-        """Who may do something now."""
-        return frozenset(m.actor for m in self.moves.moves if self.state in m.before)
+        """Who is waited for now; that one may also withdraw or refuse makes it nobody's turn."""
+        return frozenset(
+            m.actor for m in self.moves.moves if self.state in m.before and m.event not in ASIDE
+        )
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ from openldn.base.errors import Issue, LdnError
 from openldn.patterns.moves import Actor, Move, Need
 from openldn.patterns.notified_pull.model import NOT_SELECTED, Given, Offer, Reason
 from openldn.patterns.notified_pull.states import (
-    AGREE,
     CANCEL,
     CANCELLED,
     PROPOSE,
@@ -44,7 +43,7 @@ def _moved(offer: Offer, row: Move, now: datetime, given: Given) -> Offer:
         version=offer.version + 1,
         changed=now,
         reason=given.reason or offer.reason,
-        note=given.note if row.event != AGREE else offer.note,
+        note=given.note or offer.note,
         proposed=agreed,
     )
 

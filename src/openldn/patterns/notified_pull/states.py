@@ -18,6 +18,8 @@ OFFER, RECEIVE, ACCEPT, REJECT, CANCEL = "offer", "receive", "accept", "reject",
 START_WORK, COMPLETE, FAIL, ELAPSE = "start", "complete", "fail", "elapse"
 PROPOSE, AGREE, SELECT, RETRACT = "propose", "agree", "select", "retract"
 
+# What ends an offer or passes by itself: nobody is waited for to do it.
+ASIDE = frozenset({REJECT, CANCEL, FAIL, RETRACT, ELAPSE})
 UNUSED = frozenset({"draft", "ready", "on-hold"})  # statuses no Coordination Task has
 PLACER, FULFILLER = Actor.PLACER, Actor.FULFILLER
 
