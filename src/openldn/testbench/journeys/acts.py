@@ -81,6 +81,64 @@ async def _evidence(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
     return {"events": len(found.get("entry", ()))}
 
 
+async def _offer(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Offer one party the data of one patient."""
+    wish = {
+        "exchange": given["exchange"],
+        "use_case": given.get("use_case", ""),
+        "bsn": PATIENTS[given.get("patient", "jansen")].value,
+        "receivers": [stage.party(given["to"]).ura],
+        "note": given.get("note", ""),
+        "resources": given.get("resources", ()),
+        "practitioner": DOCTOR,
+    }
+    reply = await stage.call(who, "POST", "/offers", wish)
+    content = parse(reply.body)
+    if reply.status != 201:
+        return {"answer": reply.status, "reason": _reason(content)}
+    return {"answer": 201, **_offered(content["offers"][0])}
+
+
+async def _find(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Find an offer among those this party received, by the Task at its sender."""
+    found = object_of(await stage.call(who, "GET", "/offers?side=received&count=500"))
+    sender = stage.party(given["sender"]).ura
+    for offer in found["offers"]:
+        if offer["task"] == given["task"] and offer["placer"]["ura"] == sender:
+            return _offered(offer)
+    return {}
+
+
+async def _look(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Look at where an offer stands, on this party's side."""
+    return _offered(object_of(await stage.call(who, "GET", f"/offers/{given['offer']}")))
+
+
+async def _act(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Decide about an offer: accept, reject, start, complete, cancel, propose, agree."""
+    known = {name: given[name] for name in ("reason", "note", "proposed") if name in given}
+    path = f"/offers/{given['offer']}/${given['event']}"
+    reply = await stage.call(who, "POST", path, {**known, "practitioner": DOCTOR})
+    content = parse(reply.body)
+    if reply.status not in {200, 202}:
+        return {"answer": reply.status, "reason": _reason(content)}
+    return {"answer": reply.status, **_offered(content)}
+
+
+def _offered(offer: Mapping[str, Any]) -> dict[str, Any]:
+    """An offer as a journey tells of it; not about whom it is."""
+    why = offer.get("reason") or {}
+    return {
+        "offer": offer["id"],
+        "task": offer["task"],
+        "status": offer["status"],
+        "business": offer["business_status"],
+        "version": offer["version"],
+        "turn": ", ".join(offer["turn"]),
+        "why": why.get("text", ""),
+    }
+
+
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     bsn = PATIENTS[given.get("patient", "jansen")]
     purpose = given.get("purpose", "TREAT")
@@ -103,4 +161,12 @@ def _reason(content: Any) -> str:
     return "; ".join(str(i.get("diagnostics", i.get("code", ""))) for i in issues)
 
 
-ACTS: Mapping[str, Act] = {"ask": _ask, "evidence": _evidence, "locate": _locate}
+ACTS: Mapping[str, Act] = {
+    "act": _act,
+    "ask": _ask,
+    "evidence": _evidence,
+    "find": _find,
+    "locate": _locate,
+    "look": _look,
+    "offer": _offer,
+}

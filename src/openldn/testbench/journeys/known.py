@@ -3,8 +3,9 @@
 from openldn.base.errors import Issue, LdnError
 from openldn.testbench.journeys.asking import PAIRS, PULL
 from openldn.testbench.journeys.model import Journey
+from openldn.testbench.journeys.offering import CN_4, CN_5, JANSEN
 
-JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS)}
+JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS, CN_4, CN_5, JANSEN)}
 
 
 def journey_of(name: str) -> Journey:

@@ -27,7 +27,11 @@ from openldn.trust.certificates.party import thumbprint
 DsnOf = Callable[[str], str]  # name of a database -> its DSN
 Values = Mapping[str, Any]  # as TOML has them; a mapping inside is a table
 # How others may ask for tokens at a holder: in the dialect of its own infrastructure.
-DIALECTS = {"lsp": ["D2"], "nuts": ["D1", "D3"], "zorgplatform": ["SAML"]}
+DIALECTS = {
+    "lsp": ["D2"],
+    "nuts": ["D1", "D3", "D2"],
+    "zorgplatform": ["SAML", "D2"],
+}  # D2 beside its own: offers go from node to node
 # The index as the pseudonym service knows it, and the words that pseudonyms are made with.
 RECIPIENT = {"recipient": f"ura:{LOCALIZATION.ura}", "info": "info-ura"}
 CLIENT = "openldn-portal"  # what the portal is called at the sign-in provider
