@@ -79,9 +79,12 @@ class Pair:
 
 
 @asynccontextmanager
-async def pair(databases: Databases, pki: Path, clock: Clock = utc_now) -> AsyncIterator[Pair]:
+async def pair(
+    databases: Databases, pki: Path, clock: Clock = utc_now, **more: Any
+) -> AsyncIterator[Pair]:
     async with small_network(databases, pki, clock) as network:
-        hospital, clinic = await network.node("hospital"), await network.node("clinic")
+        hospital = await network.node("hospital", **more)
+        clinic = await network.node("clinic", **more)
         yield Pair(
             network,
             App(hospital, network.client("hospital")),

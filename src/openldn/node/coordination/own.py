@@ -11,7 +11,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import dump
 from openldn.fhir.http import negotiate, read_json, respond, respond_json
 from openldn.node.api import STREAM
-from openldn.node.ask import Practitioner, person_of
+from openldn.node.ask import Asker, Practitioner, person_of
 from openldn.node.coordination import wishes
 from openldn.node.coordination.model import Doer, Side
 from openldn.node.coordination.pulling import By, Fetch, Pulling
@@ -20,15 +20,22 @@ from openldn.node.coordination.shown import line
 from openldn.node.coordination.store import Wanted
 from openldn.node.serve import trace_of
 from openldn.patterns.notified_pull.states import OFFER, TABLES
+from openldn.trust.parties import Person, Requester
 
 Guard = Callable[[Request], None]  # raises LdnError unless it is our own organization
 EVENTS = frozenset(m.event for t in TABLES.values() for m in t.moves) - {OFFER}
 _OFFER = (
     "an offer needs exchange, bsn and receivers (URAs) or a service, and may have use_case, "
-    "location, note, expires, queries, resources and practitioner; nothing else"
+    "location, note, expires, queries, resources, practitioner and statement; nothing else"
 )
-_WORD = "an act may have reason {text, code, system}, note, proposed {start, end}, practitioner"
-_FETCH = "fetching needs practitioner (uzi, role, name) and may have purpose; nothing else"
+_WORD = (
+    "an act may have reason {text, code, system}, note, proposed {start, end}, practitioner "
+    "and statement; nothing else"
+)
+_FETCH = (
+    "fetching needs practitioner (uzi, role, name) and may have purpose and statement; nothing else"
+)
+_ACTING = "TREAT"  # what an offer is made and answered for
 _QUIET = 15.0  # seconds after which a silent stream says that it is alive
 
 
@@ -65,7 +72,7 @@ def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[Ba
         """POST: the offers that were made, one for each receiver."""
         own(request)
         wish: wishes.Wish = wishes.read(wishes.Wish, await read_json(request), _OFFER)
-        made = await coordination.offer(wish, _doer(coordination, request, wish.practitioner))
+        made = await coordination.offer(wish, await _doer(pulling.asker, request, wish))
         shown = [await coordination.show(k.handle) for k in made]
         return respond_json({"offers": shown}, status=201)
 
@@ -77,7 +84,7 @@ def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[Ba
             text = f"no such act; choose from {', '.join(sorted(EVENTS))}"
             raise LdnError(Issue.NOT_FOUND, text)
         word: wishes.Word = wishes.read(wishes.Word, await _body(request), _WORD)
-        doer = _doer(coordination, request, word.practitioner)
+        doer = await _doer(pulling.asker, request, word)
         handle = request.path_params["id"]
         await coordination.act(handle, event, wishes.given_of(word), doer)
         shown = await coordination.show(handle)
@@ -91,8 +98,9 @@ def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[Ba
             negotiate(request)
         asked: wishes.Fetching = wishes.read(wishes.Fetching, await _body(request), _FETCH)
         kept = await coordination.ledger.one(request.path_params["id"])
+        person = await _person(pulling.asker, asked.practitioner, asked.statement, asked.purpose)
         correlation, trace = request.state.correlation, trace_of(request)
-        by = By(person_of(asked.practitioner), asked.purpose, correlation, trace)
+        by = By(person, asked.purpose, correlation, trace)
         fetch = await pulling.fetch(kept, by)
         if streamed:
             return StreamingResponse(_lines(pulling, fetch), media_type=STREAM)
@@ -113,9 +121,21 @@ async def _body(request: Request) -> dict[str, object]:
     return await read_json(request)
 
 
-def _doer(coordination: Coordination, request: Request, practitioner: Practitioner | None) -> Doer:
-    person = person_of(practitioner) if practitioner else None
-    return Doer(coordination.ura, person, request.state.correlation)
+async def _doer(asker: Asker, request: Request, acting: wishes.Acting) -> Doer:
+    """On whose behalf it is done; raises LdnError: invalid, forbidden as the statement tells."""
+    correlation, told = request.state.correlation, acting.practitioner
+    if told is None and acting.statement:
+        text = "a statement is about a practitioner; name that one as well"
+        raise LdnError(Issue.INVALID, text, where="practitioner")
+    person = await _person(asker, told, acting.statement, _ACTING) if told else None
+    return Doer(asker.ura, person, correlation)
+
+
+async def _person(asker: Asker, practitioner: Practitioner, statement: str, purpose: str) -> Person:
+    person = person_of(practitioner)
+    requester = Requester(asker.ura, frozenset(), purpose, asker.name, person)
+    await asker.vouched(requester, statement)
+    return person
 
 
 def _wanted(request: Request) -> Wanted:

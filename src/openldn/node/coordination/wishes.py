@@ -40,7 +40,14 @@ class Part(_Read, frozen=True, kw_only=True):
     system: str = ""
 
 
-class Wish(_Read, frozen=True, kw_only=True):
+class Acting(_Read, frozen=True, kw_only=True):
+    """Who of the organization acts; nobody is named when its software does so by itself."""
+
+    practitioner: Practitioner | None = None
+    statement: str = ""  # of Dezi about the practitioner, as it was given
+
+
+class Wish(Acting, frozen=True, kw_only=True):
     """An offer to be made."""
 
     exchange: str
@@ -53,7 +60,6 @@ class Wish(_Read, frozen=True, kw_only=True):
     expires: datetime | None = None
     queries: tuple[Part, ...] | None = None  # None: those of the use case
     resources: tuple[Part, ...] = ()
-    practitioner: Practitioner | None = None
 
 
 class Dates(_Read, frozen=True, kw_only=True):
@@ -71,19 +77,19 @@ class Why(_Read, frozen=True, kw_only=True):
     system: str = ""
 
 
-class Word(_Read, frozen=True, kw_only=True):
+class Word(Acting, frozen=True, kw_only=True):
     """What comes along with an act."""
 
     reason: Why | None = None
     note: str = ""
     proposed: Dates | None = None
-    practitioner: Practitioner | None = None
 
 
 class Fetching(_Read, frozen=True, kw_only=True):
     """Who fetches what an offer names, and why."""
 
     practitioner: Practitioner
+    statement: str = ""
     purpose: str = "TREAT"
 
 
