@@ -93,7 +93,8 @@ class World:
         """Let the worker take what is due, once, and finish it; how many lanes."""
         async with connection(self.pool) as db:
             worker = Worker(HOLDER.value, self.number)
-            await worker.register(db)
+            assert await worker.register(db)
+            await self.delivering.sweep(db)
             count = await self.delivering.claim(db, worker)
             await self.delivering.finish()
             await worker.leave(db)

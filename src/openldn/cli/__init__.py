@@ -21,6 +21,7 @@ COMMANDS = (
     "journey",
     "localization",
     "locate",
+    "outbox",
     "package",
     "pki",
     "policy",

@@ -7,12 +7,18 @@ from datetime import timedelta
 from random import SystemRandom
 from typing import Any
 
+from starlette.routing import BaseRoute
+
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Pool
 from openldn.fhir.identifiers import Ura
+from openldn.functions.addressing.client import DirectoryClient
+from openldn.node.evidence import Log
 from openldn.node.inbox.service import Inbox
+from openldn.node.outbox.api import outbox_routes
+from openldn.node.outbox.desk import Desk
 from openldn.node.outbox.model import Kinds
 from openldn.node.outbox.service import Outbox
 from openldn.node.outbox.settings import OutboxSettings
@@ -37,6 +43,10 @@ class Delivery:
         """What goes on as long as the node runs; the outbox delivers these kinds from now on."""
         self.outbox.kinds = kinds
         return [Delivering(self.outbox, SystemRandom().random).run(), self._keep_small()]
+
+    def routes(self, log: Log, directory: DirectoryClient) -> list[BaseRoute]:
+        """What the organization's operator may see of it and do with it."""
+        return outbox_routes(Desk(self.outbox, log, directory.known, directory.forget))
 
     async def _keep_small(self) -> None:
         while True:

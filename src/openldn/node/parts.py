@@ -376,6 +376,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(decision_routes(_decides(parts), own)),
         *ours.around(locate_routes(parts.settings.holder, parts.locator)),
         *ours.around(collect_routes(parts.settings.holder, parts.collecting)),
+        *ours.around(parts.delivery.routes(parts.audit, parts.directory)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),

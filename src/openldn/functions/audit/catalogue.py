@@ -121,6 +121,8 @@ _ROWS = (
          _CALLED, "data transaction?", "T---"),
     _row("notification-received", "R", "IHE.BasicAudit.Create", "AET#rest", "RI#create", "C",
          _CALLED, "data transaction?", "T---"),
+    _row("delivery-changed", "RH", "", "AET#rest", "RI#update", "U",
+         "client server user? userorg", "data transaction?", "T---"),
     _row("emergency-started", "RH", "", _ALERT, "DCM#110127", "E",
          "user userorg client server", "patient data transaction?", "--FT"),
     _row("emergency-ended", "RH", "", _ALERT, "DCM#110138", "E",

@@ -11,7 +11,7 @@ from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Ura
-from openldn.node.outbox.model import Kinds, Message, State, require_fit
+from openldn.node.outbox.model import Kinds, Message, require_fit
 from openldn.node.outbox.settings import OutboxSettings
 from openldn.node.outbox.store import operating, prepare, writing
 from openldn.node.outbox.store.operating import Counts, PeerShown, Shown, Wanted
@@ -21,7 +21,11 @@ CHANNEL = "openldn_outbox"
 _PAUSE = 0.005  # seconds in which wake-ups of other processes become one
 _RETIRED = 5000  # messages forgotten in one transaction
 
-Known = Callable[[Ura], Awaitable[bool]]  # whether this organization stands in the directory
+Told = Callable[[Shown], Awaitable[None]]
+
+
+async def _silent(before: Shown) -> None:
+    """Nobody wants to hear."""
 
 
 @dataclass
@@ -120,33 +124,32 @@ class Outbox:
         async with connection(self.pool) as db:
             return await operating.peers(db, self.holder.value)
 
-    async def retry(self, id: str, to: Ura | None = None) -> Shown:
+    async def retry(self, id: str, to: Ura | None = None, told: Told = _silent) -> None:
         """Queue it anew, at once; its address is looked up again, or that of `to`.
 
-        Raises LdnError: not-found, conflict when it is under way, delivered or dropped,
-        business-rule when its kind may not go to another organization.
+        `told` hears how it stood, before it is done. Raises LdnError: not-found, conflict when it
+        is under way, delivered or dropped, business-rule when its kind may not go to another
+        organization, and what `told` raises.
         """
         before = await self.show(id)
         peer = to.value if to else before.peer
         if peer != before.peer and not self._movable(before.kind):
-            text = (
-                f"a message of kind {before.kind} is for its own receiver; drop it and offer anew"
-            )
+            text = f"a message of kind {before.kind} is for its receiver only; drop it, offer anew"
             raise LdnError(Issue.BUSINESS_RULE, text)
         async with self.transaction() as db:
             await operating.retry(db, self.holder.value, id, self.clock(), peer)
             await operating.ensure_peer(db, self.holder.value, peer)
-        return before
+            await told(before)
 
     def _movable(self, kind: str) -> bool:
         return kind in self.kinds and self.kinds[kind].movable
 
-    async def drop(self, id: str, reason: str) -> Shown:
+    async def drop(self, id: str, reason: str, told: Told = _silent) -> None:
         """Let it go, and its body with it; raises LdnError as `retry` does."""
         before = await self.show(id)
         async with transaction(self.pool) as db:
             await operating.drop(db, self.holder.value, id, self.clock(), reason)
-        return before
+            await told(before)
 
     async def retire(self) -> int:
         """Forget what was delivered or dropped long enough ago; how many messages."""
@@ -162,6 +165,3 @@ class Outbox:
         """Wait for the last wake-up."""
         if self._calling is not None:
             await self._calling
-
-
-__all__ = ["CHANNEL", "Counts", "Outbox", "PeerShown", "Shown", "State", "Wanted"]

@@ -15,7 +15,12 @@ class OutboxSettings(Settings, frozen=True, kw_only=True):
     at_once: int = 32  # deliveries under way per peer
     claim: int = 128  # subjects of one peer in the hands of a worker at most
     batch: int = 512  # the same of all peers together
-    lease: float = 30.0  # seconds a subject is in those hands
+    lease: float = 30.0  # seconds a subject is in those hands; three deadlines at least
     poll: float = 1.0  # seconds between two looks when nothing wakes the worker
     keep_days: float = 7.0  # delivered and dropped messages are remembered, without their body
     inbox_keep_days: float = 400.0  # keys of messages that came in, from senders without numbers
+
+    @property
+    def hold(self) -> float:
+        """Seconds a subject is in the hands of a worker: a delivery that begins can end."""
+        return max(self.lease, 3 * self.deadline)

@@ -43,7 +43,7 @@ class Delivering:
         terms = self.outbox.terms
         self.trying = Trying(terms, self.chance)
         self._holder = self.outbox.holder.value
-        lease = timedelta(seconds=terms.lease)
+        lease = timedelta(seconds=terms.hold)
         self._share = Share(terms.failures, terms.claim, terms.batch, lease)
         longest = timedelta(seconds=max(terms.longest_wait, terms.longest_pause))
         self._bounds = peers.Bounds(_TOLERANCE, longest, lease)
@@ -94,7 +94,7 @@ class Delivering:
         while True:
             now = clock()
             if loop.time() - swept >= _SWEEP or now < before:
-                await self._sweep(db)
+                await self.sweep(db)
                 swept = loop.time()
             before = now
             self.awake.clear()
@@ -112,14 +112,15 @@ class Delivering:
         """How many lanes more may be in hand."""
         return self._share.most - len(self._lanes)
 
-    async def _sweep(self, db: Connection) -> None:
+    async def sweep(self, db: Connection) -> None:
+        """Take back what dead workers hold, and undo what a clock that was ahead has delayed."""
         now = self.outbox.clock()
         await peers.release_abandoned(db, self._holder, now)
         await peers.mend(db, self._holder, now, self._bounds)
 
     async def claim(self, db: Connection, worker: Worker) -> int:
         """Take what is due in hand; how many lanes."""
-        ends = asyncio.get_running_loop().time() + self.outbox.terms.lease
+        ends = asyncio.get_running_loop().time() + self.outbox.terms.hold
         lanes = await worker.claim(db, self.outbox.clock(), self._share, self._busy)
         for lane in lanes:
             self._shut.discard(lane.peer)

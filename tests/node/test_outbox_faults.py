@@ -1,0 +1,315 @@
+"""What the outbox does when workers die, clocks jump, stores fail and processes share the work.
+
+Verifies docs/explain/delivery.md.
+"""
+
+import asyncio
+import os
+import resource
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from conftest import Databases
+from node.outbox_cases import (
+    AWAY,
+    HOLDER,
+    Peers,
+    Time,
+    World,
+    until,
+    working,
+    world,
+    world_of,
+)
+from node.outbox_killing import killed
+
+from openldn.base import postgres
+from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import utc_now
+from openldn.base.sql import connection, open_pool, transaction
+from openldn.node.outbox.model import Message, State
+from openldn.node.outbox.store.claiming import Share, Worker, settle
+from openldn.node.outbox.store.operating import Shown, Wanted
+
+LARGEST_FILE = 18_000_000  # bytes: room for the server's own files, not for much more
+
+
+async def lanes(found: World) -> list[tuple[str, int]]:
+    async with connection(found.pool) as db:
+        rows = await db.fetch("SELECT subject, pending FROM outbox_lane ORDER BY subject")
+    return [tuple(row) for row in rows]
+
+
+def test_what_a_worker_had_in_hand_when_it_died_is_delivered_at_once_by_another(
+    databases: Databases,
+) -> None:
+    async def crash() -> None:
+        dsn = await databases.fresh()
+        pool, other = await open_pool(dsn), await open_pool(dsn)
+        found = world_of(pool, Time(), Peers())
+        await found.outbox.prepare()
+        await found.put(*(found.message(f"m{n}") for n in range(3)))
+        async with connection(other) as db:
+            dying = Worker(HOLDER.value, 7)
+            await dying.register(db)
+            share = Share(5, 10, 10, timedelta(seconds=30))
+            [lane] = await dying.claim(db, found.time(), share, {})
+            assert len(lane.messages) == 3
+            assert await found.round() == 0  # it lives
+        other.terminate()
+
+        async with asyncio.timeout(10):
+            while not await found.round():
+                await asyncio.sleep(0.02)
+        assert found.peers.ids == ["m0", "m1", "m2"]
+        await pool.close()
+
+    asyncio.run(crash())
+
+
+def test_who_lost_its_lease_writes_nothing_down(databases: Databases) -> None:
+    async def story() -> None:
+        async with world(databases) as found, connection(found.pool) as db:
+            await found.put(*(found.message(f"m{n}") for n in range(3)))
+            share = Share(5, 10, 10, timedelta(seconds=30))
+            slow, quick = Worker(HOLDER.value, 7), Worker(HOLDER.value, 8)
+            [late] = await slow.claim(db, found.time(), share, {})
+            found.time.passes(31)
+            [lane] = await quick.claim(db, found.time(), share, {})
+            assert [m.id for m in lane.messages] == ["m0", "m1", "m2"]
+
+            async with transaction(found.pool) as writing:
+                assert await settle(writing, HOLDER.value, [late], found.time()) == []
+            assert await lanes(found) == [("Task/1", 3)]
+            async with transaction(found.pool) as writing:
+                assert await settle(writing, HOLDER.value, [lane], found.time()) == [lane]
+            await found.rest()
+            assert found.peers.ids == ["m0", "m1", "m2"]
+
+    asyncio.run(story())
+
+
+def test_two_processes_on_one_database_share_the_work_and_keep_the_order(
+    databases: Databases,
+) -> None:
+    async def story() -> None:
+        dsn, peers, by = await databases.fresh(), Peers(), Counter[int]()
+        async with AsyncExitStack() as stack:
+            worlds = []
+            for number in range(2):
+                pool = await open_pool(dsn)
+                stack.push_async_callback(pool.close)
+
+                async def hold(message: Message, number: int = number) -> None:
+                    by[number] += 1
+                    await asyncio.sleep(0.002)
+
+                own = Peers(taken=peers.taken, hold=hold)
+                worlds.append(world_of(pool, Time(), own, number / 2 + 0.1, claim=5, batch=5))
+            await worlds[0].outbox.prepare()
+            for n in range(400):
+                await worlds[n % 2].put(worlds[0].message(f"m{n}", subject=f"Task/{n % 40}"))
+            for one in worlds:
+                await stack.enter_async_context(working(one.delivering))
+            await until(lambda: len(peers.taken) >= 400)
+
+        assert len(set(peers.ids)) == len(peers.ids) == 400
+        assert min(by.values()) > 40
+        for lane in range(40):
+            mine = [int(i[1:]) for i in peers.ids if int(i[1:]) % 40 == lane]
+            assert mine == sorted(mine)
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_is_set_back_delays_nothing(databases: Databases) -> None:
+    async def story() -> None:
+        async with world(databases) as found:
+            found.peers.errors["m1"] = AWAY
+            await found.put(*(found.message(f"m{n}", subject=f"Task/{n}") for n in range(3)))
+            async with working(found.delivering):
+                await until(lambda: len(found.peers.calls) == 3)
+                await until_settled(found)
+                found.peers.errors.clear()
+                found.time.passes(-7200)
+                await until(lambda: "m1" in found.peers.ids)
+                await found.put(found.message("m9"))
+                await until(lambda: "m9" in found.peers.ids)
+
+    asyncio.run(story())
+
+
+async def until_settled(found: World) -> None:
+    async with asyncio.timeout(20):
+        while [shown for shown in await queued(found) if shown.state == "leased"]:
+            await asyncio.sleep(0.005)
+
+
+async def queued(found: World) -> list[Shown]:
+    return await found.outbox.find(Wanted(State.QUEUED))
+
+
+def test_a_clock_that_was_ahead_when_the_process_died_delays_nothing_later(
+    databases: Databases,
+) -> None:
+    async def story() -> None:
+        async with world(databases, failures=2, at_once=1) as found:
+            found.peers.errors["m0"] = found.peers.errors["m1"] = AWAY
+            found.time.passes(7200)
+            await found.put(*(found.message(f"m{n}", subject=f"Task/{n}") for n in range(3)))
+            await found.rest()
+            found.peers.errors.clear()
+
+            found.time.passes(-7200)  # as the next process finds it
+            await found.rest()
+
+            assert sorted(found.peers.ids) == ["m0", "m1", "m2"]
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_jumps_ahead_makes_no_storm(databases: Databases) -> None:
+    async def story() -> None:
+        async with world(databases) as found:
+            for n in range(200):
+                found.peers.errors[f"m{n}"] = AWAY
+            await found.put(*(found.message(f"m{n}", subject=f"Task/{n}") for n in range(200)))
+            async with working(found.delivering):
+                await until(lambda: len(found.peers.calls) >= 5)
+                await until_settled(found)
+                before = len(found.peers.calls)
+                found.time.passes(7200)
+                found.outbox.wake()
+                await until(lambda: len(found.peers.calls) > before)
+                await until_settled(found)
+                await asyncio.sleep(0.1)  # five looks more
+                assert len(found.peers.calls) <= before + 2
+
+    asyncio.run(story())
+
+
+def test_a_clock_that_jumps_ahead_during_a_delivery_does_not_repeat_it(
+    databases: Databases,
+) -> None:
+    async def story() -> None:
+        async with world(databases) as found:
+            gate = asyncio.Event()
+
+            async def hold(message: Message) -> None:
+                await gate.wait()
+
+            found.peers.hold = hold
+            await found.put(found.message("m1"))
+            async with working(found.delivering):
+                await until(lambda: len(found.peers.calls) == 1)
+                found.time.passes(7200)
+                await asyncio.sleep(0.1)  # five looks
+                gate.set()
+                await until(lambda: found.peers.ids == ["m1"])
+                await until_settled(found)
+            assert len(found.peers.calls) == 1
+            assert await lanes(found) == []
+
+    asyncio.run(story())
+
+
+def test_a_worker_whose_store_goes_away_goes_on_when_it_is_back(databases: Databases) -> None:
+    async def story() -> None:
+        async with world(databases) as found, working(found.delivering):
+            await found.put(found.message("m1"))
+            await until(lambda: found.peers.ids == ["m1"])
+            async with connection(found.pool) as db:
+                await db.execute(
+                    """SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                       WHERE datname = current_database() AND pid <> pg_backend_pid()"""
+                )
+            await found.put(found.message("m2"))
+            await until(lambda: "m2" in found.peers.ids)
+
+    asyncio.run(story())
+
+
+def test_stopping_lets_a_delivery_end_and_gives_the_rest_back(databases: Databases) -> None:
+    async def story() -> None:
+        async with world(databases, at_once=1) as found:
+            gate = asyncio.Event()
+
+            async def hold(message: Message) -> None:
+                await gate.wait()
+
+            found.peers.hold = hold
+            await found.put(found.message("m1"))
+            async with working(found.delivering):
+                await until(lambda: len(found.peers.calls) == 1)
+                asyncio.get_running_loop().call_later(0.05, gate.set)
+            shown = await found.outbox.show("m1")
+            assert (shown.state, found.peers.ids) == ("delivered", ["m1"])
+
+    asyncio.run(story())
+
+
+@pytest.fixture
+def nearly_full() -> Iterator[str]:
+    """The DSN of a server whose files cannot grow beyond a bound, as on a disk that is full."""
+    folder = Path(tempfile.mkdtemp(prefix="openldn-full-"))
+    folder.chmod(0o755)
+    place = postgres.cluster(folder)
+    postgres.create(place)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (LARGEST_FILE, before[1]))
+    process = postgres.start(place, folder / "postgres.log")
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    while not postgres.ready(place):
+        assert process.poll() is None
+        time.sleep(0.02)
+    yield place.dsn
+    postgres.stop(process)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_full_disk_is_told_and_loses_nothing_that_was_taken(nearly_full: str) -> None:
+    async def story() -> None:
+        pool = await open_pool(nearly_full)
+        found = world_of(pool, Time(utc_now()), Peers())
+        await found.outbox.prepare()
+        taken: list[str] = []
+        refused: LdnError | None = None
+        for n in range(200):
+            messages = [
+                found.message(f"m{n}-{k}", subject=f"{n}", body=os.urandom(150_000)) for k in (1, 2)
+            ]
+            try:
+                await found.put(*messages)
+            except LdnError as error:
+                refused = error
+                break
+            taken += [m.id for m in messages]
+        assert refused is not None
+        assert refused.issue is Issue.TRANSIENT
+        assert "nothing was written" in refused.message
+
+        await found.rest()  # what is delivered frees nothing yet, but needs no room either
+
+        assert sorted(found.peers.ids) == sorted(taken)
+        await pool.close()
+
+    asyncio.run(story())
+
+
+def test_after_kills_at_random_points_each_message_had_its_effect_once(
+    databases: Databases,
+) -> None:
+    """The long form: `PYTHONPATH=src:tests python -m node.outbox_killing 200 10000`."""
+    outcome = asyncio.run(killed(databases, kills=20, messages=500, seed=20270301))
+
+    assert outcome.kills == 20
+    assert outcome.effects == list(range(1, 501))
+    assert outcome.overtaken == 0
+    assert outcome.left == 0
