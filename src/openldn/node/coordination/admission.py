@@ -25,11 +25,11 @@ class Admission:
     known: Callable[[Ura], Awaitable[bool]]  # whether an organization takes part now
     clock: Clock
 
-    async def __call__(self, request: Request, scope: str) -> Grant:
+    async def __call__(self, request: Request, *scopes: str) -> Grant:
         """What the caller's token stands for.
 
         Raises LdnError: login without a certificate and a token that count, forbidden for a token
-        of another, for another holder, without this scope, or of who takes part no longer.
+        of another, for another holder, without one of these scopes, or of who takes part no longer.
         """
         peer = require_party(peer_certificate(request.scope), self.clock()).ura
         grant = await self.verify(shown(request, self.public))
@@ -39,7 +39,8 @@ class Admission:
             "the token opens another organization": grant.holder != self.ura,
             "the certificate is not of the organization in the token": not grant.binding
             and peer != caller,
-            f"the token lacks the scope {scope}": scope not in grant.requester.scopes,
+            f"the token lacks the scope {' or '.join(scopes)}": not grant.requester.scopes
+            & set(scopes),
         }
         found = [text for text, holds in reasons.items() if holds]
         if not found and not await self.known(caller):

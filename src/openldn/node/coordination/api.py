@@ -20,7 +20,7 @@ from openldn.fhir.http import media_type, read_body, respond
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.model import SERVED, Access, Audit
 from openldn.node.coordination.admission import Admission, doer_of
-from openldn.node.coordination.model import EVENTS, TASKS, Kept
+from openldn.node.coordination.model import TASKS, TELLING, Kept
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.requests import patient_of, service_request_of
 from openldn.node.coordination.searching import sought
@@ -259,7 +259,7 @@ def _searchset(doors: Doors, tasks: list[Resource]) -> Resource:
 def _notification_routes(doors: Doors) -> list[BaseRoute]:
     async def take(request: Request) -> Response:
         """POST or PUT: something we are told; kept before it is answered."""
-        grant = await doors.admit(request, EVENTS)
+        grant = await doors.admit(request, *TELLING)
         body = await read_body(request, LARGEST)
         segments = request.path_params.get("rest", "").split("/")
         came = Came(request, grant, heading(request.method, segments, _kind(body)), body)

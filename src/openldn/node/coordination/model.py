@@ -12,6 +12,7 @@ from openldn.patterns.notified_pull.model import Given, Offer
 from openldn.trust.parties import Person
 
 EVENTS, TASKS = "ta-np-notification", "ta-workflow"  # scopes: to tell us, to read and change
+TELLING = (EVENTS, "eOverdracht-receiver")  # each of them is enough to tell us something
 EVENT, READ, ANSWER = "offer-event", "offer-read", "offer-answer"  # kinds of messages
 CATCH_UP, RESYNC = "offer-catch-up", "offer-resync"
 

@@ -1,7 +1,7 @@
 """Offers, put together for one node."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,8 @@ from openldn.trust import keyfile
 
 _SWEEP = 30.0  # seconds between two looks for changes without evidence
 
+Routes = Callable[[Admission, Audit], list[BaseRoute]]
+
 
 @dataclass(frozen=True)
 class Ground:
@@ -59,12 +61,14 @@ class Offering:
     carrying: Carrying
     register: Register
     base: str  # our own R4 base (URL)
-    shapes: dict[Shape, api.Take] = field(default_factory=dict)  # filled by the dialects
+    shapes: Mapping[Shape, api.Take] = field(default_factory=dict)  # of the dialects
+    other_kinds: Mapping[str, Kind] = field(default_factory=dict)  # of messages, first of all
+    other_routes: Routes | None = None  # for other parties, before ours
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """How the outbox delivers what offers put in it."""
-        return self.carrying.kinds()
+        return {**self.carrying.kinds(), **self.other_kinds}
 
     def own_routes(self, pulling: Pulling, guard: own.Guard) -> list[BaseRoute]:
         """For the organization's own applications."""
@@ -72,9 +76,9 @@ class Offering:
 
     def routes(self, admit: Admission, audit: Audit) -> list[BaseRoute]:
         """For other parties."""
-        return api.routes(
-            api.Doors(self.coordination, self.receiving, admit, audit, self.base, self.shapes)
-        )
+        doors = api.Doors(self.coordination, self.receiving, admit, audit, self.base, self.shapes)
+        others = self.other_routes(admit, audit) if self.other_routes else []
+        return [*others, *api.routes(doors)]
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on for as long as the node runs."""

@@ -16,6 +16,7 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.authorization.model import AllowedQuery
 from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Origin
 from openldn.node.consents import Consulted
+from openldn.node.coordination.model import Kept
 from openldn.node.coordination.requests import OURS
 from openldn.node.coordination.store import Offers
 from openldn.node.coordination.tables import offered
@@ -74,6 +75,7 @@ class Entry:
 
 
 Opens = Callable[[Grant], Awaitable[Entry | None]]  # raises LdnError(forbidden)
+Wire = Callable[[str], Awaitable[str]]  # handle of an offer -> code of its dialect
 
 
 @dataclass(frozen=True)
@@ -84,6 +86,7 @@ class Register:
     offers: Offers
     clock: Clock
     grace: timedelta = timedelta(hours=24)  # after completion
+    wire: Wire | None = None  # in which dialect something was offered; None: all in ours
 
     async def entry(self, base: str, receiver: Ura) -> Entry | None:
         """What this base opens for this party; None when it is none of ours.
@@ -92,15 +95,18 @@ class Register:
         """
         async with connection(self.pool) as db:
             kept = await self.offers.by_base(db, base)
-        if kept is None:
-            return None
+        return await self.of(kept, receiver) if kept else None
+
+    async def of(self, kept: Kept, receiver: Ura) -> Entry:
+        """What this offer of ours opens for this party; raises LdnError as `entry`."""
         if kept.offer.fulfiller != receiver:
             raise _refused(OTHERS, "others")
         now = self.clock()
         if reason := over(kept.offer, now, self.grace):
             raise _refused(reason, "over")
         exchange, case = offered(kept.offer.exchange, kept.offer.use_case)
-        open_ = readable(kept.offer, case)
+        wire = await self.wire(kept.handle) if self.wire else OURS
+        open_ = readable(kept.offer, case, wire)
         if not open_:
             raise _refused(NOT_YET, "not-yet")
         until = kept.offer.expires
@@ -179,7 +185,7 @@ def over(offer: Offer, now: datetime, grace: timedelta) -> str:
     return "" if graced else ENDED
 
 
-def readable(offer: Offer, case: UseCase) -> tuple[Pointer, ...]:
+def readable(offer: Offer, case: UseCase, wire: str = OURS) -> tuple[Pointer, ...]:
     """What the fulfiller may read of what was offered, as the offer stands now.
 
     Candidates read nothing before one is selected. Source: R22, R36; W05.
@@ -188,7 +194,7 @@ def readable(offer: Offer, case: UseCase) -> tuple[Pointer, ...]:
         return ()
     if offer.table == CANDIDATES.name and offer.state not in TAKEN:
         return ()
-    parts = case.readable(IN_PROGRESS if offer.state == COMPLETED else offer.status)
+    parts = case.readable(IN_PROGRESS if offer.state == COMPLETED else offer.status, wire)
     kinds = {(c.system, c.code) for p in parts for c in p.inputs}
     named = {(c.system, c.code) for p in case.parts for c in p.inputs}
     every: Sequence[Pointer] = (*offer.queries, *offer.resources)

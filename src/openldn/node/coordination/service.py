@@ -17,12 +17,12 @@ from openldn.node.coordination.fulfilling import Fulfilling
 from openldn.node.coordination.hub import Hub
 from openldn.node.coordination.ledger import Ledger
 from openldn.node.coordination.model import RESYNC, Answer, Doer, Kept, Side, Standing
-from openldn.node.coordination.peers import NOTIFIED
 from openldn.node.coordination.placing import Placing, seen_by
 from openldn.node.coordination.register import NOT_YET, over
 from openldn.node.coordination.shown import Shown, shown, told
 from openldn.node.coordination.store import Wanted
 from openldn.node.coordination.tables import offered, table_of
+from openldn.node.coordination.voices import Harmonized, Voices
 from openldn.node.outbox.model import Message
 from openldn.patterns.notified_pull.model import Given, Offer
 from openldn.patterns.notified_pull.states import SELECT
@@ -50,6 +50,12 @@ class Coordination:
     hub: Hub
     new_id: NewId
     terms: Terms = Terms()
+    voices: Voices | None = None  # of who speaks another dialect
+
+    @property
+    def speak(self) -> Voices:
+        """How the others are spoken to."""
+        return self.voices or Harmonized(self.directory)
 
     @property
     def ura(self) -> Ura:
@@ -66,8 +72,7 @@ class Coordination:
         receivers = wishes.receivers_of(wish)
         if self.ura in receivers:
             raise LdnError(Issue.INVALID, "an offer goes to another organization")
-        for receiver in receivers:
-            await self.directory.endpoint(receiver, NOTIFIED)
+        await self.speak.require(receivers, exchange, case)
         now, subject = self.ledger.moment(), self.new_id()
         several = len(receivers) > 1
         base = Offer(
@@ -86,6 +91,7 @@ class Coordination:
             Kept(o.id, Side.SENT, o, patient, subject)
             for o in (self._for(base, receiver, wish) for receiver in receivers)
         ]
+        await self.speak.keep(fresh)
         outcome = await self.ledger.act(self.placing.offer(fresh, doer))
         return [change.kept for change in outcome.changes]
 
@@ -163,7 +169,8 @@ class Coordination:
             history = await self.ledger.offers.history(db, handle)
             events = await self.ledger.events.of_offer(db, handle)
         names = await self._names([kept.offer.placer, kept.offer.fulfiller])
-        return {**shown(kept, names, answer), **told(kept, history, events)}
+        spoken = await self.speak.shown(kept)
+        return {**shown(kept, names, answer), **told(kept, history, events), "dialect": spoken}
 
     async def _names(self, uras: Sequence[Ura]) -> dict[Ura, str]:
         """What organizations are called; a directory that is away costs names, nothing else."""

@@ -9,7 +9,7 @@ from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Directory
 from openldn.node.ask import Asker
 from openldn.node.coordination.admission import Admission
-from openldn.node.coordination.model import EVENTS, TASKS
+from openldn.node.coordination.model import TASKS, TELLING
 from openldn.node.coordination.opened import Ground, Offering, offering, prepare
 from openldn.node.coordination.own import Guard
 from openldn.node.coordination.peers import Peers
@@ -27,7 +27,7 @@ from openldn.patterns.pull import Pull
 __all__ = ["SCOPES", "Offering", "offers_of", "own_routes_of", "prepare", "routes_of"]
 
 # What tokens are asked for here because of offers: to notify, to change Tasks, to read data.
-SCOPES = frozenset({EVENTS, TASKS}) | {
+SCOPES = frozenset({*TELLING, TASKS}) | {
     wire.fetch
     for exchange in by(Pattern.NOTIFIED_PULL)
     for case in exchange.use_cases
