@@ -1,7 +1,9 @@
 """The policy at the holder: specification of the generic functions §3, patterns §6 (R14, R77)."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from random import Random
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +20,7 @@ from openldn.functions.authorization.model import (
     values_of,
 )
 from openldn.functions.authorization.policy import RULES, checks, denials, matches
-from openldn.trust.parties import Person, Requester
+from openldn.trust.parties import Emergency, Person, Requester
 
 CLINIC, HOSPITAL, PHARMACY = Ura("00000002"), Ura("00000001"), Ura("00000003")
 JANSEN, PIETERSEN = Bsn.parse("999900006"), Bsn.parse("999911120")
@@ -132,7 +134,7 @@ def test_every_reason_is_told_in_the_order_of_the_rules() -> None:
 
     reasons = denials(facts)
 
-    assert len(reasons) == len(RULES)
+    assert len(reasons) == len(RULES) - 2  # two are about broken glass alone
     assert reasons[0] == "the token opens another organization"
     assert reasons[-1] == "no consent of the patient is known"
     assert checks(facts) == "FFFF"
@@ -151,13 +153,79 @@ def test_a_token_that_fixes_the_patient_needs_no_patient_in_the_query() -> None:
     assert denials(replace(FACTS, requester=fixed)) == []
 
 
-def test_an_emergency_passes_without_an_answer_but_never_against_an_objection() -> None:
-    unknown = replace(FACTS, basis=Basis.EMERGENCY, consent=Consent.UNKNOWN)
+NOW = datetime(2026, 11, 24, 9, 0, tzinfo=UTC)
+HIGH = "http://eidas.europa.eu/LoA/high"
+BROKEN = Emergency("c-1", "unconscious", "collapsed in the street", HIGH, int(NOW.timestamp()))
+GLASS = replace(
+    FACTS,
+    requester=replace(REQUESTER, purpose="BTG", emergency=BROKEN),
+    basis=Basis.EMERGENCY,
+    consent=Consent.UNKNOWN,
+    now=NOW,
+)
 
-    assert denials(unknown) == []
-    assert checks(unknown) == "TTFT"
-    assert denials(replace(unknown, consent=Consent.DENY)) == ["the patient objects"]
-    assert checks(replace(unknown, consent=Consent.PERMIT)) == "TTTT"
+
+def broken(**other: Any) -> Facts:
+    """The same with another reason."""
+    return replace(GLASS, requester=replace(GLASS.requester, emergency=replace(BROKEN, **other)))
+
+
+def test_r83_broken_glass_passes_without_an_answer_but_never_against_an_objection() -> None:
+    assert denials(GLASS) == []
+    assert checks(GLASS) == "TTFT"
+    assert denials(replace(GLASS, consent=Consent.DENY)) == ["the patient objects"]
+    assert checks(replace(GLASS, consent=Consent.PERMIT)) == "TTTT"
+
+
+def test_r83_only_where_the_holder_set_so_an_emergency_passes_an_objection() -> None:
+    objecting = replace(GLASS, consent=Consent.DENY)
+
+    assert denials(replace(objecting, overrules=True)) == []
+    assert denials(replace(FACTS, consent=Consent.DENY, overrules=True)) == ["the patient objects"]
+
+
+def test_urgent_treatment_without_a_reason_does_not_pass_silence() -> None:
+    urgent = replace(GLASS, requester=replace(REQUESTER, purpose="ETREAT"))
+
+    assert denials(urgent) == ["no consent of the patient is known"]
+    assert denials(replace(urgent, consent=Consent.PERMIT)) == []
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (replace(GLASS, requester=replace(GLASS.requester, emergency=None)), "coded reason"),
+        (broken(code="curiosity"), "none of the coded ones"),
+        (broken(text="too short"), "less than 10 characters"),
+        (broken(text="aaaaaaaaaaaaaaaa"), "less than 10 characters"),
+        (broken(level="http://eidas.europa.eu/LoA/substantial"), "level high"),
+        (broken(level="unheard-of"), "level high"),
+        (broken(began=BROKEN.began - 16 * 60 - 1), "the time for this reason is over"),
+        (broken(began=BROKEN.began + 61), "later than now"),
+        (replace(GLASS, requester=replace(GLASS.requester, person=None)), "nobody is named"),
+        (replace(GLASS, now=None), "no time is known"),
+    ],
+)
+def test_r83_glass_is_broken_by_a_person_at_level_high_with_a_reason_in_its_window(
+    facts: Facts, reason: str
+) -> None:
+    assert any(reason in told for told in denials(facts))
+    assert "no consent of the patient is known" in denials(facts)
+
+
+def test_r83_a_reason_counts_for_fifteen_minutes_with_clocks_that_differ_a_minute() -> None:
+    assert denials(broken(began=BROKEN.began - 16 * 60)) == []
+    assert denials(broken(began=BROKEN.began + 60)) == []
+
+
+def test_r83_a_holder_may_keep_a_type_of_data_closed_in_an_emergency() -> None:
+    closed = replace(GLASS, closed=frozenset({"Condition"}))
+
+    [reason] = denials(closed)
+
+    assert reason.startswith("emergency-closed: ")
+    assert denials(replace(closed, asked=Asked("Patient", (("identifier", BSN),)))) != [reason]
+    assert denials(replace(FACTS, closed=frozenset({"Condition"}))) == []
 
 
 def test_a_citizen_is_not_asked_for_consent_nor_for_a_role() -> None:

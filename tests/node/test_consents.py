@@ -144,8 +144,12 @@ OUTCOMES = [
     (TimeoutError(), "TREAT", False, 403, "TTFF"),
     (PERMIT, "ETREAT", False, 200, "TTTT"),
     (DENY, "ETREAT", True, 403, "TTFT"),
-    (UNKNOWN, "ETREAT", True, 200, "TTFT"),
-    (UNKNOWN, "ETREAT", False, 403, "TTFT"),
+    (UNKNOWN, "ETREAT", True, 403, "TTFT"),
+    (UNKNOWN, "BTG", True, 200, "TTFT"),
+    (PERMIT, "BTG", True, 200, "TTTT"),
+    (DENY, "BTG", True, 403, "TTFT"),
+    (UNKNOWN, "BTG", False, 403, "TTFT"),
+    (TimeoutError(), "BTG", False, 403, "TTFT"),
     (LdnError(Issue.INCOMPLETE, "away"), "ETREAT", False, 403, "TTFT"),
     (TimeoutError(), "ETREAT", False, 403, "TTFT"),
 ]
@@ -163,7 +167,7 @@ def test_g19_z10_the_checks_in_the_evidence_are_the_inputs_of_the_decision(
     reply, access = asked(standing, Registry([says], emergency=passes), purpose=purpose)
 
     assert (reply.status, access.checks) == (status, checks)
-    assert access.legal_basis == ("emergency" if purpose == "ETREAT" else "explicit-consent")
+    assert access.legal_basis == ("explicit-consent" if purpose == "TREAT" else "emergency")
     assert (access.outcome == "0") is (status == 200)
 
 

@@ -32,7 +32,7 @@ from openldn.functions.audit.model import Access
 from openldn.infrastructures.direct import Direct
 from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.serve import serve_routes
-from openldn.trust.parties import Person, Requester
+from openldn.trust.parties import Emergency, Person, Requester
 
 NURSE = Person("900012345", "30.000", "V. Pleeg")
 SYSTEM = "http://fhir.nl/fhir/NamingSystem/bsn"
@@ -85,7 +85,14 @@ async def token_of(asker: Node, holder: Node, requester: Requester) -> str:
 def requester(patient: str = JANSEN, purpose: str = "TREAT") -> Requester:
     fixed = Bsn.parse(patient) if patient else None
     scopes = frozenset({"bgz"})
-    return Requester(CLINIC, scopes, purpose, "Kliniek Het Veer", NURSE, fixed)
+    why = broken() if purpose == "BTG" else None
+    return Requester(CLINIC, scopes, purpose, "Kliniek Het Veer", NURSE, fixed, why)
+
+
+def broken(began: float = 0.0) -> Emergency:
+    """The glass is broken, so many seconds from now."""
+    high, now = "http://eidas.europa.eu/LoA/high", utc_now().timestamp()
+    return Emergency("case-0001", "unconscious", "brought in unconscious", high, int(now + began))
 
 
 def visit(
@@ -344,7 +351,7 @@ def test_without_consent_nothing_is_answered_but_in_an_emergency(
         assert reply.status == 403
         assert why(reply) == "refused: no consent of the patient is known"
 
-        urgent = requester(purpose="ETREAT")
+        urgent = requester(purpose="BTG")
         visitor.token = await token_of(visitor.clinic, visitor.hospital, urgent)
         visitor.correlation = "emergency-0001"
         assert (await visitor.post("Condition/_search", [about()])).status == 200

@@ -295,6 +295,6 @@ BGZ = Exchange(
         ),
         _REFER,
     ),
-    purposes=frozenset({"TREAT", "COC", "ETREAT"}),
+    purposes=frozenset({"TREAT", "COC", "ETREAT", "BTG"}),
     source="Nictiz information standard BgZ 2017; transition plan §4.1 (pull, notified pull)",
 )

@@ -229,6 +229,8 @@ def _parts(
         kind_of=directory.type_of,
         own=kept.own.denials if kept.own else None,
         opens=offering.register.opens,
+        closed=frozenset(settings.emergency_closed),
+        overrules=settings.emergency_overrules_objection,
     )
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
     pull = Pull(directory, means.roads(), note, clock, settings.patience, means.statements)

@@ -34,6 +34,8 @@ _TEXTS = {
     "policy.by-a-person": "a practitioner with a number and a role asks",
     "policy.about-one-patient": "the question is about one patient, the one of the token",
     "policy.in-dataset": "the question stands in the table of the exchange",
+    "policy.for-a-reason": "who breaks the glass gives a reason that counts now",
+    "policy.open-in-emergency": "this type of data is open in an emergency here",
     "policy.treats": "a treatment relation is shown",
     "policy.consented": "the consent is there that the legal basis asks for",
 }

@@ -10,6 +10,7 @@ import binascii
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
@@ -18,12 +19,14 @@ from openldn.exchanges import by
 from openldn.fhir.api.pairs import split
 from openldn.fhir.identifiers import BSN_SYSTEM, CANON, URA_SYSTEM, UZI_SYSTEM, Bsn, Ura
 from openldn.functions.authorization.document import document_of_facts
+from openldn.functions.authorization.emergency import BREAKING
 from openldn.functions.authorization.model import AllowedQuery, Asked, Basis, Consent, Facts
 from openldn.functions.authorization.policy import CHEAP, denials
 from openldn.functions.authorization.question import Reason
 from openldn.node.consents import PRESUMED
 from openldn.patterns.exchange import Exchange, Pattern
-from openldn.trust.parties import Person, Requester
+from openldn.trust.parties import Emergency, Person, Requester
+from openldn.trust.people.levels import Level
 
 _EXTENSION = f"{CANON}/StructureDefinition/"
 _NOBODY = Ura("00000000")
@@ -135,10 +138,13 @@ def _facts(
     scope = exchange.scope(Pattern.PULL)
     purposes = [c["code"] for p in event.get("purposeOfEvent", ()) for c in p.get("coding", ())]
     holder = Ura(str(event["source"].get("site", "")))
+    purpose = purposes[0] if purposes else ""
+    at = datetime.fromisoformat(event["period"]["start"])
     requester = Requester(
         organization=organization,
         scopes=frozenset({scope}),
-        purpose=purposes[0] if purposes else "",
+        purpose=purpose,
+        emergency=_given(at) if purpose == BREAKING else None,
         person=person,
         patient=None if asked.patients() else _patient(event),
     )
@@ -155,6 +161,14 @@ def _facts(
         basis=Basis(told.get("legal-basis", Basis.EXPLICIT.value)),
         consent=_consent(told),
         relation=told.get("treatment-relation-protocol", "").rpartition("/")[2],
+        now=at,
+    )
+
+
+def _given(at: datetime) -> Emergency:
+    """A reason that counts, in the place of the one that was given."""
+    return Emergency(
+        "replayed", "other", "as it was given then", Level.HIGH.uri, int(at.timestamp())
     )
 
 

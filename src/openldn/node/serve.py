@@ -74,6 +74,8 @@ class Holder:
     kind_of: KindOf = no_kind  # the same of who asks
     own: Own | None = None  # the holder's own policy, which may deny further
     opens: Opens = no_entry  # what an authorization base opens
+    closed: frozenset[str] = frozenset()  # types of data that no emergency opens here
+    overrules: bool = False  # whether an emergency passes an objection
     pages: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)
 
     @property
@@ -278,6 +280,9 @@ def _facts(visit: _Visit) -> Facts:
         basis=_basis(visit.grant),
         consent=Consent.UNASKED,
         relation=RELATION if requester.person else "",
+        now=visit.started,
+        closed=holder.closed,
+        overrules=holder.overrules,
     )
 
 

@@ -62,6 +62,10 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     collect_megabytes: int = 96  # what all holders together may send
     collect_gate: bool = False  # whether consent is asked here too, before a holder is asked
     collect_tells_consent: bool = False  # whether who asks may know that consent said no
+    emergency_closed: tuple[str, ...] = ()  # types of data (Observation) that stay closed in an
+    # emergency
+    emergency_overrules_objection: bool = False  # whether an emergency passes an objection; only
+    # where the law lets it
     source_patience: float = 8.0  # seconds we wait for our own source
     stu3: str = STATION  # where STU3 data come from: "station" or the FHIR base (URL) of a source
     r4: str = STATION  # the same for R4

@@ -10,7 +10,7 @@ from datetime import datetime
 from enum import StrEnum
 
 from openldn.fhir.identifiers import Bsn, Ura
-from openldn.trust.parties import Person
+from openldn.trust.parties import Emergency, Person
 
 
 class Kind(StrEnum):
@@ -78,3 +78,4 @@ class Proof:
     used: tuple[str, ...] = ()  # jti and nonce values, each to be used once: "iss|value"
     claims: Mapping[str, Claims] = field(default_factory=dict, repr=False)  # subject -> claims
     client_claims: Mapping[str, Claims] = field(default_factory=dict, repr=False)  # of the vendor
+    emergency: Emergency | None = None  # why the glass is broken, when it is

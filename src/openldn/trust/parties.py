@@ -18,6 +18,17 @@ class Person:
 
 
 @dataclass(frozen=True)
+class Emergency:
+    """Why the glass is broken, in the word of the organization whose person breaks it."""
+
+    case: str  # by which both sides know it: an id that the asking side made
+    code: str  # of the coded reasons: "life-threatening"
+    text: str = field(repr=False)  # in the person's own words
+    level: str  # of assurance that the person signed in with, as eIDAS writes it
+    began: int  # the moment the reason was given, in seconds since 1970
+
+
+@dataclass(frozen=True)
 class Requester:
     """Who asks: the organization, proven; the person, vouched for; and why."""
 
@@ -28,6 +39,7 @@ class Requester:
     person: Person | None = None
     patient: Bsn | None = None  # the one patient this request is about, when the token fixes it
     base: str = field(default="", repr=False)  # authorization base that a token is asked with
+    emergency: Emergency | None = None  # None: the glass is not broken
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 from urllib.parse import parse_qsl
 
@@ -165,3 +166,6 @@ class Facts:
     silence: bool = True  # whether who was asked lets an emergency pass without an answer
     unreachable: bool = False  # whether who should know could not be asked
     relation: str = ""  # how the treatment relation was shown: "declared-by-requester"
+    now: datetime | None = None  # None: no time is looked at, so no broken glass counts
+    closed: frozenset[str] = frozenset()  # types of data that no emergency opens here
+    overrules: bool = False  # whether an emergency passes an objection; off unless law says so

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from openldn.base.errors import LdnError
+from openldn.functions.authorization.emergency import BREAKING, flaws
 from openldn.functions.authorization.model import (
     FORM,
     GROUNDS,
@@ -19,7 +20,9 @@ from openldn.functions.authorization.model import (
 
 Reason = Callable[[Facts], str | None]  # a reason to deny, or None
 
-VERSION = "2"  # named in evidence, raised when a rule changes; 2: consent asked per question
+# named in evidence, raised when a rule changes; 2: consent asked per question; 3: an emergency
+# passes silence only with a reason that counts
+VERSION = "3"
 
 
 def opens_this_holder(facts: Facts) -> str | None:
@@ -83,17 +86,45 @@ def in_dataset(facts: Facts) -> str | None:
 def consented(facts: Facts) -> str | None:
     """The consent that the legal basis asks for is there.
 
-    Source: generic functions §4.5: no answer is no, except in an emergency; an objection holds
-    always, except against the patient.
+    Source: generic functions §4.5: no answer is no, except where the glass is broken; an objection
+    holds always, except against the patient, or where the holder set that an emergency passes it.
     """
-    ground = GROUNDS[facts.basis]
+    ground, broken = GROUNDS[facts.basis], _broken(facts)
     if facts.consent is Consent.DENY:
-        return None if ground.objection else "the patient objects"
-    if facts.consent is Consent.PERMIT or (ground.silence and facts.silence):
+        passes = ground.objection or (broken and facts.overrules)
+        return None if passes else "the patient objects"
+    silent = ground.silence and (broken or facts.basis is not Basis.EMERGENCY)
+    if facts.consent is Consent.PERMIT or (silent and facts.silence):
         return None
     if facts.unreachable:
         return "the consent of the patient cannot be asked now; try again later"
     return "no consent of the patient is known"
+
+
+def _broken(facts: Facts) -> bool:
+    """Whether a reason that counts was given for an emergency."""
+    asked = facts.requester
+    if facts.basis is not Basis.EMERGENCY or facts.now is None:
+        return False
+    return not flaws(asked.emergency, asked.person, facts.now)
+
+
+def for_a_reason(facts: Facts) -> str | None:
+    """Who breaks the glass gives a reason that counts, and signed in firmly (rule R83)."""
+    asked = facts.requester
+    if asked.purpose != BREAKING and asked.emergency is None:
+        return None
+    if facts.now is None:
+        return "no time is known, so the glass cannot be broken"
+    return "; ".join(flaws(asked.emergency, asked.person, facts.now)) or None
+
+
+def open_in_emergency(facts: Facts) -> str | None:
+    """The holder did not close this type of data for emergencies."""
+    emergency = facts.basis is Basis.EMERGENCY and facts.requester.emergency is not None
+    if emergency and facts.asked.type in facts.closed:
+        return "emergency-closed: this holder opens no data of this type in an emergency"
+    return None
 
 
 def treats(facts: Facts) -> str | None:
@@ -124,6 +155,8 @@ RULES: tuple[Rule, ...] = (
     Rule(by_a_person),
     Rule(about_one_patient),
     Rule(in_dataset),
+    Rule(for_a_reason),
+    Rule(open_in_emergency),
     Rule(treats, 1),
     Rule(consented, 2),
 )

@@ -91,6 +91,7 @@ def proof_of(word: Word, client: Word, desk: Desk, trail: Trail, purpose: str = 
         purpose=assertions.purpose_of(word, trail, purpose),
         authorization_base=base[:512] if isinstance(base, str) else "",
         claims={word.subject: claims_of(word, organization, name)},
+        emergency=assertions.emergency_of(word, trail),
     )
 
 

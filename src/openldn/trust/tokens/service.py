@@ -299,6 +299,7 @@ class AuthorizationServer:
             proof.organization_name,
             proof.person,
             proof.patient,
+            emergency=proof.emergency,
         )
         allowed = timedelta(seconds=desk.profile.lifetimes.token)
         per_scope = (self.shorter[s] for s in desk.scopes if s in self.shorter)

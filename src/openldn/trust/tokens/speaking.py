@@ -16,6 +16,7 @@ from openldn.trust.credentials.definitions import load_definition, policy_of
 from openldn.trust.credentials.model import Definition, ScopePolicy
 from openldn.trust.parties import Requester
 from openldn.trust.peers import Profile
+from openldn.trust.tokens.assertions import told_of
 from openldn.trust.tokens.dialects import (
     CLIENT_ASSERTION_TYPE,
     CLIENT_CREDENTIALS,
@@ -256,6 +257,8 @@ def vouched(requester: Requester) -> dict[str, Any]:
         told["person"] = {"uzi": person.uzi, "role": person.role, "name": person.name}
     if requester.patient is not None:
         told["patient"] = requester.patient.value
+    if requester.emergency is not None:
+        told["emergency"] = told_of(requester.emergency)
     return told
 
 

@@ -12,7 +12,7 @@ import msgspec
 from openldn.base.sql import Connection, Pool, Row, connection, migrate, transaction
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.trust.evidence import Claims, Evidence
-from openldn.trust.parties import Person, Requester
+from openldn.trust.parties import Emergency, Person, Requester
 from openldn.trust.tokens.gathering import Gathering
 from openldn.trust.tokens.model import Binding, Grant
 
@@ -30,6 +30,7 @@ class _Proof:
     authorization_base: str = ""
     claims: Mapping[str, Claims] = field(default_factory=dict)
     client_claims: Mapping[str, Claims] = field(default_factory=dict)
+    emergency: Emergency | None = None
 
 
 _ENCODER = msgspec.json.Encoder()
@@ -203,6 +204,7 @@ def _values(key: bytes, grant: Grant) -> tuple[object, ...]:
         grant.authorization_base,
         grant.claims,
         grant.client_claims,
+        who.emergency,
     )
     return (
         *(grant.holder.value, key, grant.id, who.organization.value, who.organization_name),
@@ -214,6 +216,7 @@ def _values(key: bytes, grant: Grant) -> tuple[object, ...]:
 
 
 def _grant(row: Row) -> Grant:
+    proof = _PROOF.decode(row["proof"])
     requester = Requester(
         Ura(row["organization"]),
         frozenset(row["scopes"]),
@@ -221,8 +224,8 @@ def _grant(row: Row) -> Grant:
         row["organization_name"],
         Person(row["uzi"], row["role"], row["name"]) if row["uzi"] is not None else None,
         Bsn.parse(row["patient"]) if row["patient"] else None,
+        emergency=proof.emergency,
     )
-    proof = _PROOF.decode(row["proof"])
     return Grant(
         row["id"],
         requester,
