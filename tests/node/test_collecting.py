@@ -181,6 +181,23 @@ def test_browsers_and_their_kind_get_the_same_as_server_sent_events(standing: St
     assert all(block.count("\n") == 1 for block in blocks)
 
 
+def test_r83_a_broken_glass_shows_what_everyone_holds_and_bounds_it_in_every_form(
+    standing: Standing,
+) -> None:
+    firm = {**NURSE, "loa": "http://eidas.europa.eu/LoA/high"}
+    why = {"code": "unconscious", "text": "found beside her bicycle", "use": "view"}
+    asked = {**ASKED, "purpose": "BTG", "practitioner": firm, "emergency": why}
+
+    bundle = parse(standing.ask([HOSPITAL, CLINIC], body=asked).body)
+    first = parse(standing.ask([HOSPITAL], body=asked, accept=STREAM).body.splitlines()[0])
+    without = standing.ask([HOSPITAL], body={**asked, "emergency": None})
+
+    assert {label["code"] for label in bundle["meta"]["security"]} >= {"BTG", "NOPERSISTP"}
+    assert set(outcomes(bundle).values()) == {"ok", "empty"}
+    assert (first["event"], first["emergency"]["viewer_only"]) == ("holders", True)
+    assert without.status == 403
+
+
 @pytest.mark.parametrize("accept", ["application/fhir+json", STREAM, SERVER_SENT])
 def test_an_index_that_is_down_is_an_error_and_never_nobody(
     standing: Standing, accept: str

@@ -408,7 +408,7 @@ def test_a_search_that_is_not_understood_says_what_is_wrong_and_repeats_no_patie
 
 
 def test_the_statement_about_who_asks_counts_before_anything_is_asked(standing: Standing) -> None:
-    async def refuse(*given: object) -> object:
+    async def refuse(*given: object) -> None:
         raise LdnError(Issue.FORBIDDEN, "the statement about this person has ended")
 
     async def check() -> None:

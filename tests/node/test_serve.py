@@ -86,7 +86,7 @@ def requester(patient: str = JANSEN, purpose: str = "TREAT") -> Requester:
     fixed = Bsn.parse(patient) if patient else None
     scopes = frozenset({"bgz"})
     why = broken() if purpose == "BTG" else None
-    return Requester(CLINIC, scopes, purpose, "Kliniek Het Veer", NURSE, fixed, why)
+    return Requester(CLINIC, scopes, purpose, "Kliniek Het Veer", NURSE, fixed, emergency=why)
 
 
 def broken(began: float = 0.0) -> Emergency:

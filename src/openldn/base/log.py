@@ -71,6 +71,7 @@ CATALOGUE = {
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
         _event("undelivered", logging.WARNING, "role peer kind issue", "a message was given up"),
         _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
+        _event("emergency", logging.WARNING, "role side case peer", "the glass was broken"),
         _event("destroyed", logging.INFO, "role count", "secrets of pseudonyms ended"),
         _event("copied", logging.INFO, "role detail count", "a directory was followed to its end"),
         _event("loaded", logging.INFO, "role count milliseconds", "resources were loaded"),

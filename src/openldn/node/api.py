@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
 from copy import copy
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from cryptography import x509
@@ -104,8 +104,8 @@ def ask_routes(asker: Asker, pull: Pull) -> list[BaseRoute]:
             request.state.correlation,
             trace_of(request),
         )
-        await asker.vouched(question.requester, body.get("statement"))
-        plan = await pull.plan(question)
+        who = await asker.proven(question.requester, body, question.exchange)
+        plan = await pull.plan(replace(question, requester=who))
         if streamed:
             return StreamingResponse(_lines(asker, pull, plan), media_type=STREAM)
         answers = [answer async for answer in pull.answers(plan)]
@@ -162,7 +162,8 @@ def collect_routes(ura: Ura, collecting: Collecting | None) -> list[BaseRoute]:
         body = await read_json(request)
         code, known = request.path_params["code"], (request.state.correlation, trace_of(request))
         inquiry = collecting.inquiry(code, body, *known)
-        await collecting.asker.vouched(inquiry.requester, body.get("statement"))
+        who = await collecting.asker.proven(inquiry.requester, body, inquiry.exchange)
+        inquiry = replace(inquiry, requester=who)
         if not form:
             return respond(request, await collecting.bundle(inquiry), inquiry.release.fhir)
         told = collecting.events(inquiry)

@@ -2,7 +2,7 @@
 
 import re
 import secrets
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -15,16 +15,25 @@ from openldn.fhir.identifiers import CANON, Bsn, Ura
 from openldn.fhir.model import Resource
 from openldn.functions.addressing.model import Directory
 from openldn.functions.audit.model import REQUESTED, Access, Audit
+from openldn.functions.authorization.emergency import BREAKING, ends
 from openldn.infrastructures.model import Entry
+from openldn.node.emergencies.declaring import Given
 from openldn.node.evidence import outcome_code
 from openldn.node.sources import said
 from openldn.patterns.capability import Can
 from openldn.patterns.exchange import Exchange, Pattern, Release
 from openldn.patterns.pull import Answer, Plan, Pull, Question, asked, in_order
 from openldn.trust.parties import Person, Requester
+from openldn.trust.people.levels import Level, level
+from openldn.trust.people.statement import DeziPerson
 from openldn.trust.trail import Trail
 
-Vouch = Callable[[str, Person, str, Trail], Awaitable[object]]
+Vouch = Callable[[str, Person, str, Trail], Awaitable[DeziPerson | None]]
+# Who asks, with the reason that breaks the glass: given the body, the exchange and the level of
+# assurance of the person; raises LdnError when it does not count.
+Declare = Callable[[Requester, Mapping[str, Any], str, Level], Awaitable[Requester]]
+VIEWER = f"{CANON}/CodeSystem/use"
+_TERMS = "http://terminology.hl7.org/CodeSystem"
 _UZI = re.compile(r"[0-9]{1,12}")
 _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}")
 _LONGEST_NAME = 200
@@ -50,6 +59,7 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     purpose: str
     practitioner: Practitioner
     statement: str = ""  # of Dezi about the practitioner, as it was given
+    emergency: Given | None = None  # why the glass is broken
 
     def __repr__(self) -> str:
         """For what purpose; not about whom."""
@@ -80,13 +90,35 @@ class Asker:
     new_id: NewId
     clock: Clock
     vouch: Vouch | None = None  # None: the organization takes the application's word
+    declare: Declare | None = None  # None: nobody here breaks the glass
 
-    async def vouched(self, requester: Requester, statement: object) -> None:
-        """Look at the statement about who asks; raises LdnError(forbidden) when it does not do."""
+    async def vouched(self, requester: Requester, statement: object) -> DeziPerson | None:
+        """The person of the statement about who asks; None where the application's word counts.
+
+        Raises LdnError(forbidden) when the statement does not do.
+        """
         person = requester.person
-        if self.vouch is not None and person is not None:
-            text, purpose = str(statement or ""), requester.purpose
-            await self.vouch(text, person, purpose, Trail(issue=Issue.FORBIDDEN))
+        if self.vouch is None or person is None:
+            return None
+        text, purpose = str(statement or ""), requester.purpose
+        return await self.vouch(text, person, purpose, Trail(issue=Issue.FORBIDDEN))
+
+    async def proven(
+        self, requester: Requester, body: Mapping[str, Any], exchange: Exchange
+    ) -> Requester:
+        """Who asks, once the statement does and a broken glass has its reason, kept durably.
+
+        Raises LdnError: forbidden when either does not do, invalid or not-found for a reason that
+        cannot be read or found, transient when it cannot be kept.
+        """
+        found = await self.vouched(requester, body.get("statement"))
+        said = body.get("practitioner", {})
+        shown = found.level if found else level(said.get("loa", ""))
+        if self.declare is None:
+            if requester.purpose == BREAKING:
+                raise LdnError(Issue.FORBIDDEN, "nobody may break the glass at this node")
+            return requester
+        return await self.declare(requester, body, exchange.code, shown)
 
     def requester(self, read: Asked, exchange: Exchange) -> Requester:
         """Who asks, for this exchange; raises LdnError(invalid)."""
@@ -221,6 +253,7 @@ async def events(pull: Pull, plan: Plan, clock: Clock) -> AsyncIterator[dict[str
     release = plan.question.release
     yield {
         "event": "plan",
+        **bounds_of(plan.question.requester),
         "holder": holder,
         "release": release.id,
         "fhir": str(release.fhir),
@@ -294,7 +327,32 @@ def collection(plan: Plan, answers: list[Answer], asker: Asker) -> Resource:
         "identifier": correlation,
         "type": "collection",
     }
-    return {**bundle, "entry": entries} if entries else bundle
+    return marked({**bundle, "entry": entries} if entries else bundle, plan.question.requester)
+
+
+def bounds_of(requester: Requester) -> dict[str, Any]:
+    """What a broken glass allows: to look, until its time is over; nothing without one."""
+    given = requester.emergency
+    if given is None:
+        return {}
+    bounds = {"case": given.case, "until": instant(ends(given.began)), "viewer_only": True}
+    return {"emergency": bounds}
+
+
+def marked(bundle: Resource, requester: Requester) -> Resource:
+    """The same Bundle; after a broken glass it says that it may be looked at and nothing else."""
+    given = requester.emergency
+    if given is None:
+        return bundle
+    security = [
+        {"system": f"{_TERMS}/v3-ActReason", "code": BREAKING},
+        *({"system": f"{_TERMS}/v3-ActCode", "code": c} for c in ("NOINTEGRATE", "NOPERSISTP")),
+    ]
+    tag = [
+        {"system": VIEWER, "code": "viewer-only", "display": f"until {instant(ends(given.began))}"},
+        {"system": f"{CANON}/NamingSystem/emergency-case", "code": given.case},
+    ]
+    return {**bundle, "meta": {**bundle["meta"], "security": security, "tag": tag}}
 
 
 def _entries(answers: Iterable[Answer]) -> Iterable[Entry]:

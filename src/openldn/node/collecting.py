@@ -29,7 +29,9 @@ from openldn.node.ask import (
     Asked,
     Asker,
     answered,
+    bounds_of,
     exchange_of,
+    marked,
     queries_of,
     read_as,
     told,
@@ -130,6 +132,7 @@ def _told(event: Event, inquiry: Inquiry, seconds: float) -> dict[str, Any]:
         case Named(holders):
             release = inquiry.release
             head = {"event": "holders", "holders": [str(h) for h in holders]}
+            head |= bounds_of(inquiry.requester)
             shape = {"release": release.id, "fhir": str(release.fhir)}
             return {**head, **shape, "queries": queries_of(release)}
         case Came(plan, answer):
@@ -182,7 +185,7 @@ def gathered(
         "type": "collection",
     }
     entry = [*entries.values(), *outcomes]
-    return {**bundle, "entry": entry} if entry else bundle
+    return marked({**bundle, "entry": entry} if entry else bundle, inquiry.requester)
 
 
 def _of(answers: Iterable[Answer]) -> Iterable[tuple[str, Resource]]:

@@ -38,6 +38,7 @@ from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.coordination import wiring as offers
 from openldn.node.deciding import decision_point
 from openldn.node.delivering import Delivery, delivery_of
+from openldn.node.emergencies.opened import Emergencies, emergencies_of
 from openldn.node.evidence import Gathered
 from openldn.node.granting import Granting
 from openldn.node.keeping import audit_of, vouching_of
@@ -97,6 +98,7 @@ class NodeParts:
     national: National
     delivery: Delivery
     offering: offers.Offering
+    emergencies: Emergencies
     locator: Locator | None  # None: the node has no index
     collecting: Collecting | None  # None: the same
 
@@ -114,6 +116,7 @@ class Kept:
     own: OwnPolicy | None
     national: National
     delivery: Delivery
+    emergencies: Emergencies
 
 
 @asynccontextmanager
@@ -147,11 +150,12 @@ async def open_node(
                 open_national(settings.national, _self(settings), clients, records, audit)
             ),
             delivery_of(pool, settings.holder, clock, new_id, settings.outbox),
+            emergencies_of(pool, audit, clock, new_id),
         )
         if kept.people is not None:
             stack.push_async_callback(kept.people.close)
         stores = (kept.tokens, kept.dealings.store, kept.credentials, kept.delivery)
-        for part in (records, audit, *stores):
+        for part in (records, audit, *stores, kept.emergencies):
             await part.prepare()
         await offers.prepare(pool)
         await stack.enter_async_context(lifetime(audit, clock))
@@ -192,6 +196,7 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
         *([following.run()] if following else []),
         *kept.delivery.background(parts.offering.kinds),
         *parts.offering.background(),
+        kept.emergencies.following.run(),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
         retire_forever(parts.vouching, timedelta(days=settings.audit_keep_days)),
@@ -202,14 +207,9 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     ]
 
 
-def _parts(
-    settings: NodeSettings,
-    clients: Clients,
-    records: Records,
-    kept: Kept,
-) -> NodeParts:
+def _parts(settings: NodeSettings, clients: Clients, records: Records, kept: Kept) -> NodeParts:
     clock, new_id = records.clock, records.new_id
-    evidence = Witness(Gathered(kept.audit), kept.audit.source)
+    evidence = Witness(Gathered(kept.audit), kept.audit.source, kept.emergencies.following.wake)
     http = clients.other(settings.addressing, settings.addressing_ura)
     directory = DirectoryClient(http, settings.addressing, clock)
     believed = believing(settings, clients, kept.people, clock)
@@ -234,11 +234,12 @@ def _parts(
     )
     note = _keeping(kept.dealings, clock).beside(noting(evidence))
     pull = Pull(directory, means.roads(), note, clock, settings.patience, means.statements)
-    vouch = kept.people.vouch if kept.people else None
-    asker = Asker(settings.holder, settings.name, directory, new_id, clock, vouch)
+    people = (kept.people.vouch if kept.people else None, kept.emergencies.declare)
+    asker = Asker(settings.holder, settings.name, directory, new_id, clock, *people)
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
         *(pull, kept.dealings, believed, means, kept.national, kept.delivery, offering),
+        kept.emergencies,
         *((found := _locator(settings, asker, kept)), collecting(settings, pull, found, holder)),
     )
 
@@ -380,6 +381,7 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
         *ours.around(collect_routes(parts.settings.holder, parts.collecting)),
         *ours.around(parts.delivery.routes(parts.audit, parts.directory)),
         *ours.around(audit_routes(parts.audit, parts.vouching)),
+        *ours.around(parts.emergencies.routes(own, may_read)),
         *ours.around(overview_routes(parts.audit, may_read, names=parts.settings.access_log_names)),
         *ours.around(station.routes("/station")),
         *national_routes(parts.national, own_only),

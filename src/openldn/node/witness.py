@@ -5,10 +5,12 @@ authorization-decision and emergency-started; rules G18, G19.
 """
 
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from urllib.parse import unquote
 
+from openldn.base.runtime import instant
 from openldn.functions.audit.event import event_of
 from openldn.functions.audit.model import SERVED, Access, Event, Source, Thing
 from openldn.functions.authorization.question import EMERGENCIES
@@ -27,6 +29,7 @@ class Witness:
 
     log: Log
     source: Source
+    broke: Callable[[], None] = lambda: None  # called once an emergency is safe in the log
     _told: OrderedDict[Broken, None] = field(default_factory=OrderedDict, repr=False)
 
     async def record(self, accesses: Sequence[Access]) -> None:
@@ -38,6 +41,8 @@ class Witness:
         try:
             await self.log.record([*accesses, *decisions, *emergencies])
             safe = True
+            if emergencies:
+                self.broke()
         finally:
             if not safe:  # a next try tells it
                 for access in broken:
@@ -76,8 +81,6 @@ def decision(access: Access, source: Source) -> Event:
 
 def emergency(access: Access, source: Source) -> Event:
     """That the glass was broken, and whether that opened anything."""
-    asked = access.requester
-    text = f"emergency declared ({asked.purpose}) for {access.exchange}"
     return replace(
         event_of(access, source),
         code=EMERGENCY,
@@ -85,8 +88,21 @@ def emergency(access: Access, source: Source) -> Event:
         count=None,
         checks=access.checks if access.code == SERVED else "",
         legal_basis="emergency",
-        things=(Thing(description=text),),
+        things=(_why(access),),
     )
+
+
+def _why(access: Access) -> Thing:
+    """The reason that was given, and what both sides need to find it again."""
+    asked, given = access.requester, access.requester.emergency
+    side = "held" if access.code == SERVED else "asked"
+    where = (("side", side), ("holder", str(access.holder)))
+    if given is None:
+        text = f"emergency declared ({asked.purpose}) for {access.exchange}"
+        return Thing(description=text, details=where)
+    began = instant(datetime.fromtimestamp(given.began, UTC))
+    named = (("case", given.case), ("reason", given.code), ("level", given.level))
+    return Thing(description=given.text, details=(*where, *named, ("began", began)))
 
 
 def _refused(access: Access) -> bool:

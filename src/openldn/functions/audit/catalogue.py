@@ -127,6 +127,8 @@ _ROWS = (
          "user userorg client server", "patient data transaction?", "--FT"),
     _row("emergency-ended", "RH", "", _ALERT, "DCM#110138", "E",
          "user userorg client server", "patient data transaction?", "--FT"),
+    _row("emergency-reviewed", "RH", "", _ALERT, "DCM#110137", "E",
+         "server", "patient data", "T--T"),
     _row("record-viewed", "W", "", "DCM#110110", "LC#access", "R",
          "user responsible? userorg client server", "patient data transaction?", _FULL),
     _row("citizen-viewed", "WH", f"{_PATIENT}Query", "AET#rest", "RI#*", "E/R",
