@@ -21,6 +21,7 @@ COMMANDS = (
     "journey",
     "localization",
     "locate",
+    "offer",
     "outbox",
     "package",
     "pki",
