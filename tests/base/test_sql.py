@@ -11,6 +11,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import (
     connection,
     create_databases,
+    hearing,
     migrate,
     moment,
     open_pool,
@@ -147,3 +148,19 @@ def test_a_name_that_is_no_name_never_reaches_the_server(databases: Databases, n
 
 def test_the_server_tells_its_time(databases: Databases) -> None:
     assert asyncio.run(server_time(databases.place.dsn)).tzinfo is not None
+
+
+def test_what_ends_the_listening_is_not_hidden_by_a_connection_that_broke(
+    databases: Databases,
+) -> None:
+    class Ended(Exception):
+        pass
+
+    async def run() -> None:
+        async with databases.pool() as pool, connection(pool) as other, connection(pool) as db:
+            async with hearing(db, "any", lambda *told: None):
+                await other.execute("SELECT pg_terminate_backend($1)", db.get_server_pid())
+                raise Ended
+
+    with pytest.raises(Ended):
+        asyncio.run(run())

@@ -1,8 +1,8 @@
 """PostgreSQL: pools, transactions and migrations; SQL itself stands in each room's store."""
 
 import re
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -15,6 +15,7 @@ from openldn.base.errors import Issue, LdnError
 Pool = asyncpg.Pool
 Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 Row = asyncpg.Record
+Hear = Callable[..., None]  # given connection, process, channel and text of what is notified
 
 _MIGRATION = re.compile(r"(\d{4})_[a-z0-9_]+\.sql")
 _DATABASE = re.compile(r"[a-z][a-z0-9_]{0,62}")
@@ -91,6 +92,28 @@ async def moment(pool: Pool) -> AsyncIterator[Connection]:
             held.transaction(isolation="repeatable_read", readonly=True),
         ):
             yield held
+
+
+@asynccontextmanager
+async def hearing(db: Connection, channel: str, hear: Hear) -> AsyncIterator[None]:
+    """What is notified on this channel is passed on, for as long as the block lasts.
+
+    A connection that breaks meanwhile is told by the block itself, if at all: what ends the
+    block, such as being cancelled, is not hidden behind the end of the listening.
+    """
+    with _told():
+        await db.add_listener(channel, hear)
+    try:
+        yield
+    finally:
+        await let_go(db, lambda: db.remove_listener(channel, hear))
+
+
+async def let_go(db: Connection, last: Callable[[], Awaitable[None]]) -> None:
+    """Give up what this connection holds at the server, which does so itself when it broke."""
+    with suppress(LdnError), _told():
+        if not db.is_closed():
+            await last()
 
 
 async def server_time(dsn: str) -> datetime:

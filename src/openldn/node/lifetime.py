@@ -13,6 +13,8 @@ from openldn.base.runtime import Clock
 from openldn.functions.audit.model import Event
 from openldn.node.evidence import Log
 
+_AGAIN = 6.0  # seconds; longer than work of ours takes to end in order
+
 
 @asynccontextmanager
 async def lifetime(log: Log, clock: Clock) -> AsyncIterator[None]:
@@ -31,8 +33,10 @@ async def lifetime(log: Log, clock: Clock) -> AsyncIterator[None]:
             emit("failed", issue=str(error.issue), detail=f"end of the log: {error.detail}")
 
 
-async def stop(task: asyncio.Task[None]) -> None:
-    """End work that would else go on for ever."""
-    task.cancel()
+async def stop(task: asyncio.Task[None], again: float = _AGAIN) -> None:
+    """End work that would else go on for ever; a word that got lost on the way is said again."""
+    while not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=again)
     with suppress(asyncio.CancelledError):
-        await task
+        task.result()

@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from openldn.base.errors import Issue, LdnError, as_ldn_error
 from openldn.base.log import emit
-from openldn.base.sql import Connection, connection, transaction
+from openldn.base.sql import Connection, connection, hearing, let_go, transaction
 from openldn.node.outbox.model import Lane, Message, State, Tried
 from openldn.node.outbox.service import CHANNEL, Outbox
 from openldn.node.outbox.store import peers
@@ -70,14 +70,12 @@ class Delivering:
         self.failed = None
         async with connection(self.outbox.pool) as db:
             worker = await self._registered(db)
-            await db.add_listener(CHANNEL, self._heard)
             try:
-                await self._forever(db, worker)
+                async with hearing(db, CHANNEL, self._heard):
+                    await self._forever(db, worker)
             finally:
                 await self.finish(_GRACE)
-                if not db.is_closed():
-                    await db.remove_listener(CHANNEL, self._heard)
-                    await worker.leave(db)
+                await let_go(db, lambda: worker.leave(db))
 
     async def _registered(self, db: Connection) -> Worker:
         while True:

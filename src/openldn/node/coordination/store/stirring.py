@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable, Sequence
 
-from openldn.base.sql import Connection, Pool, connection
+from openldn.base.sql import Connection, Pool, connection, hearing
 from openldn.fhir.identifiers import Ura
 
 _CHANNEL = "openldn_offers"
@@ -27,10 +27,6 @@ async def listen(pool: Pool, holder: Ura, hear: Hear) -> None:
             hear(handle, int(version))
 
     async with connection(pool) as db:
-        await db.add_listener(_CHANNEL, told)
         db.add_termination_listener(lambda _: broken.set())
-        try:
+        async with hearing(db, _CHANNEL, told):
             await broken.wait()
-        finally:
-            if not db.is_closed():
-                await db.remove_listener(_CHANNEL, told)
