@@ -21,7 +21,9 @@ from openldn.base.runtime import utc_now
 from openldn.fhir.model import Resource
 from openldn.functions.addressing.directories import Directories
 from openldn.functions.addressing.health import OK, Health, Prober, probed, shown
+from openldn.functions.addressing.model import BGZ
 from openldn.functions.addressing.replica import page_of
+from openldn.functions.addressing.resources import CAPABILITIES
 from openldn.functions.addressing.store import Replicas
 from openldn.functions.addressing.update import TYPES, Feed, Follower
 
@@ -63,6 +65,10 @@ ROUTES: list[BaseRoute] = [
     Route("/other/metadata", saying('{"resourceType":"Patient"}')),
     Route("/slow/metadata", slow),
     Route("/moved/metadata", elsewhere),
+    Route("/told/notification", saying(), methods=["POST", "PUT"]),
+    Route("/asks/notification", saying(status_code=401), methods=["OPTIONS"]),
+    Route("/shuts/notification", saying(status_code=403), methods=["OPTIONS"]),
+    Route("/falls/notification", saying(status_code=500), methods=["OPTIONS"]),
     Route("/.well-known/oauth-authorization-server/oauth2/1", saying("{}")),
 ]
 
@@ -101,6 +107,34 @@ def test_an_address_that_works_is_told_from_those_that_do_not(certificates: Path
         "gone": "unreachable",
         "plain": "address",
         "issuer": "ok",
+    }
+
+
+def notified(name: str, address: str) -> Resource:
+    code = {"system": CAPABILITIES, "code": "eOverdracht-notification"}
+    return endpoint(name, address, payloadMimeType=R4, payloadType=[{"coding": [code]}])
+
+
+def test_an_address_for_notifications_is_tried_without_notifying(certificates: Path) -> None:
+    async def run() -> dict[str, str]:
+        async with (
+            served(certificates, ROUTES, HOSPITAL) as origin,
+            caller(certificates, CLINIC) as http,
+        ):
+            names = ("told", "asks", "shuts", "falls", "absent")
+            tried = [notified(n, f"{origin}/{n}/notification") for n in names]
+            both = [*tried[0]["payloadType"], {"coding": [{"code": BGZ}]}]
+            tried.append(endpoint("both", f"{origin}/good", payloadType=both))
+            found = await Prober(http, utc_now, deadline=1.0).probe(D, tried)
+        return {h.endpoint: h.kind for h in found}
+
+    assert asyncio.run(run()) == {
+        "told": "ok",
+        "asks": "ok",
+        "shuts": "refused",
+        "falls": "status",
+        "absent": "status",
+        "both": "ok",
     }
 
 

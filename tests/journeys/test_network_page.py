@@ -18,6 +18,7 @@ PROVIDERS = (
     "Apotheek De Vijzel",
 )
 SILENT = "Apotheek De Vijzel"
+EACH = 5  # addresses of one provider: STU3, R4, Tasks, notifications, tokens
 EVERY = 2  # seconds between two tries in these tests
 
 
@@ -101,7 +102,7 @@ def test_a_node_that_hangs_shows_as_failing_while_the_others_work(
         failing = well | {SILENT: {"Werkt niet"}}
         until(lambda: badges(laptop, own) == failing, "only the pharmacy fails", 20)
         section = addresses(laptop, own)
-        expect(section).to_contain_text("Werkt niet: 2.")
+        expect(section).to_contain_text(f"Werkt niet: {EACH}.")
         expect(section.locator("tbody tr").first).to_contain_text(SILENT)
         expect(section.locator("tbody tr").first).to_contain_text("geen antwoord op tijd")
 
@@ -120,4 +121,4 @@ def test_the_directory_is_asked_and_tried_from_the_command_line(network: Laptop)
     assert "nobody fits" in openldn("directory", "find", "zeppelin", *place).stdout
     tried = openldn("directory", "probe", *place)
     assert tried.returncode == 0, tried.stdout + tried.stderr
-    assert tried.stdout.count("answers as the directory says") == 10
+    assert tried.stdout.count("answers as the directory says") == EACH * len(PROVIDERS)

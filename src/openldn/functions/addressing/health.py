@@ -5,7 +5,7 @@ client all questions go through; nothing is followed elsewhere. Source: specific
 """
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import urlsplit
@@ -15,7 +15,7 @@ from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock
 from openldn.fhir.codec import parse
 from openldn.fhir.model import Resource
-from openldn.functions.addressing.resources import REST, fhir_versions
+from openldn.functions.addressing.resources import REST, fhir_versions, only_notified
 
 OK, TLS, TIMEOUT, UNREACHABLE = "ok", "tls", "timeout", "unreachable"
 REFUSED, STATUS, NOT_FHIR, VERSION, ADDRESS = "refused", "status", "not-fhir", "version", "address"
@@ -84,13 +84,13 @@ class Prober:
         return replace(base, ok=now) if kind == OK else replace(base, failed=now, failure=kind)
 
     async def _kind(self, address: str, endpoint: Resource) -> str:
-        fhir = endpoint.get("connectionType", {}).get("code") == REST
-        url = address.rstrip("/") + "/metadata" if fhir else _well_known(address)
+        way = _way(endpoint)
+        url = way.url(address)
         try:
-            reply = await self.http.send("GET", url, headers=_HEADERS, deadline=self.deadline)
+            reply = await self.http.send(way.method, url, headers=_HEADERS, deadline=self.deadline)
         except LdnError as error:
             return _failure(error)
-        return _as_fhir(reply, endpoint) if fhir else _as_any(reply)
+        return way.judge(reply, endpoint)
 
 
 def probed(address: str) -> bool:
@@ -102,6 +102,10 @@ def probed(address: str) -> bool:
         return False
     hidden = parts.username or parts.password or parts.query or parts.fragment
     return parts.scheme == "https" and bool(parts.hostname) and not hidden and port != 0
+
+
+def _described(address: str) -> str:
+    return address.rstrip("/") + "/metadata"
 
 
 def _well_known(address: str) -> str:
@@ -116,7 +120,7 @@ def _failure(error: LdnError) -> str:
     return TLS if "certificate" in error.message else UNREACHABLE
 
 
-def _as_any(reply: Reply) -> str:
+def _as_any(reply: Reply, endpoint: Resource) -> str:
     """Of what is no FHIR endpoint a well-formed answer proves that somebody is there."""
     return STATUS if reply.status >= 500 else OK
 
@@ -136,6 +140,33 @@ def _as_fhir(reply: Reply, endpoint: Resource) -> str:
     promised = fhir_versions(endpoint)
     fits = not promised or any(spoken.startswith(version.mime) for version in promised)
     return OK if fits else VERSION
+
+
+def _as_notified(reply: Reply, endpoint: Resource) -> str:
+    """Any answer but that there is nothing: one may ask for a token, or refuse the method."""
+    if reply.status == 403:
+        return REFUSED
+    return STATUS if reply.status >= 500 or reply.status in {404, 410} else OK
+
+
+@dataclass(frozen=True)
+class _Way:
+    """How one kind of address is tried."""
+
+    method: str
+    url: Callable[[str], str]  # of what is asked, by the address
+    judge: Callable[[Reply, Resource], str]
+
+
+_FHIR = _Way("GET", _described, _as_fhir)
+_ISSUER = _Way("GET", _well_known, _as_any)
+_NOTIFIED = _Way("OPTIONS", str, _as_notified)  # a POST without a body can be a notification
+
+
+def _way(endpoint: Resource) -> _Way:
+    if endpoint.get("connectionType", {}).get("code") != REST:
+        return _ISSUER
+    return _NOTIFIED if only_notified(endpoint) else _FHIR
 
 
 @dataclass(frozen=True)

@@ -215,6 +215,15 @@ def payloads_of(resource: Resource) -> list[str]:
     return [str(c.get("code", "")) for c in codings]
 
 
+def only_notified(resource: Resource) -> bool:
+    """Whether an Endpoint takes notifications, and answers nothing.
+
+    Source: NL Generic Functions guide, data exchange capabilities: all such codes end so.
+    """
+    codes = payloads_of(resource)
+    return bool(codes) and all(code.endswith("-notification") for code in codes)
+
+
 def _fhir(resource: Resource) -> FhirVersion | None:
     return next(iter(fhir_versions(resource)), None)
 
