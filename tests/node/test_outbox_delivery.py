@@ -227,6 +227,42 @@ def test_after_failures_in_a_row_one_message_at_a_time_is_tried_until_one_arrive
     asyncio.run(story())
 
 
+def test_a_peer_that_was_left_alone_and_speaks_to_us_has_all_at_once(
+    databases: Databases,
+) -> None:
+    async def story() -> None:
+        async with world(databases, failures=5, at_once=1) as found:
+            found.peers.errors[CLINIC.value] = AWAY
+            await found.put(*(found.message(f"m{n}", subject=f"Task/{n}") for n in range(50)))
+            await found.rest()
+            found.peers.errors.clear()
+            await found.rest()
+            assert found.peers.ids == []  # left alone
+
+            await found.outbox.heard(CLINIC)
+            await found.rest()
+            assert len(found.peers.ids) == 50
+
+    asyncio.run(story())
+
+
+def test_a_peer_that_asked_for_a_pause_gets_it_though_it_speaks_to_us(
+    databases: Databases,
+) -> None:
+    async def story() -> None:
+        async with world(databases) as found:
+            busy = LdnError(Issue.THROTTLED, "slow down", status=429, after=60.0)
+            found.peers.errors[CLINIC.value] = busy
+            await found.put(found.message("m1"))
+            await found.rest()
+            found.peers.errors.clear()
+            await found.outbox.heard(CLINIC)
+            await found.rest()
+            assert found.peers.ids == []
+
+    asyncio.run(story())
+
+
 def test_a_peer_that_answers_errors_for_an_hour_is_not_stormed_and_has_all_soon_after(
     databases: Databases,
 ) -> None:

@@ -24,6 +24,7 @@ class Admission:
     verify: Verify
     known: Callable[[Ura], Awaitable[bool]]  # whether an organization takes part now
     clock: Clock
+    heard: Callable[[Ura], Awaitable[None]]  # takes note that this party is there
 
     async def __call__(self, request: Request, *scopes: str) -> Grant:
         """What the caller's token stands for.
@@ -48,6 +49,7 @@ class Admission:
         if found:
             text = "refused: " + "; ".join(found)
             raise LdnError(Issue.FORBIDDEN, text, detail="coordination.admission")
+        await self.heard(caller)
         return grant
 
 

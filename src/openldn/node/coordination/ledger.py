@@ -96,6 +96,10 @@ class Post(Protocol):
         """Put these in it, in the caller's transaction."""
         ...
 
+    async def heard(self, peer: Ura) -> None:
+        """This party spoke to us just now, so it is there."""
+        ...
+
     def wake(self) -> None:
         """Let them go: the transaction is committed."""
         ...

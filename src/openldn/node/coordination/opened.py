@@ -22,6 +22,7 @@ from openldn.node.coordination.delivering import Carrying
 from openldn.node.coordination.fulfilling import Fulfilling
 from openldn.node.coordination.hub import Hub
 from openldn.node.coordination.ledger import Ledger, Post
+from openldn.node.coordination.names import Names
 from openldn.node.coordination.peers import Peers
 from openldn.node.coordination.placing import Placing
 from openldn.node.coordination.pulling import Pulling
@@ -124,8 +125,9 @@ def offering(
     )
     fulfilling = Fulfilling(ledger.moment, ground.new_id)
     receiving = Receiving(ground.pool, heard, ground.outbox, peers, ground.clock)
+    names = Names(directory, ground.clock)
     coordination = Coordination(
-        ledger, Placing(ledger.moment), fulfilling, directory, Hub(), ground.new_id, terms
+        ledger, Placing(ledger.moment), fulfilling, directory, names, Hub(), ground.new_id, terms
     )
     carrying = Carrying(ledger, peers, fulfilling, receiving, base)
     register = Register(ground.pool, ledger.offers, ground.clock, terms.grace)

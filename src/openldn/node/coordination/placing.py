@@ -37,7 +37,8 @@ class Placing:
         def decide(found: Found) -> Outcome:
             changes = []
             for kept in fresh:
-                made = move(kept.offer, OFFER, Actor.PLACER, self.moment(None))
+                words = Given(note=kept.offer.note)
+                made = move(kept.offer, OFFER, Actor.PLACER, self.moment(None), words)
                 changes.append(Change(replace(kept, offer=made), OFFER, Actor.PLACER, doer, START))
             return Outcome(tuple(changes))
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import secrets
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -17,6 +16,7 @@ from openldn.node.coordination.fulfilling import Fulfilling
 from openldn.node.coordination.hub import Hub
 from openldn.node.coordination.ledger import Ledger
 from openldn.node.coordination.model import RESYNC, Answer, Doer, Kept, Side, Standing
+from openldn.node.coordination.names import Names
 from openldn.node.coordination.placing import Placing, seen_by
 from openldn.node.coordination.register import NOT_YET, over
 from openldn.node.coordination.shown import Shown, shown, told
@@ -47,6 +47,7 @@ class Coordination:
     placing: Placing
     fulfilling: Fulfilling
     directory: Directory
+    names: Names
     hub: Hub
     new_id: NewId
     terms: Terms = Terms()
@@ -158,7 +159,7 @@ class Coordination:
         async with connection(self.ledger.pool) as db:
             found = await self.ledger.offers.find(db, wanted)
             answers = {k.handle: await self.ledger.answers.last(db, k.handle) for k in found}
-        names = await self._names([u for k in found for u in (k.offer.placer, k.offer.fulfiller)])
+        names = await self.names.of([u for k in found for u in (k.offer.placer, k.offer.fulfiller)])
         return [shown(k, names, answers[k.handle]) for k in found]
 
     async def show(self, handle: str) -> Shown:
@@ -168,19 +169,9 @@ class Coordination:
             answer = await self.ledger.answers.last(db, handle)
             history = await self.ledger.offers.history(db, handle)
             events = await self.ledger.events.of_offer(db, handle)
-        names = await self._names([kept.offer.placer, kept.offer.fulfiller])
+        names = await self.names.of([kept.offer.placer, kept.offer.fulfiller])
         spoken = await self.speak.shown(kept)
         return {**shown(kept, names, answer), **told(kept, history, events), "dialect": spoken}
-
-    async def _names(self, uras: Sequence[Ura]) -> dict[Ura, str]:
-        """What organizations are called; a directory that is away costs names, nothing else."""
-        names = {}
-        for ura in dict.fromkeys(uras):
-            try:
-                names[ura] = (await self.directory.organization(ura)).name
-            except LdnError:
-                names[ura] = ""
-        return names
 
     async def seen(self, caller: Ura, task: str) -> Kept:
         """An offer of ours as its fulfiller may see it; raises LdnError(not-found)."""

@@ -49,7 +49,8 @@ def offers_of(
 
 def routes_of(offering: Offering, holder: Holder) -> list[BaseRoute]:
     """What other parties find; the same door as where data are asked."""
-    admit = Admission(holder.ura, holder.public, holder.verify, holder.known, holder.clock)
+    heard = offering.ground.outbox.heard
+    admit = Admission(holder.ura, holder.public, holder.verify, holder.known, holder.clock, heard)
     return offering.routes(admit, holder.audit)
 
 

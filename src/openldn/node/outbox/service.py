@@ -13,7 +13,7 @@ from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Ura
 from openldn.node.outbox.model import Kinds, Message, require_fit
 from openldn.node.outbox.settings import OutboxSettings
-from openldn.node.outbox.store import operating, prepare, writing
+from openldn.node.outbox.store import operating, peers, prepare, writing
 from openldn.node.outbox.store.operating import Counts, PeerShown, Shown, Wanted
 from openldn.trust.tokens.gathering import Gathering
 
@@ -39,6 +39,7 @@ class Outbox:
     terms: OutboxSettings = field(default_factory=OutboxSettings)
     kinds: Kinds = field(default_factory=dict)
     awake: asyncio.Event | None = None  # of the worker in this process, when there is one
+    left: set[str] = field(default_factory=set, repr=False)  # peers that worker leaves alone
     _together: Gathering[Sequence[Message], None] = field(init=False, repr=False)
     _calling: asyncio.Task[None] | None = field(default=None, repr=False)
 
@@ -100,6 +101,17 @@ class Outbox:
                 await writing.notify(db, CHANNEL)
         except LdnError as error:
             emit("waiting", part="outbox", issue=str(error.issue), detail=error.detail)
+
+    async def heard(self, peer: Ura) -> None:
+        """This party spoke to us: if it was left alone, what waits for it goes again.
+
+        Raises LdnError(transient) when the store is away.
+        """
+        if peer.value not in self.left:
+            return
+        async with self.transaction() as db:
+            await peers.heard(db, self.holder.value, peer.value, self.clock())
+        self.left.discard(peer.value)
 
     async def find(self, wanted: Wanted) -> list[Shown]:
         """The messages that are wanted, oldest first."""

@@ -161,6 +161,7 @@ class Delivering:
             error = await self._attempt(message)
             if error is None:
                 self._missed[lane.peer] = 0
+                self.outbox.left.discard(lane.peer)
                 lane.tried.append(Tried(message, State.DELIVERED))
                 lane.failing = None
                 continue
@@ -174,8 +175,11 @@ class Delivering:
         lane.tried.append(tried)
         lane.due, lane.failing = judged.due, judged.failing
         self._missed[peer] = 0 if tried.heard else self._missed[peer] + (tried.heard is False)
-        if self._missed[peer] >= self.outbox.terms.failures or tried.pause:
+        away = self._missed[peer] >= self.outbox.terms.failures
+        if away or tried.pause:
             self._shut.add(peer)
+        if away:
+            self.outbox.left.add(peer)
         if tried.state is State.DEAD:
             issue, kind = tried.reason.partition(" ")[0], tried.message.kind
             emit("undelivered", peer=peer, kind=kind, issue=issue)

@@ -15,6 +15,9 @@ UPDATE outbox_peer p SET failures = t.failures, failing = t.failing, retry = t.r
 FROM unnest($2::text[], $3::int[], $4::timestamptz[], $5::timestamptz[])
   AS t (peer, failures, failing, retry)
 WHERE p.holder = $1 AND p.peer = t.peer"""
+# A pause that it asked for stands: then it answers, and has no failures.
+_HEARD = """
+UPDATE outbox_peer SET retry = $3 WHERE holder = $1 AND peer = $2 AND failures > 0 AND retry > $3"""
 _REVIVE = """
 UPDATE outbox_lane l SET due = $3, set_at = $3
 FROM (SELECT peer, subject FROM outbox_lane
@@ -93,6 +96,12 @@ async def tell(
     if changed:
         await db.execute(_UPDATE, holder, *map(list, zip(*changed, strict=True)))
     return revived
+
+
+async def heard(db: Connection, holder: str, peer: str, now: datetime) -> None:
+    """Let what waits for this peer go now: it was left alone, and spoke to us."""
+    await db.execute(_HEARD, holder, peer, now)
+    await revive(db, holder, [peer], now)
 
 
 async def revive(db: Connection, holder: str, peers: Sequence[str], now: datetime) -> int:
