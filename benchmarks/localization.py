@@ -1,8 +1,8 @@
 """The index with many records: loading, localizing at a steady rate and as fast as it goes.
 
-`python -m benchmarks localization` measures with a million records and makes 20,000 attempts
-across organizations; `python -m benchmarks.localization --records 10000000 --attempts 1000000`
-with as many as the project asks. Opening a token is not in it: that is measured at pseudonyms.
+`python -m benchmarks localization` measures with a million records;
+`python -m benchmarks.localization --records 10000000` with as many as the project asks. Opening a
+token is not in it: that is measured at pseudonyms.
 """
 
 import argparse
@@ -51,7 +51,7 @@ from openldn.trust import jose
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.parties import CALLER, Caller
 
-RECORDS, ATTEMPTS = 1_000_000, 20_000
+RECORDS = 1_000_000
 PER_PATIENT = 2  # records of a patient: the average number of holders
 CUSTODIANS = 5_000
 KEY = bytes(range(32))
@@ -64,14 +64,14 @@ CALLER_OF_ALL = Caller(Ura("00000001"), SCOPES, source="bench", name="Bench")
 BenchRow = dict[str, Any]
 
 
-def run(records: int = RECORDS, attempts: int = ATTEMPTS) -> list[BenchRow]:
+def run(records: int = RECORDS) -> list[BenchRow]:
     """Rows of name, value, unit, baseline, ratio and target."""
     with _server() as place:
-        return uvloop.run(_measured(place, records, attempts))
+        return uvloop.run(_measured(place, records))
 
 
-async def _measured(place: Any, records: int, attempts: int) -> list[BenchRow]:
-    await create_databases(place.dsn, ["many", "crossing", "evidence"])
+async def _measured(place: Any, records: int) -> list[BenchRow]:
+    await create_databases(place.dsn, ["many", "evidence"])
     async with AsyncExitStack() as stack:
         pool = await open_pool(place.dsn_of("many"), size=CONNECTIONS)
         stack.push_async_callback(pool.close)
@@ -79,12 +79,11 @@ async def _measured(place: Any, records: int, attempts: int) -> list[BenchRow]:
         await index.prepare()
         proving = replace(index, tell=await _keeping(place, stack))
         seconds = await _load(pool, records)
-        rows = [
+        return [
             _row(f"load of {records:,} records", seconds, "s", target="10 million ≤ 600 s"),
             *await _sizes(pool, records),
             *await _localizing(index, proving, records),
         ]
-    return [*rows, await _attempts(place.dsn_of("crossing"), attempts)]
 
 
 def _row(
@@ -313,34 +312,8 @@ async def _steadily(port: int, requests: Sequence[bytes]) -> float:
     return sorted(taken)[len(taken) * 99 // 100] * 1000
 
 
-# --- crossing -----------------------------------------------------------------------------
-
-
-async def _attempts(dsn: str, attempts: int) -> BenchRow:
-    """How many of so many random attempts across organizations leaked anything."""
-    pool = await open_pool(dsn)
-    try:
-        tokens = PretendedTokens()
-        index = Index(pool, KEY, tokens.open, utc_now, new_uuid)
-        await index.prepare()
-        app = application(routes(index, "https://i.example"), role="bench", new_id=new_uuid)
-        crossing = Crossing(app, tokens, Random(6))
-        with _silenced():
-            log.configure("bench")
-            await crossing.prepare()
-            await crossing.run(attempts)
-            standing = await crossing.standing()
-        leaks = len(crossing.leaks) + (not standing)
-        name = f"leaks in {attempts:,} random attempts across organizations"
-        return _row(name, leaks, "leaks", target="0 of 1,000,000")
-    finally:
-        await pool.close()
-
-
 if __name__ == "__main__":
     chosen = argparse.ArgumentParser(description=__doc__)
     chosen.add_argument("--records", type=int, default=RECORDS)
-    chosen.add_argument("--attempts", type=int, default=ATTEMPTS)
-    given = chosen.parse_args()
-    for row in run(given.records, given.attempts):
+    for row in run(chosen.parse_args().records):
         print(json.dumps(row, ensure_ascii=False))

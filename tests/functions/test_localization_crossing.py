@@ -1,4 +1,4 @@
-"""Random attempts across organizations at the index; `python -m benchmarks localization` makes
+"""Random attempts across organizations at the index; `python -m benchmarks.crossing` makes
 a million.
 """
 
@@ -29,7 +29,7 @@ def test_random_attempts_across_organizations_leak_nothing(databases: Databases)
             app = application(routes(index, "https://i.example"), role="test", new_id=new_uuid)
             crossing = Crossing(app, tokens, Random(4))
             await crossing.prepare()
-            await crossing.run(ATTEMPTS)
+            await crossing.run(ATTEMPTS, lanes=4)
 
             assert crossing.leaks == []
             assert sum(crossing.counts.values()) == ATTEMPTS

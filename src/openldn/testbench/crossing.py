@@ -4,11 +4,12 @@ Every attempt goes through the whole application, as a request; what it may not 
 known beforehand, so that a leak is counted and not judged.
 """
 
+import asyncio
 import hashlib
 from base64 import urlsafe_b64decode
 from collections import Counter
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from random import Random
 from typing import Any
@@ -45,13 +46,14 @@ class Pretended:
 class PretendedTokens:
     """Tokens without a pseudonym service: each patient is a number, each token a new one."""
 
-    def __init__(self) -> None:
-        self._made = 0
+    def __init__(self, name: str = "") -> None:
+        """Of several makers each has a name, so that their tokens differ."""
+        self._name, self._made = name, 0
 
     def token(self, patient: int) -> str:
         """A fresh token of this patient."""
         self._made += 1
-        return envelope(f"{patient}.{self._made}", "pretended")
+        return envelope(f"{patient}.{self._name}{self._made}", "pretended")
 
     async def open(self, token: str) -> Pretended:
         """What is in a token; raises LdnError(invalid) for another kind."""
@@ -86,7 +88,7 @@ class Crossing:
     random: Random
     counts: Counter[str] = field(default_factory=Counter)
     leaks: list[str] = field(default_factory=list)
-    ids: dict[str, Ura] = field(default_factory=dict, repr=False)
+    ids: dict[Ura, list[str]] = field(default_factory=dict, repr=False)  # of the records of each
 
     @property
     def holders(self) -> list[Ura]:
@@ -104,10 +106,17 @@ class Crossing:
                 value = parse(got.body)
                 if got.status != 201:
                     raise LdnError(Issue.EXCEPTION, f"cannot begin: status {got.status}")
-                self.ids[value["id"]] = ura
+                self.ids.setdefault(ura, []).append(value["id"])
 
-    async def run(self, attempts: int) -> None:
-        """Make so many attempts of random organizations, each of a random kind."""
+    async def run(self, attempts: int, lanes: int = 1) -> None:
+        """Make so many attempts of random organizations, some at the same time."""
+        async with asyncio.TaskGroup() as group:
+            for lane in range(lanes):
+                own = replace(self, random=Random(self.random.random()))  # noqa: S311  (no secret)
+                group.create_task(own.attempt(len(range(lane, attempts, lanes))))
+
+    async def attempt(self, attempts: int) -> None:
+        """Make so many attempts one after the other, each of a random kind."""
         kinds = list(_ATTEMPTS.items())
         for _ in range(attempts):
             name, attempt = self.random.choice(kinds)
@@ -119,9 +128,9 @@ class Crossing:
 
     async def standing(self) -> bool:
         """Whether every record stands as it was registered, seen by its own organization."""
-        for id, ura in self.ids.items():
-            got = await self.ask(ura, "GET", f"/fhir/List/{id}")
-            if got.status != 200:
+        for ura, ids in self.ids.items():
+            found = [await self.ask(ura, "GET", f"/fhir/List/{id}") for id in ids]
+            if any(got.status != 200 for got in found):
                 return False
         return True
 
@@ -166,7 +175,7 @@ class Crossing:
 
     def some_id(self, of: Ura) -> str:
         """The id of a record of this organization."""
-        return self.random.choice([id for id, ura in self.ids.items() if ura == of])
+        return self.random.choice(self.ids[of])
 
     def base(self) -> str:
         """One of the two FHIR bases."""

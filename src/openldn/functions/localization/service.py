@@ -149,8 +149,9 @@ class Index:
             opened = await self._opened(act.filter.token) if act.filter.token else None
             looked = self.digests.looked(opened) if opened else None
             wanted = replace(_own(call.caller.organization, act.filter, looked), after=after)
-            async with transaction(self.pool) as db:
-                if opened and call.strict:
+            once = opened is not None and call.strict
+            async with (transaction if once else connection)(self.pool) as db:
+                if opened and once:
                     await self._spend(db, call, [opened])
                 if most:
                     found = await store.own(db, replace(wanted, most=most))
