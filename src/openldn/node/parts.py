@@ -38,6 +38,7 @@ from openldn.node.consents import Consulted, nobody, presumed
 from openldn.node.coordination import wiring as offers
 from openldn.node.deciding import decision_point
 from openldn.node.delivering import Delivery, delivery_of
+from openldn.node.dialects import wiring as dialects
 from openldn.node.emergencies.opened import Emergencies, emergencies_of
 from openldn.node.evidence import Gathered
 from openldn.node.granting import Granting
@@ -158,6 +159,7 @@ async def open_node(
         for part in (records, audit, *stores, kept.emergencies):
             await part.prepare()
         await offers.prepare(pool)
+        await dialects.prepare(pool)
         await stack.enter_async_context(lifetime(audit, clock))
         parts = _parts(settings, clients, records, kept)
         stack.push_async_callback(parts.believed.documents.close)
@@ -215,7 +217,8 @@ def _parts(settings: NodeSettings, clients: Clients, records: Records, kept: Kep
     believed = believing(settings, clients, kept.people, clock)
     server = _server(settings, records, kept, believed, directory)
     means = _means(settings, clients, records, kept, believed)
-    offering = offers.offers_of(settings, kept.delivery.outbox, kept.audit, directory, means)
+    offers_ = offers.offers_of(settings, kept.delivery.outbox, kept.audit, directory, means)
+    offering = dialects.with_dialects(offers_, settings, kept.delivery.inbox, means)
     holder = Holder(
         ura=settings.holder,
         public=settings.public,

@@ -15,6 +15,8 @@ from openldn.patterns.exchange import Exchange
 from openldn.trust.certificates.keys import Signing
 from openldn.trust.credentials.wallet import NodeWallet
 
+# What the addresses are known by at which parties of other dialects notify each other.
+RECEIVERS = ("Twiin-TA-notification", "eOverdracht-notification")
 FIRST_PAUSE, LONGEST_PAUSE = 0.25, 30.0  # seconds between two attempts, doubling
 
 RENEWAL = 3600.0  # seconds between two looks at whether a credential is due
@@ -52,12 +54,17 @@ def _served(exchange: Exchange, version: FhirVersion) -> bool:
 
 
 def _offering(settings: NodeSettings) -> list[Endpoint]:
-    """Where we host Tasks, and where we are notified: the harmonized form, by its own road."""
-    holder, issuer, r4 = settings.holder, settings.issuer, FhirVersion.R4
+    """Where we host Tasks, and where we are notified: the harmonized form, by its own road.
+
+    Who speaks another dialect notifies us at the same address.
+    """
+    holder, issuer = settings.holder, settings.issuer
+    r4, stu3 = FhirVersion.R4, FhirVersion.STU3
     tasks, told = settings.fhir(r4), f"{settings.public}/notification"
     return [
         Endpoint(holder, "direct", r4, tasks, issuer, (PLACES,), "tasks"),
         Endpoint(holder, "direct", r4, told, issuer, (NOTIFIED,), "notification"),
+        Endpoint(holder, settings.infrastructure, stu3, told, issuer, RECEIVERS, "notification"),
     ]
 
 

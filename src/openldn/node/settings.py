@@ -8,6 +8,7 @@ from openldn.base.http import Identity
 from openldn.base.settings import Settings
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion
+from openldn.node.dialects.settings import PeerSettings
 from openldn.node.national import NationalSettings
 from openldn.node.outbox.settings import OutboxSettings
 from openldn.trust.people.vouching import PeopleSettings
@@ -88,6 +89,8 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     own_patience: float = 1.0  # seconds that Rego has for one question
     national: NationalSettings = NationalSettings()  # the national functions it leans on
     outbox: OutboxSettings = OutboxSettings()  # how what must arrive is delivered
+    peers: dict[str, PeerSettings] = msgspec.field(default_factory=dict)  # how others are spoken
+    # to, by URA; who is not here is spoken to as the directory says
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.model import Resource
 from openldn.patterns.dialects import tasks
-from openldn.patterns.dialects.eoverdracht import other_date
+from openldn.patterns.dialects.eoverdracht import answer_of, other_date
 from openldn.patterns.dialects.model import Dialect
 from openldn.patterns.dialects.states import ON_HOLD, Step, followed
 from openldn.patterns.moves import Actor, Need
@@ -66,6 +66,15 @@ def _differences(one: Any, other: Any, at: str, depth: int = 0) -> Iterator[str]
             yield from _differences(one.get(name), other.get(name), f"{at}.{name}", depth + 1)
         return
     yield at
+
+
+def said(served: Resource, after: Offer, status: str, dialect: Dialect) -> Resource:
+    """The Task as a receiver sends it back: as it was served, with its answer and nothing else."""
+    holds = (
+        ON_HOLD in dialect.statuses.values()
+    )  # its remark and other date have places of their own
+    told = answer_of(after) if holds else tasks.reasoned(after.reason)
+    return {**served, "status": status, **told}
 
 
 def applied(offer: Offer, steps: list[Step], given: Given, now: datetime) -> Offer:

@@ -69,6 +69,13 @@ def _remark(offer: Offer) -> Resource:
     return {**tasks.reasoned(offer.reason), **notes}
 
 
+def answer_of(offer: Offer) -> Resource:
+    """What a receiver adds to the Task with its answer: its remark, and another date."""
+    remark = {k: v for k, v in _remark(offer).items() if k == "statusReason"}
+    dates = _other_date(offer.proposed) if offer.state == PROPOSED else []
+    return {**remark, **({"output": dates} if dates else {})}
+
+
 def _other_date(proposed: Period | None) -> list[Resource]:
     if proposed is None:
         return []

@@ -67,10 +67,10 @@ def moment_of(value: str, where: str) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value)
-    except ValueError as error:
+        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:  # at the ends of the calendar
         text = "expected a date, or a date and time with its offset"
         raise LdnError(Issue.INVALID, text, where=where) from error
-    return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def concept(system: str, code: str) -> Resource:

@@ -1,0 +1,256 @@
+"""What parties of STU3 dialects find at us: the Tasks we offer them, and whom these are about.
+
+Source: exchange patterns §2.1 step 4, §2.2 step 5, §2.3 (§5.5 of NP); R18-R21, R33.
+"""
+
+import re
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from openldn.base.errors import Issue, LdnError
+from openldn.base.sql import connection
+from openldn.fhir.codec import check, decode, parse
+from openldn.fhir.http import media_type, read_body, respond
+from openldn.fhir.identifiers import BSN_SYSTEM
+from openldn.fhir.model import FhirVersion, Resource
+from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.node.coordination.admission import Admission, doer_of
+from openldn.node.coordination.api import LARGEST, PATCH
+from openldn.node.coordination.fulfilling import event_between, require_current
+from openldn.node.coordination.ledger import Act, Found, Outcome
+from openldn.node.coordination.model import Change, Doer, Kept
+from openldn.node.coordination.placing import seen_by
+from openldn.node.coordination.service import Coordination
+from openldn.node.dialects.speech import case_of
+from openldn.node.dialects.store import Told
+from openldn.node.dialects.telling import PATIENT, Telling
+from openldn.node.evidence import outcome_code
+from openldn.patterns.dialects.answers import take
+from openldn.patterns.dialects.model import Dialect
+from openldn.patterns.exchange import Pattern
+from openldn.patterns.moves import Actor
+from openldn.patterns.notified_pull.changes import patched
+from openldn.trust.tokens.model import Grant
+
+_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
+STU3 = FhirVersion.STU3
+
+
+@dataclass(frozen=True)
+class Desk:
+    """Everything the routes need."""
+
+    coordination: Coordination
+    telling: Telling
+    admit: Admission
+    audit: Audit
+    scopes: tuple[str, ...]  # each of which opens what is offered by one of our use cases
+
+
+def routes(desk: Desk) -> list[BaseRoute]:
+    """The addresses below our STU3 base that are about offers."""
+
+    async def read(request: Request) -> Response:
+        """GET: the Task as it stands, for its receiver."""
+
+        async def found(grant: Grant) -> tuple[Kept, Resource]:
+            told, kept = await _of_task(desk, request, grant)
+            return kept, _task(desk, told, kept)
+
+        return await _answered(desk, request, found)
+
+    async def change(request: Request) -> Response:
+        """PUT the whole Task, or PATCH it: with what its receiver decided."""
+        return await _changed(desk, request)
+
+    async def patient(request: Request) -> Response:
+        """GET: whom an offer is about."""
+
+        async def found(grant: Grant) -> tuple[Kept, Resource]:
+            caller, subject = grant.requester.organization, request.path_params["subject"]
+            kept = await desk.coordination.behind(caller, subject)
+            await _require(desk, kept, grant)
+            return kept, _patient(kept)
+
+        return await _answered(desk, request, found)
+
+    return [
+        Route("/fhir/STU3/Task/{id}", read, methods=["GET"]),
+        Route("/fhir/STU3/Task/{id}", change, methods=["PUT", "PATCH"]),
+        Route(f"/fhir/STU3/Patient/{PATIENT}{{subject}}", patient, methods=["GET"]),
+    ]
+
+
+async def _of_task(desk: Desk, request: Request, grant: Grant) -> tuple[Told, Kept]:
+    caller, task = grant.requester.organization, request.path_params["id"]
+    kept = await desk.coordination.seen(caller, task)
+    return await _require(desk, kept, grant), kept
+
+
+async def _require(desk: Desk, kept: Kept, grant: Grant) -> Told:
+    """How this offer is told; raises LdnError: not-found for one of another form, forbidden for a
+    token of another use case or with the authorization base of another offer (R11).
+    """
+    async with connection(desk.coordination.ledger.pool) as db:
+        told = await desk.telling.spoken.read(db, kept.handle)
+    if told is None or desk.telling.writing.dialect(told).fhir is not STU3:
+        text = "there is no Task with this id in STU3; look for it in R4"
+        raise LdnError(Issue.NOT_FOUND, text)
+    wire = case_of(told.wire, kept.offer.exchange, kept.offer.use_case).wire
+    if wire.fetch not in grant.requester.scopes:
+        text = f"refused: the token lacks the scope {wire.fetch}"
+        raise LdnError(Issue.FORBIDDEN, text, detail="coordination.admission")
+    if grant.authorization_base not in ("", kept.offer.authorization):
+        text = "refused: the authorization base of the token is that of another offer"
+        raise LdnError(Issue.FORBIDDEN, text, detail="authorization-base.others")
+    return told
+
+
+def _task(desk: Desk, told: Told, kept: Kept) -> Resource:
+    """The Task in its dialect; there is one, for we write one in each dialect of STU3."""
+    found = desk.telling.writing.written(told, kept).task
+    assert found is not None  # noqa: S101  (only a notification alone has none)
+    return found
+
+
+def _patient(kept: Kept) -> Resource:
+    number = kept.patient.value if kept.patient else ""
+    identifier = [{"system": BSN_SYSTEM, "value": number}]
+    return {
+        "resourceType": "Patient",
+        "id": f"{PATIENT}{kept.subject}",
+        "identifier": identifier,
+    }
+
+
+async def _changed(desk: Desk, request: Request) -> Response:
+    grant = await desk.admit(request, *desk.scopes)
+    told, kept = await _of_task(desk, request, grant)
+    version, edit = _version(request), await _edit(request)
+    dialect, doer = desk.telling.writing.dialect(told), doer_of(grant, request)
+    ledger = desk.coordination.ledger
+
+    def decide(found: Found) -> Outcome:
+        current = seen_by(grant.requester.organization, found.kept.get(kept.handle))
+        if version not in (None, current.offer.version):
+            text = "the Task was changed meanwhile; read it again and decide anew"
+            raise LdnError(Issue.CONFLICT, text, status=412)
+        served = _task(desk, told, current)
+        now = ledger.moment(current.offer.changed)
+        change = _change(current, served, edit(served), dialect, doer, now)
+        return Outcome((change,) if change else ())
+
+    outcome = await ledger.act(Act(decide, (kept.handle,)))
+    last = outcome.changes[-1].kept if outcome.changes else await ledger.one(kept.handle)
+    return _shown(desk, request, told, last)
+
+
+def _change(  # noqa: PLR0913  (one change of one offer)
+    current: Kept, served: Resource, put: Resource, dialect: Dialect, doer: Doer, now: datetime
+) -> Change | None:
+    """What a Task that was sent back makes of the offer; None when it says the same again."""
+    after = take(current.offer, served, put, dialect, now)
+    if after is current.offer:
+        return None
+    event = event_between(current.offer, after)
+    require_current(current.offer, event, now)
+    moved = replace(current, offer=after)
+    return Change(moved, event, Actor.FULFILLER, doer, current.offer.state)
+
+
+def _version(request: Request) -> int | None:
+    """The version that the caller changes; None where it says none, as its dialect allows (R33)."""
+    given = request.headers.get("if-match", "").strip()
+    if not given:
+        return None
+    match = _ETAG.fullmatch(given)
+    if match is None:
+        text = 'If-Match is one version, as in W/"3"; read the Task again'
+        raise LdnError(Issue.CONFLICT, text, status=412)
+    return int(match[1])
+
+
+async def _edit(request: Request) -> Callable[[Resource], Resource]:
+    """What the body makes of the Task; raises LdnError for a body that cannot be read."""
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.method == "PATCH":
+        if kind != PATCH:
+            raise LdnError(Issue.NOT_SUPPORTED, f"send the patch as {PATCH}", status=415)
+        operations = parse(await read_body(request, LARGEST))
+        if not isinstance(operations, list):
+            raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
+        return lambda task: _checked(request, check(patched(task, operations), STU3))
+    form = media_type(request)
+    whole = decode(await read_body(request, LARGEST), form, STU3)
+    return lambda _: _checked(request, whole)
+
+
+def _checked(request: Request, task: Resource) -> Resource:
+    if task.get("resourceType") != "Task":
+        raise LdnError(Issue.STRUCTURE, "a Task is expected here", where="resourceType")
+    if task.get("id") != request.path_params["id"]:
+        text = "the id in the Task is not the id in the address"
+        raise LdnError(Issue.INVALID, text, where="Task.id")
+    return task
+
+
+async def _answered(
+    desk: Desk, request: Request, found: Callable[[Grant], Awaitable[tuple[Kept, Resource]]]
+) -> Response:
+    """The resource, once its evidence is safe; a refusal leaves evidence too."""
+    grant = await desk.admit(request, *desk.scopes)
+    started = desk.coordination.ledger.clock()
+    try:
+        kept, resource = await found(grant)
+    except LdnError as error:
+        await desk.audit.record([_access(desk, request, grant, started, None, error)])
+        raise
+    await desk.audit.record([_access(desk, request, grant, started, kept, None)])
+    return _respond(request, resource, kept)
+
+
+def _shown(desk: Desk, request: Request, told: Told, kept: Kept) -> Response:
+    return _respond(request, _task(desk, told, kept), kept)
+
+
+def _respond(request: Request, resource: Resource, kept: Kept) -> Response:
+    etag = {} if resource["resourceType"] != "Task" else {"etag": f'W/"{kept.offer.version}"'}
+    return respond(request, resource, STU3, headers=etag)
+
+
+def _access(  # noqa: PLR0913  (one line of evidence)
+    desk: Desk,
+    request: Request,
+    grant: Grant,
+    started: datetime,
+    kept: Kept | None,
+    error: LdnError | None,
+) -> Access:
+    below = request.url.path.removeprefix("/fhir/STU3/")
+    return Access(
+        code=SERVED,
+        started=started,
+        ended=desk.coordination.ledger.clock(),
+        outcome=outcome_code(error),
+        requester=grant.requester,
+        holder=desk.coordination.ura,
+        patient=kept.patient if kept and kept.offer.patient else None,
+        exchange=kept.offer.exchange if kept else "",
+        pattern=Pattern.NOTIFIED_PULL,
+        query=f"GET {below}",
+        correlation=request.state.correlation,
+        count=0 if error else 1,
+        reason=error.message if error else "",
+        token=grant.id,
+        peer=request.client.host if request.client else "",
+        checks="F---" if error else "T---",
+        legal_basis="implied-consent",
+        interaction="read",
+        dialect=grant.dialect,
+        act=grant.act,
+    )
