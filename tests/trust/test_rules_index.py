@@ -34,7 +34,7 @@ RULES = [
     *(f"D{n:02}" for n in range(1, 29)),
     *(f"S{n:02}" for n in range(1, 5)),
     *(f"RT{n:02}" for n in range(1, 5)),
-    *(f"R{n:02}" for n in (*range(18, 22), *range(26, 33), 34, 35, *range(37, 44))),
+    *(f"R{n:02}" for n in (*range(18, 22), *range(26, 33), 34, 35, *range(37, 45))),
     *("W01", "W03", "W04", "W08"),
     *(f"R{n:02}" for n in range(76, 84)),
     *(f"R{n:02}" for n in (*range(1, 10), *range(13, 17), 24, 25)),

@@ -70,6 +70,7 @@ CATALOGUE = {
         _event("renewed", logging.INFO, "role detail", "a new certificate and key are in use"),
         _event("decided", logging.INFO, _DECIDED, "the decision point answered a question"),
         _event("undelivered", logging.WARNING, "role peer kind issue", "a message was given up"),
+        _event("silent", logging.WARNING, "role peer since", "a placer was not heard of in time"),
         _event("untold", logging.WARNING, "role issue detail count", "a subscriber kept silent"),
         _event("emergency", logging.WARNING, "role side case peer", "the glass was broken"),
         _event("destroyed", logging.INFO, "role count", "secrets of pseudonyms ended"),

@@ -121,13 +121,14 @@ def _task_routes(doors: Doors) -> list[BaseRoute]:
 async def _searched(doors: Doors, request: Request) -> Response:
     grant = await doors.admit(request, TASKS)
     ours = doors.coordination
-    asked = sought(await _pairs(request), grant.requester.organization, ours.ura)
+    asked = sought(await pairs_of(request), grant.requester.organization, ours.ura)
     found = await ours.offers(asked.wanted)
     tasks = [task for k in found if asked.fits(task := task_of(k.offer))]
     return respond(request, _searchset(doors, tasks), FhirVersion.R4)
 
 
-async def _pairs(request: Request) -> list[tuple[str, str]]:
+async def pairs_of(request: Request) -> list[tuple[str, str]]:
+    """The parameters in the address and in a form; raises LdnError(invalid, too-long)."""
     text = request.scope.get("query_string", b"").decode("latin-1")
     if request.method == "POST":
         body = await read_body(request, LARGEST_FORM)

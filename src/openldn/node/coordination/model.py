@@ -15,6 +15,8 @@ EVENTS, TASKS = "ta-np-notification", "ta-workflow"  # scopes: to tell us, to re
 TELLING = (EVENTS, "eOverdracht-receiver")  # each of them is enough to tell us something
 EVENT, READ, ANSWER = "offer-event", "offer-read", "offer-answer"  # kinds of messages
 CATCH_UP, RESYNC = "offer-catch-up", "offer-resync"
+HANDSHAKE, HEARTBEAT = "offer-handshake", "offer-heartbeat"
+PERIOD = "offer-period"  # asks how often a placer lets itself be heard
 
 
 class Side(StrEnum):

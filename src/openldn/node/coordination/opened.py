@@ -29,6 +29,8 @@ from openldn.node.coordination.pulling import Pulling
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.register import Register
 from openldn.node.coordination.service import Coordination, Terms
+from openldn.node.coordination.subscribing import Subscribing
+from openldn.node.coordination.subscription_api import subscription_routes
 from openldn.node.evidence import Log
 from openldn.node.outbox.model import Kind
 from openldn.patterns.notified_pull.shapes import Shape
@@ -60,6 +62,7 @@ class Offering:
     coordination: Coordination
     receiving: Receiving
     carrying: Carrying
+    subscribing: Subscribing
     register: Register
     base: str  # our own R4 base (URL)
     shapes: Mapping[Shape, api.Take] = field(default_factory=dict)  # of the dialects
@@ -69,7 +72,7 @@ class Offering:
     @property
     def kinds(self) -> Mapping[str, Kind]:
         """How the outbox delivers what offers put in it."""
-        return {**self.carrying.kinds(), **self.other_kinds}
+        return {**self.carrying.kinds(), **self.subscribing.kinds(), **self.other_kinds}
 
     def own_routes(self, pulling: Pulling, guard: own.Guard) -> list[BaseRoute]:
         """For the organization's own applications."""
@@ -79,7 +82,7 @@ class Offering:
         """For other parties."""
         doors = api.Doors(self.coordination, self.receiving, admit, audit, self.base, self.shapes)
         others = self.other_routes(admit, audit) if self.other_routes else []
-        return [*others, *api.routes(doors)]
+        return [*others, *api.routes(doors), *subscription_routes(self.subscribing, doors)]
 
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on for as long as the node runs."""
@@ -87,7 +90,7 @@ class Offering:
         return [self.coordination.hub.run(ground.pool, ground.holder), self._sweep()]
 
     async def _sweep(self) -> None:
-        """Ask placers what we missed, then give each change its evidence, again and again."""
+        """Ask placers what we missed, then see to evidence and heartbeats, again and again."""
         asked = False
         while True:
             try:
@@ -96,6 +99,9 @@ class Offering:
                     asked = True
                 while await self.coordination.ledger.sweep():
                     pass
+                while await self.subscribing.beat():
+                    pass
+                await self.subscribing.listen()
             except LdnError as error:
                 emit("waiting", part="offers", issue=str(error.issue), detail=error.detail)
             await asyncio.sleep(_SWEEP)
@@ -130,5 +136,6 @@ def offering(
         ledger, Placing(ledger.moment), fulfilling, directory, names, Hub(), ground.new_id, terms
     )
     carrying = Carrying(ledger, peers, fulfilling, receiving, base)
+    subscribing = Subscribing(ledger, peers, base)
     register = Register(ground.pool, ledger.offers, ground.clock, terms.grace)
-    return Offering(ground, coordination, receiving, carrying, register, base)
+    return Offering(ground, coordination, receiving, carrying, subscribing, register, base)

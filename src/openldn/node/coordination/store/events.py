@@ -48,8 +48,12 @@ class Events:
         columns = zip(*((s.id, s.peer.value, s.created, s.heartbeat) for s in wanted), strict=True)
         await db.execute(
             """INSERT INTO subscription (holder, id, peer, managed, status, endpoint, payload,
-                 heartbeat, reason, number, created)
-               SELECT $1, id, peer, true, 'active', '', 'id-only', heartbeat, '', 0, created
+                 heartbeat, reason, number, created, told)
+               SELECT $1, id, peer, true,
+                 CASE WHEN EXISTS (
+                   SELECT FROM subscription own WHERE own.holder = $1 AND own.peer = wanted.peer
+                     AND NOT own.managed AND own.status = 'active') THEN 'off' ELSE 'active' END,
+                 '', 'id-only', heartbeat, '', 0, created, created
                FROM unnest($2::text[], $3::text[], $4::timestamptz[], $5::int[])
                  AS wanted (id, peer, created, heartbeat)
                ON CONFLICT DO NOTHING""",
@@ -61,8 +65,8 @@ class Events:
         """Keep what a subscriber made."""
         await db.execute(
             """INSERT INTO subscription (holder, id, peer, managed, status, endpoint, payload,
-                 heartbeat, reason, number, created)
-               VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8, 0, $9)""",
+                 heartbeat, reason, number, created, told)
+               VALUES ($1, $2, $3, false, $4, $5, $6, $7, $8, 0, $9, $9)""",
             *(self.holder.value, wanted.id, wanted.peer.value, wanted.status, wanted.endpoint),
             *(wanted.payload, wanted.heartbeat, wanted.reason, wanted.created),
         )
@@ -122,17 +126,54 @@ class Events:
         await self._add(db, [event for _, event in told])
         return told
 
+    async def hand_over(self, db: Connection, peer: Ura, own: str) -> None:
+        """From now on this subscription of the peer's own is told, and not that of ours; or back.
+
+        Nothing happens in between that neither is told of: both are locked.
+        """
+        await db.fetch(
+            """SELECT id FROM subscription WHERE holder = $1 AND peer = $2
+               ORDER BY id FOR UPDATE""",
+            self.holder.value,
+            peer.value,
+        )
+        await db.execute(
+            """UPDATE subscription SET status =
+                 CASE WHEN id = $3 THEN 'active' WHEN NOT managed THEN status
+                      WHEN $3 = '' AND NOT EXISTS (
+                        SELECT FROM subscription own WHERE own.holder = $1 AND own.peer = $2
+                          AND NOT own.managed AND own.status = 'active') THEN 'active'
+                      WHEN $3 <> '' THEN 'off' ELSE status END
+               WHERE holder = $1 AND peer = $2""",
+            *(self.holder.value, peer.value, own),
+        )
+
+    async def silent(self, db: Connection, now: datetime, most: int) -> list[Subscription]:
+        """Active subscriptions whose subscribers were told nothing for a period, now told."""
+        rows = await db.fetch(
+            """UPDATE subscription SET told = $2::timestamptz WHERE holder = $1 AND id IN (
+                 SELECT id FROM subscription
+                 WHERE holder = $1 AND status = 'active'
+                   AND told <= $2::timestamptz - heartbeat * interval '1 second'
+                 ORDER BY told LIMIT $3 FOR UPDATE SKIP LOCKED)
+               RETURNING id, peer, managed, created, status, endpoint, payload, heartbeat, reason,
+                 number""",
+            *(self.holder.value, now, most),
+        )
+        return [_subscription(row) for row in rows]
+
     async def _add(self, db: Connection, told: Sequence[Told]) -> None:
         if not told:
             return
         last = {t.subscription: t.number for t in told}
         await db.execute(
-            """UPDATE subscription SET number = told.number
-               FROM unnest($2::text[], $3::bigint[]) AS told (id, number)
-               WHERE subscription.holder = $1 AND subscription.id = told.id""",
+            """UPDATE subscription SET number = new.number, told = greatest(told, $4)
+               FROM unnest($2::text[], $3::bigint[]) AS new (id, number)
+               WHERE subscription.holder = $1 AND subscription.id = new.id""",
             self.holder.value,
             list(last),
             list(last.values()),
+            max(t.moment for t in told),
         )
         rows = ((t.subscription, t.number, t.handle, t.version, t.moment) for t in told)
         await db.execute(

@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from openldn.base.sql import Connection
 from openldn.fhir.identifiers import Ura
+
+_DAY = 86_400
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,12 @@ class Feed:
     whole: int  # up to this number nothing is missing
     newest: int
     alive: datetime
+    heartbeat: int | None = None  # seconds, once the placer was asked
+
+    def suspect(self, now: datetime) -> bool:
+        """Whether two periods passed without a word: what changed there may be unknown here."""
+        silence = timedelta(seconds=2 * (self.heartbeat or _DAY))
+        return self.alive + silence < now
 
 
 @dataclass(frozen=True)
@@ -80,7 +88,7 @@ class Heard:
                  (SELECT count(*) FROM run WHERE run.number = s.whole + run.place)
                FROM standing s
                WHERE feed.holder = $1 AND feed.placer = $2 AND feed.subscription = $3
-               RETURNING feed.whole, feed.newest, feed.alive""",
+               RETURNING feed.whole, feed.newest, feed.alive, feed.heartbeat""",
             *(self.holder.value, placer.value, subscription),
         )
         assert row is not None  # noqa: S101  (it was put there above)
@@ -113,7 +121,7 @@ class Heard:
     async def feed(self, db: Connection, placer: Ura, subscription: str) -> Feed | None:
         """Where we are with one subscription."""
         row = await db.fetchrow(
-            """SELECT whole, newest, alive FROM feed
+            """SELECT whole, newest, alive, heartbeat FROM feed
                WHERE holder = $1 AND placer = $2 AND subscription = $3""",
             *(self.holder.value, placer.value, subscription),
         )
@@ -122,8 +130,19 @@ class Heard:
     async def feeds(self, db: Connection) -> list[Feed]:
         """Every feed of ours."""
         rows = await db.fetch(
-            """SELECT placer, subscription, whole, newest, alive FROM feed WHERE holder = $1
+            """SELECT placer, subscription, whole, newest, alive, heartbeat FROM feed
+               WHERE holder = $1
                ORDER BY placer, subscription""",
             self.holder.value,
         )
         return [Feed(Ura(row["placer"]), *tuple(row)[1:]) for row in rows]
+
+    async def promised(
+        self, db: Connection, placer: Ura, subscription: str, heartbeat: int
+    ) -> None:
+        """How often this placer lets itself be heard, in seconds."""
+        await db.execute(
+            """UPDATE feed SET heartbeat = $4
+               WHERE holder = $1 AND placer = $2 AND subscription = $3""",
+            *(self.holder.value, placer.value, subscription, heartbeat),
+        )
