@@ -1,26 +1,54 @@
 """Every journey is played on a running network, by the command that people type."""
 
 import json
+from collections.abc import Iterator
 
 import pytest
-from journeys.laptop import JANSEN, Laptop, openldn
+from journeys.laptop import JANSEN, Laptop, clear, fresh, openldn
 
 from openldn.testbench.journeys.known import JOURNEYS
+from openldn.testbench.journeys.model import Journey
 
 ALONE = [journey for journey in JOURNEYS.values() if not journey.simulators]
+WITH_SIMULATORS = [journey for journey in JOURNEYS.values() if journey.simulators]
+
+
+@pytest.fixture(scope="module")
+def simulated() -> Iterator[Laptop]:
+    """A network with the simulated parties in it."""
+    laptop = fresh()
+    laptop.up("--with-simulators")
+    yield laptop
+    clear(laptop)
 
 
 @pytest.mark.parametrize("journey", ALONE, ids=lambda j: j.name)
-def test_every_journey_comes_to_its_end(network: Laptop, journey: object) -> None:
-    name = str(getattr(journey, "name", ""))
+def test_every_journey_comes_to_its_end(network: Laptop, journey: Journey) -> None:
+    _played(journey, network)
 
-    done = openldn("journey", "run", name, "--network", str(network.folder), "--json")
+
+@pytest.mark.parametrize("journey", WITH_SIMULATORS, ids=lambda j: j.name)
+def test_every_journey_with_existing_systems_comes_to_its_end(
+    simulated: Laptop, journey: Journey
+) -> None:
+    _played(journey, simulated)
+
+
+def _played(journey: Journey, laptop: Laptop) -> None:
+    done = openldn("journey", "run", journey.name, "--network", str(laptop.folder), "--json")
 
     steps = [json.loads(line) for line in done.stdout.splitlines()]
     assert done.returncode == 0, done.stdout.splitlines()[-1:] or done.stderr
-    assert len(steps) == len(JOURNEYS[name].steps)
+    assert len(steps) == len(journey.steps)
     assert all(step["good"] for step in steps)
     assert JANSEN not in done.stdout + done.stderr
+
+
+def test_a_journey_with_existing_systems_says_what_it_needs(network: Laptop) -> None:
+    done = openldn("journey", "run", "pull-simulated", "--network", str(network.folder))
+
+    assert done.returncode == 1
+    assert "--with-simulators" in done.stderr
 
 
 def test_a_journey_is_told_in_plain_words(network: Laptop) -> None:

@@ -22,8 +22,9 @@ from openldn.testbench.journeys.model import (
     with_text,
 )
 from openldn.testbench.journeys.run import outcomes
+from openldn.testbench.journeys.simulated import SIMULATED
 from openldn.testbench.journeys.telling import ending, event, lines, said
-from openldn.testbench.members import MEMBERS
+from openldn.testbench.members import MEMBERS, PARTIES
 
 NAMES = {"a": "Alfa", "b": "Beta"}
 TITLE = Title("Iets", "Something")
@@ -156,10 +157,12 @@ def test_an_unknown_journey_is_named_with_those_that_are_known() -> None:
 
 @pytest.mark.parametrize("journey", JOURNEYS.values(), ids=lambda j: j.name)
 def test_every_journey_can_be_told_and_played(journey: Journey) -> None:
-    names = {member.key: member.name for member in MEMBERS}
+    names = {member.key: member.name for member in (*MEMBERS, *PARTIES)}
+    simulated = {member.key for member in PARTIES}
     kept: set[str] = set()
     for one in journey.steps:
-        assert one.act in ACTS
+        assert one.act in (SIMULATED if one.who in simulated else ACTS)
+        assert journey.simulators or one.who not in simulated
         for language in ("nl", "en"):
             assert "{" not in said(one.said, language, names), one.said
         assert _wanted(one.given) <= kept, "a step wants what no earlier step kept"

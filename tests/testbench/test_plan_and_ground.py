@@ -45,6 +45,7 @@ def test_the_network_file_tells_where_everything_is(tmp_path: Path) -> None:
             "addressing": "https://127.0.0.1:9001/fhir/R4",
             "broker": "https://localhost:9003/oauth2/broker",
         },
+        "simulators": [],
         "portals": {
             "home": "http://127.0.0.1:9000/",
             "administration": "http://127.0.0.1:9000/beheer/",

@@ -1,7 +1,7 @@
 """The role `simulators`: what stands in for others in a test, in one process."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from openldn.app import Role, Served
 from openldn.app.authority import AuthoritySettings, authority
@@ -12,6 +12,8 @@ from openldn.base.settings import Settings
 from openldn.fhir.identifiers import bsn_reader
 from openldn.testbench.simulators.dezi import api as dezi_api
 from openldn.testbench.simulators.dezi.settings import DeziSettings
+from openldn.testbench.simulators.party import opened as party
+from openldn.testbench.simulators.party.settings import PartySettings
 from openldn.testbench.simulators.sbvz import api as sbvz_api
 from openldn.testbench.simulators.sbvz.register import SimulatedRegister
 from openldn.testbench.simulators.sbvz.settings import SbvzSettings
@@ -27,6 +29,7 @@ class SimulatorsSettings(Settings, frozen=True):
     zorgplatform: ZorgplatformSettings
     dezi: DeziSettings
     sbvz: SbvzSettings | None = None  # None: no register of people
+    parties: tuple[PartySettings, ...] = ()  # care providers with existing systems
 
 
 @asynccontextmanager
@@ -35,13 +38,22 @@ async def simulators(settings: SimulatorsSettings) -> AsyncIterator[tuple[Served
     told, platform = settings.zorgplatform, settings.dezi
     zorgplatform = zorgplatform_api.app(Platform.of(told, utc_now, new_uuid))
     dezi = dezi_api.app(dezi_api.simulator(platform, utc_now, new_uuid))
-    async with authority(settings.authority) as served:
+    async with AsyncExitStack() as stack:
+        served = await stack.enter_async_context(authority(settings.authority))
+        parties = [await stack.enter_async_context(_party(p)) for p in settings.parties]
         yield (
             *served,
+            *parties,
             Served(zorgplatform, told.host, told.port, zorgplatform_api.context_of(told)),
             Served(dezi, platform.host, platform.port),
             *([register_of_people(settings.sbvz)] if settings.sbvz else []),
         )
+
+
+@asynccontextmanager
+async def _party(settings: PartySettings) -> AsyncIterator[Served]:
+    async with party.opened(settings, utc_now, new_uuid) as app:
+        yield Served(app, settings.host, settings.port, party.context_of(settings))
 
 
 def register_of_people(settings: SbvzSettings) -> Served:

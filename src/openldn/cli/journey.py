@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from openldn.access.frame.network import Nodes
+from openldn.base.errors import Issue, LdnError
 from openldn.cli.network import network_at
 from openldn.fhir.codec import dump
 from openldn.testbench.journeys.acts import DEADLINE, Stage
@@ -44,7 +45,10 @@ def run(
     It acts as each of the organizations, through their own nodes: on a test network only.
     """
     journey = journey_of(name)
-    network_at(network)  # a network that does not run is told at once
+    found = network_at(network)  # a network that does not run is told at once
+    if journey.simulators and not found.simulators:
+        text = f"no simulated parties at {network}: start it with openldn up --with-simulators"
+        raise LdnError(Issue.NOT_FOUND, text)
     taken = asyncio.run(_play(journey, network, language, json))
     if not taken[-1].good:
         raise SystemExit(1)
@@ -53,7 +57,8 @@ def run(
 async def _play(journey: Journey, folder: Path, language: str, json: bool) -> list[Outcome]:
     file = folder / "network.json" if folder.is_dir() else folder
     nodes = Nodes(file, DEADLINE)
-    names = {node.key: node.name for node in nodes.network().nodes}
+    told = nodes.network()
+    names = {party.key: party.name for party in (*told.nodes, *told.simulators)}
     taken: list[Outcome] = []
     _line(f"{journey.name}: {said(journey.title, language, names)}", show=not json)
     try:

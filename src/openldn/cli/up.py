@@ -26,12 +26,18 @@ def up(
         list[Path] | None,
         typer.Option(help="Test material to load instead of fictitious patients; repeatable."),
     ] = None,
+    simulators: Annotated[
+        bool,
+        typer.Option(
+            "--with-simulators",
+            help="Also simulated providers with existing systems: LSP, Zorgplatform, Nuts.",
+        ),
+    ] = False,
     headless: Annotated[bool, typer.Option("--headless", help="Open no browser.")] = False,
 ) -> None:
     """Start several care providers, their nodes, the directory and the portal, and load data."""
-    wish = Wish(
-        plan(folder, port_base), tuple(data or ()), environment().get("OPENLDN_DATABASE_DSN", "")
-    )
+    chosen = plan(folder, port_base, simulators=simulators)
+    wish = Wish(chosen, tuple(data or ()), environment().get("OPENLDN_DATABASE_DSN", ""))
     # without a screen, webbrowser would start a browser inside the terminal
     screens = {"DISPLAY", "WAYLAND_DISPLAY"} & set(environment()) or sys.platform == "darwin"
     show = webbrowser.open if screens and sys.stdout.isatty() and not headless else None

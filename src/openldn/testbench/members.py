@@ -47,6 +47,30 @@ OPERATOR = Member("addressing", "Adressering LDN", "operator", "direct", "900000
 BROKER = Member("broker", "Broker LDN", "operator", "direct", "90000098", "90990098")
 # Simulated: the party behind Zorgplatform.
 PLATFORM = Member("zorgplatform", "TEST Zorgplatform", "operator", "direct", "90000097", "90990097")
+# Simulated: care providers with an existing system, as others meet them.
+PARTIES = (
+    Member(
+        "lsp-party", "TEST LSP Ziekenhuis De Kade", "hospital", "lsp", "90000081", "06990081", "V4"
+    ),
+    Member(
+        "zorgplatform-party",
+        "TEST Zorgplatform Ziekenhuis De Toren",
+        "hospital",
+        "zorgplatform",
+        "90000082",
+        "06990082",
+        "V4",
+    ),
+    Member(
+        "nuts-party",
+        "TEST Nuts Verpleeghuis De Beuk",
+        "nursing home",
+        "nuts",
+        "90000083",
+        "47990083",
+        "R5",
+    ),
+)
 LOCALIZATION = Member(
     "localization", "Lokalisatie LDN", "operator", "direct", "90000096", "90990096"
 )

@@ -43,6 +43,7 @@ class Network(msgspec.Struct, frozen=True):
     trust: Trust
     services: dict[str, str] = {}
     functions: tuple[Node, ...] = ()  # what runs beside the nodes, with its operator's certificate
+    simulators: tuple[Node, ...] = ()  # simulated care providers; `api` is how a test drives them
 
     def node(self, key: str) -> Node:
         """The node with this key; raises LdnError(not-found)."""

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -11,6 +12,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
 from openldn.fhir.codec import dump, parse
 from openldn.testbench.journeys.model import Facts
+from openldn.testbench.journeys.simulated import SIMULATED
 from openldn.testbench.synth.story import JANSEN
 
 DEADLINE = 60.0  # seconds for one call
@@ -32,14 +34,25 @@ class Stage:
 
     async def perform(self, who: str, act: str, given: Mapping[str, Any]) -> Facts:
         """What this act of this party comes to; raises LdnError when it cannot be done at all."""
+        if self.simulated(who):
+            return await SIMULATED[act](partial(self.call, who), self.ura, given)
         return await ACTS[act](self, who, given)
+
+    def simulated(self, key: str) -> bool:
+        """Whether this party is a simulated one."""
+        return any(one.key == key for one in self.network.simulators)
+
+    def ura(self, key: str) -> str:
+        """The URA of the party with this key; raises LdnError as `party` does."""
+        return self.party(key).ura
 
     def party(self, key: str) -> Node:
         """The party with this key; raises LdnError(not-found) that lists the keys."""
-        for node in self.network.nodes:
+        everybody = (*self.network.nodes, *self.network.simulators)
+        for node in everybody:
             if node.key == key:
                 return node
-        keys = ", ".join(n.key for n in self.network.nodes)
+        keys = ", ".join(n.key for n in everybody)
         raise LdnError(Issue.NOT_FOUND, f"no node {key} in this network; there are: {keys}")
 
     async def call(

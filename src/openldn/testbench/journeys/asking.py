@@ -75,3 +75,37 @@ PAIRS = Journey(
     ),
     tuple(_asking(asker.key, holder.key) for asker in MEMBERS for holder in MEMBERS),
 )
+
+
+def _of_simulator(asker: str, holder: str) -> tuple[Step, ...]:
+    """A node asks a simulated party, which saw each search come in."""
+    return (
+        _asking(asker, holder),
+        Step(
+            holder,
+            "evidence",
+            Title(f"{{{holder}}} zag elke vraag komen", f"{{{holder}}} saw each question come"),
+            {"event": "data-read", "of": asker},
+            {"events": at_least(_QUERIES["bgz"])},
+        ),
+    )
+
+
+PULL_SIMULATED = Journey(
+    "pull-simulated",
+    Title(
+        "Gericht bevragen bij en door partijen met een bestaand systeem",
+        "Pull from and by parties with an existing system",
+    ),
+    (
+        *_of_simulator("hospital", "lsp-party"),  # Zorgplatform asks LSP
+        _asking("lsp-party", "hospital"),
+        *_of_simulator("clinic", "zorgplatform-party"),  # LSP asks Zorgplatform
+        _asking("zorgplatform-party", "clinic"),
+        *_of_simulator("hospital", "nuts-party"),  # Zorgplatform asks Nuts
+        _asking("nuts-party", "hospital"),
+        *_of_simulator("rehabilitation", "zorgplatform-party"),  # Nuts asks Zorgplatform
+        _asking("zorgplatform-party", "rehabilitation"),
+    ),
+    simulators=True,
+)

@@ -1,11 +1,11 @@
 """Every journey there is, by name. To add one: write it, add one line here."""
 
 from openldn.base.errors import Issue, LdnError
-from openldn.testbench.journeys.asking import PAIRS, PULL
+from openldn.testbench.journeys.asking import PAIRS, PULL, PULL_SIMULATED
 from openldn.testbench.journeys.model import Journey
 from openldn.testbench.journeys.offering import CN_4, CN_5, JANSEN
 
-JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS, CN_4, CN_5, JANSEN)}
+JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS, CN_4, CN_5, JANSEN, PULL_SIMULATED)}
 
 
 def journey_of(name: str) -> Journey:

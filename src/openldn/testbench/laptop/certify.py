@@ -30,7 +30,7 @@ def certify(plan: Plan, clock: Clock) -> None:
     create_authority(plan.pki, clock, address)
     anew = not mark.exists() or mark.read_text(encoding="utf-8") != address
     term, shape = Term(clock), served_at(address)
-    for member in (*plan.members, *OPERATORS):
+    for member in (*plan.members, *OPERATORS, *plan.parties):
         folder, subject = plan.pki / member.key, _subject(member)
         if anew or not (folder / "server.pem").exists():
             issue_server(folder, subject, term, shape)

@@ -32,6 +32,7 @@ DIALECTS = {
     "nuts": ["D1", "D3", "D2"],
     "zorgplatform": ["SAML", "D2"],
 }  # D2 beside its own: offers go from node to node
+FOREIGN = ["D1", "D2", "D3"]  # and where parties with existing systems take part
 # The index as the pseudonym service knows it, and the words that pseudonyms are made with.
 RECIPIENT = {"recipient": f"ura:{LOCALIZATION.ura}", "info": "info-ura"}
 CLIENT = "openldn-portal"  # what the portal is called at the sign-in provider
@@ -134,11 +135,58 @@ def _simulators(plan: Plan) -> Values:
             "client_key": str(plan.pki / OPERATOR.key / "signing.pem"),
             "redirect_uris": [f"{portal}{RETURN}"],
         },
+        "parties": _parties(plan),
+    }
+
+
+def _parties(plan: Plan) -> list[Values]:
+    """The simulated care providers, each with what its own infrastructure gives it."""
+    return [_party(plan, member) for member in plan.parties]
+
+
+def _party(plan: Plan, member: Member) -> Values:
+    folder = plan.pki / member.key
+    return {
+        "kind": member.infrastructure,
+        "key": member.key,
+        "name": member.name,
+        "ura": member.ura,
+        "care": member.kind,
+        "provider_type": member.type,
+        "receives_from": "rehabilitation" if member.kind == "hospital" else "hospital",
+        "host": HOST,
+        "port": plan.port(member),
+        "public": plan.origin(member.key),
+        **_identity(plan, member),
+        "issuers": str(plan.pki / "issuing.pem"),
+        "signing_certificate": str(folder / "signing.pem"),
+        "signing_key": str(folder / "signing.key"),
+        "addressing": f"{plan.origin('addressing')}/fhir/R4",
+        "addressing_ura": OPERATOR.ura,
+        "fetch_hosts": _HOSTS,
+        "broker": plan.broker,
+        **(_platform(plan, member) if member.infrastructure == "zorgplatform" else {}),
+    }
+
+
+def _platform(plan: Plan, member: Member) -> Values:
+    sts = str(plan.pki / PLATFORM.key / "pinned.pem")
+    return {
+        "sts": {
+            "url": plan.sts,
+            "ura": PLATFORM.ura,
+            "certificate": sts,
+            "identifier": identifier(member),
+            "audience": plan.origin("zorgplatform"),
+        },
+        "saml": {plan.sts: sts, plan.broker: str(plan.pki / SAML / "pinned.pem")},
+        "organizations": {identifier(m): m.ura for m in _on(plan, "zorgplatform")},
     }
 
 
 def _on(plan: Plan, infrastructure: str) -> list[Member]:
-    return [m for m in plan.members if m.infrastructure == infrastructure]
+    everybody = (*plan.members, *plan.parties)
+    return [m for m in everybody if m.infrastructure == infrastructure]
 
 
 def _relying(plan: Plan, member: Member) -> Values:
@@ -268,7 +316,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "addressing": f"{plan.origin('addressing')}/fhir/R4",
         "addressing_ura": OPERATOR.ura,
         "issuers": str(plan.pki / "issuing.pem"),
-        "dialects": DIALECTS[member.infrastructure],
+        "dialects": _dialects(plan, member),
         "fetch_hosts": _HOSTS,
         "did_origin": plan.origin(member.key).replace(HOST, "localhost"),
         "broker": plan.broker,
@@ -283,6 +331,11 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         },
         **({"sts": _account(plan, member)} if member.infrastructure == "zorgplatform" else {}),
     }
+
+
+def _dialects(plan: Plan, member: Member) -> list[str]:
+    own = DIALECTS[member.infrastructure]
+    return sorted({*own, *FOREIGN}) if plan.parties else own
 
 
 def _account(plan: Plan, member: Member) -> Values:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openldn.base.errors import Issue, LdnError
-from openldn.testbench.members import FUNCTIONS, MEMBERS, Member
+from openldn.testbench.members import FUNCTIONS, MEMBERS, PARTIES, Member
 
 PORT_BASE = 8400
 HOST = "127.0.0.1"
@@ -27,6 +27,7 @@ class Plan:
     folder: Path
     base: int = PORT_BASE
     members: tuple[Member, ...] = MEMBERS
+    parties: tuple[Member, ...] = ()  # simulated care providers with existing systems
 
     @property
     def portal(self) -> int:
@@ -44,13 +45,13 @@ class Plan:
         return {name: self.base + 2 + n for n, name in enumerate(SERVICES)}
 
     def port(self, member: Member) -> int:
-        """The port of this member's node."""
-        return self.base + 10 + self.members.index(member)
+        """The port of this member's node, or of the party that is simulated."""
+        return self.base + 10 + (*self.members, *self.parties).index(member)
 
     @property
     def ports(self) -> dict[str, int]:
         """Every port of this network by the name of what listens there."""
-        nodes = {m.key: self.port(m) for m in self.members}
+        nodes = {m.key: self.port(m) for m in (*self.members, *self.parties)}
         return {
             "portal": self.portal,
             "addressing": self.addressing,
@@ -108,6 +109,7 @@ class Plan:
                 "broker": self.broker,
             },
             "functions": [self._function(member) for member in FUNCTIONS],
+            "simulators": [self._simulated(member) for member in self.parties],
             "portals": {
                 "home": f"{self.origin('portal')}/",
                 "administration": f"{self.origin('portal')}/beheer/",
@@ -128,6 +130,9 @@ class Plan:
         fhir = {fhir: f"{origin}/fhir/{fhir}" for fhir in ("STU3", "R4")}
         return {**self._party(member, f"{origin}/api"), "fhir": fhir}
 
+    def _simulated(self, member: Member) -> dict[str, object]:
+        return self._party(member, f"{self.origin(member.key)}/control")
+
     def _function(self, member: Member) -> dict[str, object]:
         return self._party(member, self.origin(member.key))
 
@@ -144,9 +149,12 @@ class Plan:
         }
 
 
-def plan(folder: Path, base: int = PORT_BASE) -> Plan:
-    """The network in this folder; raises LdnError(invalid) for impossible ports."""
+def plan(folder: Path, base: int = PORT_BASE, *, simulators: bool = False) -> Plan:
+    """The network in this folder, with simulated parties or without.
+
+    Raises LdnError(invalid) for impossible ports.
+    """
     if not 1024 <= base <= 65000:
         text = f"--port-base {base}: choose a number from 1024 to 65000"
         raise LdnError(Issue.INVALID, text)
-    return Plan(folder.absolute(), base)
+    return Plan(folder.absolute(), base, parties=PARTIES if simulators else ())

@@ -186,7 +186,7 @@ class Network:
         """Return when the directory tells of every member, so that each can ask each."""
         member = self.plan.members[0].key
         client = client_of(self.plan, member)
-        wanted = {m.ura for m in self.plan.members}
+        wanted = {m.ura for m in (*self.plan.members, *self.plan.parties)}
         deadline = time.monotonic() + PATIENCE
         try:
             while missing := wanted - await _holders(client, f"{self.plan.origin(member)}/api"):

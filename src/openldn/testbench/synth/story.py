@@ -6,7 +6,8 @@ Source: the story that runs through the transition plan of the nationwide networ
 from datetime import date
 
 from openldn.fhir.identifiers import Bsn
-from openldn.testbench.members import MEMBERS
+from openldn.fhir.model import Resource
+from openldn.testbench.members import MEMBERS, Member
 from openldn.testbench.placed import Placed
 from openldn.testbench.synth import circumstances as life
 from openldn.testbench.synth import codes, handoff, zibs
@@ -53,6 +54,17 @@ def story(today: date) -> list[Placed]:
     ):
         write(charts[key])
     return [placed for chart in charts.values() for placed in chart.placed()]
+
+
+def elsewhere(member: Member, receiver: str, today: date) -> list[Resource]:
+    """Her records at a provider outside the story, who hands her over to `receiver` (a key)."""
+    chart = Chart(JANSEN, Site(member, "R. Simons", "900000077", "traumatoloog"), today)
+    for write in (_hospital, _wishes, _plans):
+        write(chart)
+    handoff.nursing(chart, 1, 4, handoff.WOUND_CARE, handoff.FALL_PREVENTION)
+    handoff.advance_notice(chart, SITES[receiver], 1)
+    handoff.handoff(chart, SITES[receiver], 1)
+    return chart.resources
 
 
 def _hospital(chart: Chart) -> None:
