@@ -28,3 +28,5 @@ def calm(request: pytest.FixtureRequest) -> Iterator[None]:
         world.node.directory_down = world.node.log_down = world.node.index_down = False
         world.node.nonsense = None
         world.node.located.clear()
+        world.node.collected.clear()
+        world.node.cases.clear()

@@ -78,6 +78,8 @@ class FakeNode:
     index_down: bool = False
     nonsense: Any = None  # what it answers in the place of holders
     located: list[dict[str, Any]] = field(default_factory=list)
+    collected: list[dict[str, Any]] = field(default_factory=list)
+    cases: list[dict[str, Any]] = field(default_factory=list)
 
     def app(self) -> Starlette:
         return Starlette(
@@ -85,6 +87,9 @@ class FakeNode:
                 Route("/api/holders", self.holders),
                 Route("/api/exchanges/bgz/$ask", self.ask, methods=["POST"]),
                 Route("/api/locate", self.locate, methods=["POST"]),
+                Route("/api/exchanges/bgz/$collect", self.collect, methods=["POST"]),
+                Route("/api/emergencies", self.emergencies),
+                Route("/api/emergencies/{id}/$review", self.review, methods=["POST"]),
                 Route("/api/audit", self.audit),
             ]
         )
@@ -132,6 +137,49 @@ class FakeNode:
             yield line(spoiled(answer) if holder == PARTIAL else answer)
         yield line({"event": "final", "correlation": correlation, "milliseconds": 120})
 
+    async def collect(self, request: Request) -> Response:
+        body = await request.json()
+        self.collected.append(body)
+        if self.index_down:
+            return outcome(502, "incomplete", "who holds data cannot be known now: it is away")
+        return StreamingResponse(self.everyone(body), media_type="application/x-ndjson")
+
+    async def everyone(self, body: dict[str, Any]) -> AsyncIterator[bytes]:
+        queries = [{"id": i, "zib": zib, "title": {"nl": nl, "en": en}} for i, zib, nl, en in PLAN]
+        asked = [FULL, SLOW, REFUSES] if body["bsn"] == JANSEN else []
+        head: dict[str, Any] = {"event": "holders", "holders": asked, "queries": queries}
+        if "emergency" in body:
+            until = (datetime.now(UTC) + timedelta(minutes=15)).isoformat()
+            head["emergency"] = {"case": "c-1", "until": until, "viewer_only": True}
+        yield line(head)
+        for holder in asked[:2]:
+            if holder == SLOW:
+                refused = {"issue": "forbidden", "message": "the holder refuses this question"}
+                yield ending(REFUSES, "refused", refused)
+            for place, answer in enumerate(answers(MRS_JANSEN)):
+                while holder == SLOW and place == 20 and not self.go_on.is_set():
+                    await asyncio.sleep(0.01)
+                yield line({**answer, "holder": holder})
+            yield ending(holder, "ok", None)
+        yield line({"event": "final", "correlation": "x", "holders": []})
+
+    async def emergencies(self, request: Request) -> Response:
+        every = request.query_params.get("all") == "yes"
+        return JSONResponse({"emergencies": [c for c in self.cases if every or not c["outcome"]]})
+
+    async def review(self, request: Request) -> Response:
+        body = await request.json()
+        case = next(c for c in self.cases if c["id"] == request.path_params["id"])
+        if case["outcome"]:
+            return outcome(409, "conflict", "this case was reviewed already")
+        if len(body["text"]) < 10 or not body["outcome"]:
+            return outcome(400, "invalid", "text: say why")
+        if body["reviewer"]["id"] == case["person"]:
+            return outcome(403, "forbidden", "who broke the glass does not review it")
+        told = {"outcome": body["outcome"], "review": body["text"], "reviewed": case["began"]}
+        case.update(told | {"reviewer": body["reviewer"]["name"]})
+        return JSONResponse(case)
+
     async def audit(self, request: Request) -> Response:
         if self.log_down:
             return outcome(503, "transient", "the log is away; try again in a moment")
@@ -156,6 +204,23 @@ def spoiled(answer: dict[str, Any]) -> dict[str, Any]:
     status, issue, message = SPOILED[answer["query"]]
     error = {"issue": issue, "message": message}
     return answer | {"status": status, "resources": [], "includes": [], "error": error}
+
+
+def case(id: str, **more: Any) -> dict[str, Any]:
+    """A broken glass as a node tells of it."""
+    told = {
+        **{"id": id, "case": "c-1", "side": "held", "asker": PARTIAL, "name": "Kliniek Het Veer"},
+        **{"patient": "******120", "person": "900000033", "role": "01.015", "code": "unconscious"},
+        **{"reason": "buiten bewustzijn gevonden", "exchange": "bgz", "holders": [FULL]},
+        **{"began": "2026-11-25T10:00:00Z", "ends": "2026-11-25T10:15:00Z", "opened": True},
+        **{"level": "", "outcome": "", "review": "", "reviewer": "", "reviewed": ""},
+    }
+    return told | more
+
+
+def ending(holder: str, how: str, error: dict[str, str] | None) -> bytes:
+    told = {"event": "holder", "holder": holder, "name": "", "outcome": how, "missing": []}
+    return line({**told, "error": error, "milliseconds": 5})
 
 
 def line(event: dict[str, Any]) -> bytes:

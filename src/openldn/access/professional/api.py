@@ -12,6 +12,7 @@ from starlette.types import ASGIApp
 
 from openldn.access.frame.pages import own_path, to
 from openldn.access.frame.visits import require_own_host
+from openldn.access.professional import breaking, gathering, reviewing
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
 from openldn.access.professional.finding import asked, find
@@ -67,6 +68,9 @@ def routes(portal: Portal) -> list[Route]:
         ("GET", "/session", session, True),
         ("GET", "/find", find, True),
         ("POST", "/find", asked, True),
+        *gathering.ROUTES,
+        *breaking.ROUTES,
+        *reviewing.ROUTES,
         ("GET", "/questions/{id}", answer, True),
         ("GET", "/questions/{id}/parts", parts, True),
         ("POST", "/questions/{id}/again", again, True),

@@ -25,14 +25,14 @@ async def asked(visit: Visit) -> Response:
     """
     fields = await visit.form()
     bsn = "".join(c for c in fields.get("bsn", "") if c not in " .-\u00a0")
-    wrong = _wrong_patient(bsn)
+    wrong = wrong_patient(bsn)
     if fields.get("do") == "where":
-        return await _where(visit, fields, bsn, wrong | _wrong_purpose(fields))
+        return await _where(visit, fields, bsn, wrong | wrong_purpose(fields))
     holders = await visit.portal.gate.holders(visit.member.provider)
     holder = next((h for h in holders if h.ura == fields.get("holder") and h.able), None)
     if holder is None:
         wrong["holder"] = "find.holder.empty"
-    wrong |= _wrong_purpose(fields)
+    wrong |= wrong_purpose(fields)
     if wrong or holder is None:
         return await _page(visit, fields, wrong)
     question = visit.portal.ask(visit.member, Bsn.parse(bsn), holder)
@@ -60,7 +60,8 @@ async def _page(
     return render(visit, "find.html", context | {"where": where}, status=400 if wrong else 200)
 
 
-def _wrong_patient(bsn: str) -> Wrong:
+def wrong_patient(bsn: str) -> Wrong:
+    """What is wrong with the BSN that was filled in, if anything."""
     if not bsn:
         return {"bsn": "find.bsn.empty"}
     if len(bsn) != 9 or not (bsn.isascii() and bsn.isdigit()):
@@ -72,5 +73,6 @@ def _wrong_patient(bsn: str) -> Wrong:
     return {}
 
 
-def _wrong_purpose(fields: Mapping[str, str]) -> Wrong:
+def wrong_purpose(fields: Mapping[str, str]) -> Wrong:
+    """What is wrong with the purpose, if anything."""
     return {} if fields.get("treating") == "yes" else {"treating": "find.treating.empty"}

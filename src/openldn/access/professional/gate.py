@@ -47,8 +47,8 @@ class Gate(Nodes):
     async def ask(self, question: Question) -> AsyncIterator[Mapping[str, Any]]:
         """The node's answer, line by line as it comes; raises LdnError when it refuses."""
         node = question.provider
-        told = _told(question.practitioner, question.standing, question.bsn, question.purpose)
-        body = {**told, "holder": question.holder.ura}
+        known = told(question.practitioner, question.standing, question.bsn, question.purpose)
+        body = {**known, "holder": question.holder.ura}
         headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": question.correlation}
         call = self.client(node).stream(
             "POST",
@@ -68,7 +68,7 @@ class Gate(Nodes):
     async def locate(self, session: Session, bsn: Bsn, correlation: str) -> list[Located]:
         """Who says to hold data of this patient; raises LdnError when that cannot be known."""
         node = session.provider
-        body = _told(session.practitioner, session.standing, bsn, "TREAT")
+        body = told(session.practitioner, session.standing, bsn, "TREAT")
         reply = await self.client(node).send(
             "POST",
             f"{node.api}/locate",
@@ -92,7 +92,7 @@ class Gate(Nodes):
         return sorted(kept, key=lambda e: text_of(e.get("recorded")))
 
 
-def _told(
+def told(
     practitioner: Practitioner, standing: Standing | None, bsn: Bsn, purpose: str
 ) -> dict[str, Any]:
     """What the node is told of every question: about whom, why, and who asks."""

@@ -1,13 +1,15 @@
 """The running portal: its sessions, its way to the nodes, and the questions under way."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Coroutine, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+from openldn.access.professional.asking import collect
+from openldn.access.professional.everyone import Collection, Glass
 from openldn.access.professional.gate import Connect, Gate, connect
 from openldn.access.professional.question import Holder, Question, Where
 from openldn.access.professional.reception import Reception, reception
@@ -50,6 +52,29 @@ class Portal:
         self.tasks[question.id] = asyncio.create_task(self._run(question))
         return question
 
+    async def collect(self, session: Session, bsn: Bsn, glass: Glass | None = None) -> Collection:
+        """A question that everyone who holds data is asked from now on."""
+        asked = Collection(
+            id=self.new_id(),
+            bsn=bsn,
+            provider=session.provider,
+            practitioner=session.practitioner,
+            asked=self.clock(),
+            correlation=self.new_id(),
+            standing=session.standing,
+            glass=glass,
+            names=await self._names(session),
+        )
+        self.sessions.gather(session, asked)
+        self.tasks[asked.id] = asyncio.create_task(self._gather(asked))
+        return asked
+
+    async def _names(self, session: Session) -> dict[str, str]:
+        """The names in the directory; none while it cannot be read, for numbers will do."""
+        with suppress(LdnError):
+            return {h.ura: h.name for h in await self.gate.holders(session.provider)}
+        return {}
+
     async def locate(self, session: Session, bsn: Bsn) -> Where:
         """Who says to hold data of this patient, or why that cannot be known now."""
         correlation = self.new_id()
@@ -61,21 +86,37 @@ class Portal:
             return Where(problem=error)
 
     async def _run(self, question: Question) -> None:
+        async def asking() -> None:
+            async for event in self.gate.ask(question):
+                question.take(event)
+
+        await self._through(question, asking())
+
+    async def _gather(self, asked: Collection) -> None:
+        async def asking() -> None:
+            async for event in collect(self.gate, asked):
+                asked.take(event, self.clock())
+
+        await self._through(asked, asking())
+
+    async def _through(
+        self, asked: Question | Collection, asking: Coroutine[Any, Any, None]
+    ) -> None:
+        """Ask until nothing more comes, and say how it ended."""
         problem: LdnError | None = None
         try:
             async with asyncio.timeout(LONGEST_ANSWER):
-                async for event in self.gate.ask(question):
-                    question.take(event)
+                await asking
         except LdnError as error:
             problem = error
         except TimeoutError:
             problem = LdnError(Issue.TIMEOUT, "the answer takes too long; ask again later")
         finally:
-            question.end(self.clock(), problem)
-            self.tasks.pop(question.id, None)
+            asked.end(self.clock(), problem)
+            self.tasks.pop(asked.id, None)
         if problem is not None:
             facts = {"issue": str(problem.issue), "detail": problem.detail}
-            emit("failed", role="portal", correlation=question.correlation, **facts)
+            emit("failed", role="portal", correlation=asked.correlation, **facts)
 
     @asynccontextmanager
     async def lifespan(self, app: Any) -> AsyncIterator[None]:
@@ -124,8 +165,8 @@ def portal(
     """A portal that is ready to serve; it needs no network file yet."""
     tasks: dict[str, asyncio.Task[None]] = {}
 
-    def drop(question: Question) -> None:
-        if task := tasks.get(question.id):
+    def drop(asked: Question | Collection) -> None:
+        if task := tasks.get(asked.id):
             task.cancel()
 
     idle, longest = (

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from openldn.access.frame.visits import Forms
+from openldn.access.professional.everyone import Collection
 from openldn.access.professional.people import Practitioner, Standing
 from openldn.access.professional.question import Question
 from openldn.access.professional.settings import Node
@@ -16,6 +17,7 @@ from openldn.trust.evidence import Evidence
 
 MOST_SESSIONS = 200
 MOST_QUESTIONS = 4  # per session; the oldest makes room
+MOST_COLLECTIONS = 2  # the same for questions to everyone
 
 
 @dataclass
@@ -29,12 +31,21 @@ class Session:
     used: datetime
     standing: Standing | None = None
     questions: OrderedDict[str, Question] = field(default_factory=OrderedDict, repr=False)
+    collections: OrderedDict[str, Collection] = field(default_factory=OrderedDict, repr=False)
 
     def question(self, id: str) -> Question:
         """The question with this id; raises LdnError(not-found) when it is gone."""
-        if id not in self.questions:
+        of_all = (part for c in self.collections.values() for part in c.parts.values())
+        found = self.questions.get(id) or next((part for part in of_all if part.id == id), None)
+        if found is None:
             raise LdnError(Issue.NOT_FOUND, "this question is not kept any more; ask again")
-        return self.questions[id]
+        return found
+
+    def collection(self, id: str) -> Collection:
+        """The question to everyone with this id; raises LdnError(not-found) when it is gone."""
+        if id not in self.collections:
+            raise LdnError(Issue.NOT_FOUND, "this question is not kept any more; ask again")
+        return self.collections[id]
 
 
 @dataclass
@@ -44,7 +55,7 @@ class Sessions:
     clock: Clock
     idle: timedelta
     longest: timedelta
-    drop: Callable[[Question], None]  # told when a question is given up
+    drop: Callable[[Question | Collection], None]  # told when a question is given up
     forms: Forms = field(default_factory=Forms, repr=False)
     _open: OrderedDict[str, Session] = field(default_factory=OrderedDict, repr=False)
 
@@ -76,15 +87,27 @@ class Sessions:
         while len(session.questions) > MOST_QUESTIONS:
             self.drop(session.questions.popitem(last=False)[1])
 
+    def gather(self, session: Session, asked: Collection) -> None:
+        """Add a question to everyone; the oldest ones make room."""
+        session.collections[asked.id] = asked
+        while len(session.collections) > MOST_COLLECTIONS:
+            self.drop(session.collections.popitem(last=False)[1])
+
     def end(self, id: str) -> None:
         """End a session and forget its questions; nothing happens when there is none."""
         session = self._open.pop(id, None)
-        for question in session.questions.values() if session else ():
+        if session is None:
+            return
+        for question in session.questions.values():
             self.drop(question)
+        for asked in session.collections.values():
+            self.drop(asked)
 
     def sweep(self) -> None:
-        """End every session that is over."""
+        """End every session that is over, and every look in an emergency whose time is."""
         now = self.clock()
+        for asked in [c for s in self._open.values() for c in s.collections.values()]:
+            asked.close(now)
         for id in [s.id for s in self._open.values() if self._over(s, now)]:
             self.end(id)
 

@@ -34,6 +34,8 @@ class PortalSettings(Settings, frozen=True):
     idle_minutes: float = 15.0  # without a request, a session ends
     session_hours: float = 8.0  # at the latest, a session ends
     patience: float = 30.0  # seconds we wait for the next part of an answer
+    reviewers: tuple[str, ...] = ()  # numbers (UZI, Dezi) of who reviews broken glass; empty: who
+    # works for the provider, save who broke it
     sign_in: SignIn | None = None  # None: people are chosen from a list, a stand-in for tests
     insecure_simulated_operators: bool = False  # stand-in until operators sign in: administration
     # under /beheer/, where whoever comes chooses a node; without it there is no administration

@@ -38,6 +38,7 @@ class Summary:
     identity: Identity
     parts: tuple[Part, ...]
     notices: tuple[str, ...]  # what the holder itself warns about
+    every: tuple[Part, ...] = ()  # also the empty sections that no page shows
 
     @property
     def done(self) -> bool:
@@ -69,6 +70,7 @@ def summary(question: Question, words: Words, today: date) -> Summary:
         identity(shelf, received, question.bsn, today),
         tuple(p for p in parts if p.count or p.key != "other" or p.failures),
         tuple(_notices(notices)),
+        parts,
     )
 
 
