@@ -12,7 +12,7 @@ from starlette.types import ASGIApp
 
 from openldn.access.frame.pages import own_path, to
 from openldn.access.frame.visits import require_own_host
-from openldn.access.professional import breaking, gathering, reviewing
+from openldn.access.professional import breaking, gathering, offering, offers, reviewing
 from openldn.access.professional.evidence import entries
 from openldn.access.professional.facts import everything, fact, fact_key
 from openldn.access.professional.finding import asked, find
@@ -40,6 +40,8 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.http import application, respond_json
 
 Page = Callable[[Visit], Awaitable[Response]]
+# What an open page asks by itself, without end: nobody need be there.
+LOOKING: frozenset[Page] = frozenset({offers.list_parts, offers.parts})
 
 
 def app(portal: Portal) -> ASGIApp:
@@ -71,6 +73,8 @@ def routes(portal: Portal) -> list[Route]:
         *gathering.ROUTES,
         *breaking.ROUTES,
         *reviewing.ROUTES,
+        *offering.ROUTES,
+        *offers.ROUTES,
         ("GET", "/questions/{id}", answer, True),
         ("GET", "/questions/{id}/parts", parts, True),
         ("POST", "/questions/{id}/again", again, True),
@@ -88,7 +92,7 @@ def _endpoint(
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
         require_own_host(request, _hosts(portal.settings))
-        visit = _visit(portal, request)
+        visit = _visit(portal, request, used=page not in LOOKING)
         if members and visit.session is None:
             return to("/sign-in?over=1" if request.cookies.get(SESSION) else "/sign-in")
         return await page(visit)
@@ -97,10 +101,10 @@ def _endpoint(
     return endpoint
 
 
-def _visit(portal: Portal, request: Request) -> Visit:
+def _visit(portal: Portal, request: Request, *, used: bool = True) -> Visit:
     cookies = request.cookies
     language = language_of(cookies.get(LANGUAGE, ""), request.headers.get("accept-language", ""))
-    session = portal.sessions.find(cookies.get(SESSION, ""))
+    session = portal.sessions.find(cookies.get(SESSION, ""), used=used)
     bound = session.id if session else cookies.get(VISIT, "")
     return Visit(portal, request, words(language), session, bound)
 
@@ -229,7 +233,7 @@ async def again(visit: Visit) -> Response:
     """Asks the same once more, as a new question with its own evidence."""
     await visit.form()
     question = _question(visit)
-    asked = visit.portal.ask(visit.member, question.bsn, question.holder)
+    asked = visit.portal.ask(visit.member, question.bsn, question.holder, offer=question.offer)
     return to(f"/questions/{asked.id}")
 
 

@@ -51,13 +51,12 @@ def render(
     visit: Visit, template: str, context: Mapping[str, object] | None = None, *, status: int = 200
 ) -> Response:
     """The page `template` in the visitor's language."""
-    path = _path(visit)
     own = {
         "t": visit.words,
         "root": "",
         "languages": LANGUAGES,
-        "path": path,
-        "here": path,
+        "path": visit.request.url.path,
+        "here": _path(visit),
         "session": visit.session,
         "proof": visit.portal.sessions.forms.proof(visit.visit),
         "now": visit.portal.clock(),

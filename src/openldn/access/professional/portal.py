@@ -36,7 +36,7 @@ class Portal:
     reception: Reception | None = None  # None: people are chosen from a list
     tasks: dict[str, asyncio.Task[None]] = field(default_factory=dict, repr=False)
 
-    def ask(self, session: Session, bsn: Bsn, holder: Holder) -> Question:
+    def ask(self, session: Session, bsn: Bsn, holder: Holder, offer: str = "") -> Question:
         """A question that is being asked from now on; its answers gather in it."""
         question = Question(
             id=self.new_id(),
@@ -47,6 +47,7 @@ class Portal:
             asked=self.clock(),
             correlation=self.new_id(),
             standing=session.standing,
+            offer=offer,
         )
         self.sessions.keep(session, question)
         self.tasks[question.id] = asyncio.create_task(self._run(question))

@@ -84,6 +84,7 @@ class Question:
     correlation: str
     standing: Standing | None = field(default=None, repr=False)
     purpose: str = "TREAT"
+    offer: str = ""  # the offer by which it is asked; empty: asked without one
     plan: tuple[Planned, ...] = ()
     answers: dict[str, Answered] = field(default_factory=dict, repr=False)
     problem: LdnError | None = None  # why the question as a whole failed

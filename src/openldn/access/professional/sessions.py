@@ -72,11 +72,11 @@ class Sessions:
         self._open[session.id] = session
         return session
 
-    def find(self, id: str) -> Session | None:
+    def find(self, id: str, *, used: bool = True) -> Session | None:
         """The living session with this id, which counts as used now; None for any other."""
         self.sweep()
         session = self._open.get(id)
-        if session is not None:
+        if session is not None and used:
             session.used = self.clock()
             self._open.move_to_end(id)
         return session

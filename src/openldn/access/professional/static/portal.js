@@ -5,15 +5,25 @@
   const POLL = 350;
   const SAY_EVERY = 3000;
 
+  // What someone is typing in stays theirs, also when the part around it changes.
+  function keep(old, part) {
+    for (const typed of old.querySelectorAll("input[id], textarea[id]")) {
+      const same = part.querySelector("#" + CSS.escape(typed.id));
+      if (same && typed.value !== typed.defaultValue) same.value = typed.value;
+    }
+  }
+
   function swap(part) {
     const old = document.getElementById(part.id);
     if (!old || old.outerHTML === part.outerHTML) return;
     const held = old.contains(document.activeElement) ? document.activeElement : null;
     const href = held && held.getAttribute("href");
+    keep(old, part);
     old.replaceWith(part);
     if (!held) return;
-    const same = href && part.querySelector('a[href="' + CSS.escape(href).replace(/\\([/#-])/g, "$1") + '"]');
-    const target = same || part.querySelector("a, button");
+    const link = href && part.querySelector('a[href="' + CSS.escape(href).replace(/\\([/#-])/g, "$1") + '"]');
+    const field = held.id && part.querySelector("#" + CSS.escape(held.id));
+    const target = field || link || part.querySelector("a, button");
     if (target) target.focus({ preventScroll: true });
   }
 
@@ -31,6 +41,7 @@
 
   function follow(answer) {
     const live = document.getElementById("live");
+    const every = Number(answer.dataset.every || POLL);
     let said = 0;
     let misses = 0;
 
@@ -45,7 +56,8 @@
     async function poll() {
       let done = false;
       try {
-        const url = answer.dataset.parts + "?since=" + answer.dataset.version;
+        const joined = answer.dataset.parts.includes("?") ? "&" : "?";
+        const url = answer.dataset.parts + joined + "since=" + answer.dataset.version;
         const reply = await fetch(url, { redirect: "manual", credentials: "same-origin" });
         if (reply.type === "opaqueredirect" || reply.status === 404) {
           location.reload();
@@ -62,10 +74,10 @@
       }
       say(done);
       if (done) answer.dataset.done = "yes";
-      else setTimeout(poll, Math.min(POLL * 2 ** misses, 10000));
+      else setTimeout(poll, Math.min(every * 2 ** misses, 10000));
     }
 
-    setTimeout(poll, POLL / 2);
+    setTimeout(poll, every / 2);
   }
 
   const answer = document.getElementById("answer");
