@@ -9,12 +9,16 @@ from typing import Any
 
 import msgspec
 from conftest import Databases
-from node.small_network import CLINIC, JANSEN, NURSE, Network, Node, small_network
+from node.small_network import CLINIC, HOSPITAL, JANSEN, NURSE, Network, Node, small_network
 
 from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, utc_now
+from openldn.fhir.codec import dump
+from openldn.node.coordination.model import TASKS
+from openldn.trust.parties import Requester
 
 JSON = {"content-type": "application/json"}
+FHIR = {"content-type": "application/fhir+json; fhirVersion=4.0", "accept": "application/fhir+json"}
 
 
 @dataclass
@@ -67,15 +71,32 @@ class Pair:
         made: dict[str, Any] = (await self.placer.json("POST", "", wish))["offers"][0]
         return made
 
-    async def arrived(self, task: str, status: str = "", app: App | None = None) -> dict[str, Any]:
+    async def arrived(
+        self, task: str, status: str = "", app: App | None = None, *, business: str | None = None
+    ) -> dict[str, Any]:
         """The copy of this Task at the fulfiller, once it is there (in this status)."""
         app = app or self.fulfiller
         async with asyncio.timeout(15):
             while True:
                 for copy in await app.received():
-                    if copy["task"] == task and status in ("", copy["status"]):
+                    told = status in ("", copy["status"])
+                    told = told and business in (None, copy["business_status"])
+                    if copy["task"] == task and told:
                         return await app.show(copy["id"])
                 await asyncio.sleep(0.02)
+
+
+async def call(node: Node, method: str, path: str, body: object = None, **headers: str) -> Reply:
+    """What the hospital answers this node at its FHIR base, with a token of this node's own."""
+    peers = node.parts.offering.subscribing.peers
+    endpoint = await peers.placer(HOSPITAL)
+    asked = Requester(peers.ura, frozenset({TASKS}), "TREAT", peers.name)
+    token = await peers.tokens.token(endpoint.holder, endpoint.authorization_server, asked)
+    url = f"{endpoint.url}{path}"
+    given = {name.replace("_", "-"): value for name, value in headers.items()}
+    every = {**FHIR, **given, **token.headers(method, url.partition("?")[0])}
+    content = dump(body) if body is not None else None
+    return await peers.clients(HOSPITAL).send(method, url, headers=every, body=content, deadline=10)
 
 
 @asynccontextmanager

@@ -51,10 +51,12 @@ from openldn.trust.certificates.issue import (
 from openldn.trust.certificates.revoking import Revoking
 
 HOSPITAL, CLINIC, OPERATOR = Ura("90000001"), Ura("90000002"), Ura("90000099")
+HOME = Ura("90000003")
 BROKER = Ura("90000098")
 NAMES = {
     "hospital": (HOSPITAL, "Ziekenhuis De Brug"),
     "clinic": (CLINIC, "Kliniek Het Veer"),
+    "home": (HOME, "Verpleeghuis De Linde"),
     "addressing": (OPERATOR, "Adressering LDN"),
     "broker": (BROKER, "Broker LDN"),
 }

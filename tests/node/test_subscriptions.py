@@ -10,8 +10,8 @@ from typing import Any
 import msgspec
 import pytest
 from conftest import Databases
-from node.offer_network import Pair, pair
-from node.small_network import CLINIC, HOSPITAL, Node
+from node.offer_network import Pair, call, pair
+from node.small_network import CLINIC, HOSPITAL
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
@@ -19,28 +19,12 @@ from openldn.base.runtime import utc_now
 from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import Resource
-from openldn.node.coordination.model import HEARTBEAT, TASKS
+from openldn.node.coordination.model import HEARTBEAT
 from openldn.node.coordination.peers import NOTIFIED
 from openldn.node.coordination.store import Subscription
 from openldn.node.outbox.model import Message
 from openldn.patterns.notified_pull import subscription as wire
 from openldn.patterns.notified_pull.notification import Kind, read_notification
-from openldn.trust.parties import Requester
-
-FHIR = {"content-type": "application/fhir+json; fhirVersion=4.0", "accept": "application/fhir+json"}
-
-
-async def call(node: Node, method: str, path: str, body: Resource | None = None) -> Reply:
-    """What the hospital answers this node, with a token of its own."""
-    peers = node.parts.offering.subscribing.peers
-    endpoint = await peers.placer(HOSPITAL)
-    asked = Requester(peers.ura, frozenset({TASKS}), "TREAT", peers.name)
-    token = await peers.tokens.token(endpoint.holder, endpoint.authorization_server, asked)
-    url = f"{endpoint.url}{path}"
-    headers = {**FHIR, **token.headers(method, url.partition("?")[0])}
-    client = peers.clients(HOSPITAL)
-    content = dump(body) if body else None
-    return await client.send(method, url, headers=headers, body=content, deadline=10)
 
 
 async def subscriptions(two: Pair) -> list[Subscription]:

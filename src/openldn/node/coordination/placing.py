@@ -37,8 +37,7 @@ class Placing:
         def decide(found: Found) -> Outcome:
             changes = []
             for kept in fresh:
-                words = Given(note=kept.offer.note)
-                made = move(kept.offer, OFFER, Actor.PLACER, self.moment(None), words)
+                made = move(kept.offer, OFFER, Actor.PLACER, self.moment(None))
                 changes.append(Change(replace(kept, offer=made), OFFER, Actor.PLACER, doer, START))
             return Outcome(tuple(changes))
 
