@@ -18,6 +18,7 @@ COMMANDS = (
     "collect",
     "directory",
     "doctor",
+    "emergency",
     "journey",
     "localization",
     "locate",

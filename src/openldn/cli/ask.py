@@ -175,7 +175,7 @@ def _write(bundle: Resource, form: Shape) -> None:
     table = Table(title="Basisgegevensset Zorg: what came", title_justify="left")
     for heading in ("resource", "what", "date", "status"):
         table.add_column(heading, overflow="fold")
-    for cells in _rows(bundle):
+    for cells in rows(bundle):
         table.add_row(*map(escape, cells))
     Console(emoji=False).print(table)
 
@@ -197,7 +197,7 @@ _WHEN = (
 )
 
 
-def _rows(bundle: Resource) -> Iterator[tuple[str, str, str, str]]:
+def rows(bundle: Resource) -> Iterator[tuple[str, str, str, str]]:
     for entry in bundle.get("entry", ()):
         resource = entry["resource"]
         if resource["resourceType"] == "OperationOutcome":

@@ -79,7 +79,7 @@ def collect(  # noqa: PLR0913  (each is an option of the command)
         "practitioner": TESTER,
     }
     path = f"/exchanges/{exchange}/$collect"
-    heard = asyncio.run(_heard(_events(network, sender, path, body), lines=lines))
+    heard = asyncio.run(_heard(events(network, sender, path, body), lines=lines))
     if not heard.final:
         raise LdnError(Issue.INCOMPLETE, "the answer broke off; ask again")
     if not lines:
@@ -88,9 +88,9 @@ def collect(  # noqa: PLR0913  (each is an option of the command)
         raise SystemExit(1)
 
 
-async def _heard(events: AsyncIterator[dict[str, Any]], *, lines: bool) -> Heard:
+async def _heard(coming: AsyncIterator[dict[str, Any]], *, lines: bool) -> Heard:
     heard = Heard()
-    async for event in events:
+    async for event in coming:
         if told := heard.take(event):
             print(told, file=sys.stderr, flush=True)
         if lines:
@@ -98,7 +98,7 @@ async def _heard(events: AsyncIterator[dict[str, Any]], *, lines: bool) -> Heard
     return heard
 
 
-async def _events(
+async def events(
     network: Path, sender: str, path: str, body: Mapping[str, Any]
 ) -> AsyncIterator[dict[str, Any]]:
     """The events of this question; raises LdnError when the node refuses or cannot be asked."""
