@@ -5,9 +5,12 @@ from pathlib import Path
 
 from conftest import Databases
 from node.offer_network import pair
+from node.small_network import CLINIC
 from node.test_pull_between_nodes import hospital_records
 
 from openldn.fhir.model import Resource
+
+NOBODY = "999990019"
 
 
 def test_an_offer_is_told_accepted_started_and_completed(databases: Databases, pki: Path) -> None:
@@ -62,6 +65,26 @@ def test_r10_w05_what_was_offered_is_fetched_with_its_base_once_accepted_and_not
             await two.fulfiller.act(copy["id"], "fail", reason={"text": "no bed after all"})
             ended = await two.fulfiller.pull(copy["id"])
             assert set(kinds(ended)) == {"OperationOutcome"}
+
+    asyncio.run(run())
+
+
+def test_a_wish_that_is_sent_again_with_its_key_is_made_once(
+    databases: Databases, pki: Path
+) -> None:
+    async def run() -> None:
+        async with pair(databases, pki) as two:
+            first = await two.offer(key="a-key-of-our-own-1")
+            again = await two.offer(key="a-key-of-our-own-1")
+            other = await two.offer(key="a-key-of-our-own-2")
+            assert again["id"] == first["id"] != other["id"]
+            await two.arrived(other["task"])
+            assert len(await two.fulfiller.received()) == 2
+
+            wish = {"exchange": "bgz", "bsn": NOBODY, "receivers": [str(CLINIC)]}
+            for key, status in (("a-key-of-our-own-1", 409), ("short", 400), ("no: key " * 3, 400)):
+                reply = await two.placer.send("POST", "", {**wish, "key": key})
+                assert reply.status == status, reply.body
 
     asyncio.run(run())
 

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from openldn.access.frame.pages import to
 from openldn.access.professional.finding import Wrong, wrong_patient
-from openldn.access.professional.offered import KINDS
+from openldn.access.professional.offered import KINDS, Offered
 from openldn.access.professional.offers import LONGEST, SENT
 from openldn.access.professional.pages import Visit, render
 from openldn.access.professional.question import Holder
@@ -52,8 +52,19 @@ async def made(visit: Visit) -> Response:
         "note": fields.get("note", "").strip()[:LONGEST],
         "expires": instant(visit.portal.clock() + standing),
     }
-    made = await visit.portal.gate.make_offer(visit.member, body)
+    made = await _once(visit, fields.get("key", ""), body)
     return to(f"/offers/{made[0].id}" if len(made) == 1 else f"/offers/{SENT}")
+
+
+async def _once(visit: Visit, key: str, body: Mapping[str, Any]) -> list[Offered]:
+    """A form that is sent twice makes one offer; one that was changed in between makes another."""
+    try:
+        return await visit.portal.gate.make_offer(visit.member, {**body, "key": key})
+    except LdnError as error:
+        if error.where != "key":
+            raise
+    fresh = {**body, "key": visit.portal.new_id()}
+    return await visit.portal.gate.make_offer(visit.member, fresh)
 
 
 async def _page(visit: Visit, fields: Mapping[str, str], wrong: Wrong) -> Response:
@@ -65,7 +76,8 @@ async def _page(visit: Visit, fields: Mapping[str, str], wrong: Wrong) -> Respon
     except LdnError as error:
         problem = error
     context = {"fields": fields, "wrong": wrong, "holders": holders, "problem": problem}
-    own = {"kinds": KINDS, "days": DAYS, "receiver": RECEIVER, "longest": LONGEST}
+    key = fields.get("key") or visit.portal.new_id()
+    own = {"key": key, "kinds": KINDS, "days": DAYS, "receiver": RECEIVER, "longest": LONGEST}
     return render(visit, "offer_new.html", context | own, status=400 if wrong else 200)
 
 

@@ -26,7 +26,7 @@ Guard = Callable[[Request], None]  # raises LdnError unless it is our own organi
 EVENTS = frozenset(m.event for t in TABLES.values() for m in t.moves) - {OFFER}
 _OFFER = (
     "an offer needs exchange, bsn and receivers (URAs) or a service, and may have use_case, "
-    "location, note, expires, queries, resources, practitioner and statement; nothing else"
+    "location, note, expires, queries, resources, key, practitioner and statement; nothing else"
 )
 _WORD = (
     "an act may have reason {text, code, system}, note, proposed {start, end}, practitioner "

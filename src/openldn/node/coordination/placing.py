@@ -32,16 +32,22 @@ class Placing:
     moment: Moment
 
     def offer(self, fresh: Sequence[Kept], doer: Doer) -> Act:
-        """These new offers, told to their fulfillers."""
+        """These new offers, told to their fulfillers; those that were made before stay.
+
+        The decision raises LdnError(conflict) when other offers have their ids.
+        """
 
         def decide(found: Found) -> Outcome:
+            if any(k.handle in found.kept for k in fresh):
+                _require_same(fresh, found)
+                return Outcome()
             changes = []
             for kept in fresh:
                 made = move(kept.offer, OFFER, Actor.PLACER, self.moment(None))
                 changes.append(Change(replace(kept, offer=made), OFFER, Actor.PLACER, doer, START))
             return Outcome(tuple(changes))
 
-        return Act(decide)
+        return Act(decide, tuple(k.handle for k in fresh))
 
     def bring(self, handle: str, event: str, given: Given, doer: Doer) -> Act:
         """What we decide about an offer of ours."""
@@ -100,6 +106,20 @@ class Placing:
             return Outcome((_change(kept, reached, event, Actor.FULFILLER, doer),))
 
         return Act(decide, (handle,))
+
+
+def _require_same(fresh: Sequence[Kept], found: Found) -> None:
+    for kept in fresh:
+        made = found.kept.get(kept.handle)
+        if made is None or _wished(made) != _wished(kept):
+            text = "this key was used for another offer; take a new one"
+            raise LdnError(Issue.CONFLICT, text, where="key")
+
+
+def _wished(kept: Kept) -> tuple[object, ...]:
+    offer = kept.offer
+    about = (offer.exchange, offer.use_case, offer.queries, offer.resources)
+    return (*about, offer.fulfiller, offer.table, kept.patient)
 
 
 def seen_by(caller: Ura, kept: Kept | None) -> Kept:

@@ -66,8 +66,9 @@ class Coordination:
     async def offer(self, wish: wishes.Wish, doer: Doer) -> list[Kept]:
         """The offers that were made, one for each receiver, safe on disk and about to be told.
 
-        Raises LdnError: invalid, forbidden for data outside the exchange, not-found for a
-        receiver that takes no notifications, transient.
+        A wish that comes again with its key gives the offers that were made of it. Raises
+        LdnError: invalid, forbidden for data outside the exchange, not-found for a receiver that
+        takes no notifications, conflict for a key of another wish, transient.
         """
         exchange, case = offered(wish.exchange, wish.use_case)
         receivers = wishes.receivers_of(wish)
@@ -94,12 +95,13 @@ class Coordination:
         ]
         await self.speak.keep(fresh)
         outcome = await self.ledger.act(self.placing.offer(fresh, doer))
-        return [change.kept for change in outcome.changes]
+        made = [change.kept for change in outcome.changes]
+        return made or [await self.ledger.one(k.handle) for k in fresh]
 
     def _for(self, base: Offer, receiver: Ura, wish: wishes.Wish) -> Offer:
         return replace(
             base,
-            id=self.new_id(),
+            id=wishes.once(wish, self.ura, receiver) or self.new_id(),
             identifier=f"urn:uuid:{self.new_id()}",
             fulfiller=receiver,
             authorization=secrets.token_urlsafe(32),

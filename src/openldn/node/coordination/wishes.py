@@ -4,6 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
+from uuid import UUID, uuid5
 
 import msgspec
 
@@ -14,6 +15,8 @@ from openldn.patterns.exchange import Exchange, UseCase
 from openldn.patterns.notified_pull.model import Given, Label, Period, Pointer, Reason
 
 MOST = 25  # receivers of one request
+_KEY = re.compile(r"[A-Za-z0-9._-]{16,64}")
+_OFFERS = UUID("b6a9c5e2-0f5b-4a37-9d0e-5c2b7a0c9d41")  # ids made of keys are ours alone
 _LONGEST = 2000  # characters of a note or a reason
 _RELATIVE = re.compile(r"[A-Z][A-Za-z]{1,40}(/(\$[a-z-]{1,40}|[A-Za-z0-9.-]{1,64}))?(\?.*)?")
 
@@ -60,6 +63,7 @@ class Wish(Acting, frozen=True, kw_only=True):
     expires: datetime | None = None
     queries: tuple[Part, ...] | None = None  # None: those of the use case
     resources: tuple[Part, ...] = ()
+    key: str = ""  # the application's own; the same wish with the same key is made once
 
 
 class Dates(_Read, frozen=True, kw_only=True):
@@ -156,6 +160,19 @@ def label_of(service: Department | None, owner: Ura) -> Label | None:
         return None
     assigner = Ura.parse(service.assigner) if service.assigner else owner
     return Label(service.system, service.value, assigner, service.display)
+
+
+def once(wish: Wish, holder: Ura, receiver: Ura) -> str:
+    """The id of the offer that comes of a wish with a key: the same for each attempt.
+
+    Empty without a key; raises LdnError(invalid) for one that is none.
+    """
+    if not wish.key:
+        return ""
+    if not _KEY.fullmatch(wish.key):
+        text = "key: 16 to 64 letters, digits, dots, dashes or underscores; a UUID will do"
+        raise LdnError(Issue.INVALID, text, where="key")
+    return str(uuid5(_OFFERS, f"{holder}/{receiver}/{wish.key}"))
 
 
 def patient_of(wish: Wish) -> Bsn:

@@ -52,7 +52,8 @@ class Spoken:
         for one in told:
             await db.execute(
                 f"""INSERT INTO dialect_offer (holder, {_ALL})
-                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)""",  # noqa: S608
+                    VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+                    ON CONFLICT DO NOTHING""",  # noqa: S608
                 *self._columns(one),
             )
 
