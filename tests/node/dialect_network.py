@@ -1,8 +1,8 @@
 """Two nodes that speak a dialect with each other, and one party by its raw messages."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from uuid import uuid4
 import msgspec
 from conftest import Databases
 from node.offer_network import App, Pair
-from node.small_network import CLINIC, HOSPITAL, Network, Node, small_network
+from node.small_network import CLINIC, HOSPITAL, Node, small_network
 
 from openldn.base.http import HttpClient, Reply
 from openldn.base.runtime import Clock, utc_now
@@ -20,6 +20,8 @@ from openldn.fhir.codec import dump
 from openldn.fhir.identifiers import BSN_SYSTEM, URA_SYSTEM
 from openldn.fhir.model import Resource
 from openldn.node.dialects.settings import PeerSettings
+from openldn.node.dialects.speech import Speech
+from openldn.node.dialects.telling import Telling
 from openldn.patterns.dialects import tasks, twiin
 from openldn.patterns.dialects.eoverdracht import ADVANCE_NOTICE, HANDOFF
 from openldn.trust.parties import Requester
@@ -51,7 +53,7 @@ class Legacy:
         scope: str = TELL,
         base: str = "",
         kind: str = STU3,
-        **headers: str,
+        match: str = "",
     ) -> Reply:
         """What this other node answers to this request."""
         own, other = self.node.parts.settings, to.parts.settings
@@ -62,7 +64,7 @@ class Legacy:
         content = dump(body) if isinstance(body, dict) else body
         sent = {
             **({"content-type": kind} if content is not None else {}),
-            **{name.replace("_", "-"): value for name, value in headers.items()},
+            **({"if-match": match} if match else {}),
             **token.headers(method, url.partition("?")[0]),
         }
         return await self.http.send(method, url, headers=sent, body=content, deadline=20)
@@ -72,11 +74,11 @@ class Legacy:
         return await self.send("GET", to, f"/fhir/STU3/Task/{id}", scope=scope)
 
     async def put(
-        self, to: Node, task: Resource, scope: str = "bgz-sender", **headers: str
+        self, to: Node, task: Resource, scope: str = "bgz-sender", match: str = ""
     ) -> Reply:
         """Send this Task back."""
         path = f"/fhir/STU3/Task/{task['id']}"
-        return await self.send("PUT", to, path, task, scope=scope, **headers)
+        return await self.send("PUT", to, path, task, scope=scope, match=match)
 
 
 @dataclass
@@ -92,6 +94,13 @@ class Both(Pair):
     def clinic(self) -> Legacy:
         """The clinic by its raw messages."""
         return Legacy(self.fulfiller.node, self.network.client("clinic"))
+
+    def speak(self, wire: str, **more: str) -> None:
+        """Each of the two speaks this dialect to the other from now on."""
+        hospital, clinic = _speech(self.placer.node), _speech(self.fulfiller.node)
+        did = hospital.own.did if wire == "NP" else ""  # on Nuts a party is named by it
+        hospital.peers[CLINIC] = PeerSettings(wire=wire, **more)
+        clinic.peers[HOSPITAL] = PeerSettings(wire=wire, did=did, **more)
 
     async def until(self, app: App, id: str, status: str, business: str = "") -> dict[str, Any]:
         """The offer, once it has this status."""
@@ -113,21 +122,50 @@ class Both(Pair):
 
 
 @asynccontextmanager
-async def both(
-    databases: Databases, pki: Path, wire: str = "T", clock: Clock = utc_now, **more: Any
-) -> AsyncIterator[Both]:
-    """Each of the two speaks this dialect to the other."""
+async def both(databases: Databases, pki: Path, clock: Clock = utc_now) -> AsyncIterator[Both]:
+    """The two, who speak the harmonized form until they are told otherwise."""
     async with small_network(databases, pki, clock) as network:
-        spoken = PeerSettings(wire=wire, **more)
-        hospital = await network.node("hospital", peers={str(CLINIC): spoken})
-        did = hospital.parts.means.wallet.key.did  # on Nuts a party is named by it
-        named = msgspec.structs.replace(spoken, did=did if wire == "NP" else "")
-        clinic = await network.node("clinic", peers={str(HOSPITAL): named})
+        hospital, clinic = await network.node("hospital"), await network.node("clinic")
         yield Both(
             network,
             App(hospital, network.client("hospital")),
             App(clinic, network.client("clinic")),
         )
+
+
+@dataclass
+class Stage:
+    """The two, for as long as the tests of a file last; time goes on while a test runs."""
+
+    runner: asyncio.Runner
+    two: Both
+
+    def play(self, scene: Callable[[Both], Awaitable[None]], wire: str = "T") -> None:
+        """Let them speak this dialect to each other, and play."""
+        self.two.speak(wire)
+
+        async def run() -> None:
+            await scene(self.two)
+
+        self.runner.run(run())
+
+
+@contextmanager
+def stage(databases: Databases, pki: Path) -> Iterator[Stage]:
+    """Two nodes that are started once."""
+    with asyncio.Runner() as runner:
+        opened = both(databases, pki)
+        two = runner.run(opened.__aenter__())
+        try:
+            yield Stage(runner, two)
+        finally:
+            runner.run(opened.__aexit__(None, None, None))
+
+
+def _speech(node: Node) -> Speech:
+    telling = node.parts.offering.coordination.voices
+    assert isinstance(telling, Telling)
+    return telling.speech
 
 
 def party(ura: object) -> Resource:
@@ -166,17 +204,7 @@ def json(reply: Reply) -> Any:
     return msgspec.json.decode(reply.body)
 
 
-async def dead(node: Node) -> list[str]:
-    """Why messages of this node were given up."""
-    async with connection(node.parts.delivery.outbox.pool) as db:
-        rows = await db.fetch("SELECT reason FROM outbox_message WHERE state = 'dead'")
-    return [str(row["reason"]) for row in rows]
-
-
 async def rows(node: Node, sql: str) -> list[tuple[Any, ...]]:
     """What stands in the database of this node."""
     async with connection(node.parts.delivery.outbox.pool) as db:
         return [tuple(row) for row in await db.fetch(sql)]
-
-
-__all__ = ["Network"]

@@ -1,81 +1,143 @@
 """Offers in the dialects in use, between two nodes over real TLS (patterns §2, §3.2)."""
 
-import asyncio
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from conftest import Databases
-from node.dialect_network import TRANSFER, both
+from node.dialect_network import TRANSFER, Both, Stage, stage
+from node.test_offers_between_nodes import gaps, kinds
+from node.test_pull_between_nodes import hospital_records
+
+from openldn.functions.audit.model import AuditFilter
+
+
+@pytest.fixture(scope="module")
+def nodes(databases: Databases, pki: Path) -> Iterator[Stage]:
+    with stage(databases, pki) as opened:
+        yield opened
 
 
 @pytest.mark.parametrize("wire", ["NP", "K"])
-def test_a_referral_goes_through_in_a_dialect_with_a_way_back(
-    databases: Databases, pki: Path, wire: str
-) -> None:
-    async def run() -> None:
-        async with both(databases, pki, wire) as two:
-            offer = await two.offer(note="graag met spoed")
-            assert (offer["dialect"]["wire"], offer["dialect"]["losses"]) == (
-                wire,
-                [{"element": "focus", "why": offer["dialect"]["losses"][0]["why"]}],
-            )
-            copy = await two.arrived(offer["task"])
-            assert (copy["dialect"]["wire"], copy["status"]) == (wire, "requested")
-            assert (copy["patient"], copy["note"]) == (offer["patient"], "graag met spoed")
-            assert len(copy["queries"]) == len(offer["queries"]) == 29
+def test_a_referral_goes_through_in_a_dialect_with_a_way_back(nodes: Stage, wire: str) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(note="graag met spoed")
+        assert offer["dialect"]["wire"] == wire
+        assert [loss["element"] for loss in offer["dialect"]["losses"]] == ["focus"]
+        copy = await two.arrived(offer["task"])
+        assert (copy["dialect"]["wire"], copy["status"]) == (wire, "requested")
+        assert (copy["patient"], copy["note"]) == (offer["patient"], "graag met spoed")
+        assert len(copy["queries"]) == len(offer["queries"]) == 29
 
-            accepted = await two.fulfiller.act(copy["id"], "accept")
-            assert (accepted["status"], accepted["pending"]) == ("accepted", None)
-            assert (await two.placer.show(offer["id"]))["status"] == "accepted"
-            await two.fulfiller.act(copy["id"], "start")
-            await two.fulfiller.act(copy["id"], "complete")
-            shown = await two.placer.show(offer["id"])
-            assert [h["event"] for h in shown["history"]] == [
-                *("offer", "accept", "start", "complete")
-            ]
+        accepted = await two.fulfiller.act(copy["id"], "accept")
+        assert (accepted["status"], accepted["pending"]) == ("accepted", None)
+        assert (await two.placer.show(offer["id"]))["status"] == "accepted"
+        await two.fulfiller.act(copy["id"], "start")
+        await two.fulfiller.act(copy["id"], "complete")
+        shown = await two.placer.show(offer["id"])
+        assert [h["event"] for h in shown["history"]] == [*("offer", "accept", "start", "complete")]
 
-    asyncio.run(run())
+    nodes.play(scene, wire)
 
 
-def test_a_transfer_is_told_by_empty_messages_and_answered_on_the_task(
-    databases: Databases, pki: Path
-) -> None:
-    async def run() -> None:
-        async with both(databases, pki, "N") as two:
-            offer = await two.offer(**TRANSFER)
-            copy = await two.arrived(offer["task"])
-            other = {"start": "2026-04-01T10:00:00Z"}
-            await two.fulfiller.act(copy["id"], "propose", proposed=other, note="pas woensdag")
-            proposed = await two.placer.show(offer["id"])
-            assert (proposed["business_status"], proposed["note"]) == (
-                "counter-proposed",
-                "pas woensdag",
-            )
-            await two.placer.act(offer["id"], "agree")
-            await two.until(two.fulfiller, copy["id"], "received")
-            await two.fulfiller.act(copy["id"], "accept")
-            await two.placer.act(offer["id"], "start")
-            await two.until(two.fulfiller, copy["id"], "in-progress")
-            await two.fulfiller.act(copy["id"], "complete")
-            assert (await two.placer.show(offer["id"]))["status"] == "completed"
+@pytest.mark.parametrize("wire", ["NP", "K", "N"])
+def test_a_refusal_arrives_with_its_reason(nodes: Stage, wire: str) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**(TRANSFER if wire == "N" else {}))
+        copy = await two.arrived(offer["task"])
+        await two.fulfiller.act(copy["id"], "reject", reason={"text": "geen bed vrij"})
+        shown = await two.placer.show(offer["id"])
+        assert (shown["status"], shown["reason"]["text"]) == ("rejected", "geen bed vrij")
 
-    asyncio.run(run())
+    nodes.play(scene, wire)
 
 
-def test_what_twiin_cannot_say_stays_here_and_is_told_as_lost(
-    databases: Databases, pki: Path
-) -> None:
-    async def run() -> None:
-        async with both(databases, pki, "T") as two:
-            offer = await two.offer()
-            copy = await two.arrived(offer["task"])
-            accepted = await two.fulfiller.act(copy["id"], "accept")
+@pytest.mark.parametrize("wire", ["T", "NP", "K", "N"])
+def test_what_is_withdrawn_is_withdrawn_at_the_receiver(nodes: Stage, wire: str) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**(TRANSFER if wire == "N" else {}))
+        copy = await two.arrived(offer["task"])
+        await two.placer.act(offer["id"], "cancel", reason={"text": "toch niet"})
+        await two.until(two.fulfiller, copy["id"], "cancelled")
 
-            assert (accepted["status"], accepted["pending"]) == ("accepted", None)
-            assert "step accept" in [loss["element"] for loss in accepted["dialect"]["losses"]]
-            assert (await two.placer.show(offer["id"]))["status"] == "requested"
+    nodes.play(scene, wire)
 
-            await two.placer.act(offer["id"], "cancel", reason={"text": "toch niet"})
-            await two.until(two.fulfiller, copy["id"], "cancelled")
 
-    asyncio.run(run())
+def test_w06_a_transfer_is_told_by_empty_messages_and_answered_on_the_task(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        copy = await two.arrived(offer["task"])
+        other = {"start": "2026-04-01T10:00:00Z"}
+        await two.fulfiller.act(copy["id"], "propose", proposed=other, note="pas woensdag")
+        proposed = await two.placer.show(offer["id"])
+        assert proposed["business_status"] == "counter-proposed"
+        assert (proposed["note"], proposed["proposed"]["start"][:10]) == (
+            "pas woensdag",
+            "2026-04-01",
+        )
+        await two.placer.act(offer["id"], "agree")
+        await two.until(two.fulfiller, copy["id"], "received")
+        await two.fulfiller.act(copy["id"], "accept")
+        await two.placer.act(offer["id"], "start")
+        await two.until(two.fulfiller, copy["id"], "in-progress")
+        await two.fulfiller.act(copy["id"], "complete")
+        assert (await two.placer.show(offer["id"]))["status"] == "completed"
+
+    nodes.play(scene, "N")
+
+
+def test_what_twiin_cannot_say_stays_here_and_is_told_as_lost(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer()
+        copy = await two.arrived(offer["task"])
+        accepted = await two.fulfiller.act(copy["id"], "accept")
+
+        assert (accepted["status"], accepted["pending"]) == ("accepted", None)
+        assert "step accept" in [loss["element"] for loss in accepted["dialect"]["losses"]]
+        assert (await two.placer.show(offer["id"]))["status"] == "requested"
+
+    nodes.play(scene)
+
+
+def test_losses_leave_evidence_at_both_sides_without_what_was_lost(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(note="een geheim")
+        copy = await two.arrived(offer["task"])
+        await two.fulfiller.act(copy["id"], "accept")
+        for app in (two.placer, two.fulfiller):
+            wanted = AuditFilter(code="message-transformed", count=1000)
+            events = [e.decode() for e in (await app.node.parts.audit.find(wanted)).events]
+            ours = [e for e in events if offer["task"] in e]
+            assert ours and not any("geheim" in e for e in ours)
+
+    nodes.play(scene)
+
+
+def test_r10_what_twiin_offers_is_fetched_with_the_base_of_the_notification(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        await two.placer.node.keep(*hospital_records())
+        offer = await two.offer()
+        copy = await two.arrived(offer["task"])
+        bundle = await two.fulfiller.pull(copy["id"])
+
+        assert {"Patient", "Condition", "AllergyIntolerance"} <= set(kinds(bundle))
+        assert "OperationOutcome" not in kinds(bundle), gaps(bundle)
+        correlation = str(bundle["identifier"]["value"])
+        served = await two.placer.node.events(correlation, "data-served")
+        grounds = [str(event["extension"]) for event in served]
+        assert len(served) == 29 and all("implied-consent" in g for g in grounds)
+
+        await two.placer.act(offer["id"], "cancel", reason={"text": "toch niet"})
+        await two.until(two.fulfiller, copy["id"], "cancelled")
+        assert set(kinds(await two.fulfiller.pull(copy["id"]))) == {"OperationOutcome"}
+
+    nodes.play(scene)
+
+
+def test_several_receivers_are_asked_in_the_harmonized_form_only(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        wish = {"exchange": "bgz", "bsn": "999911120", "receivers": ["90000002", "90000099"]}
+        reply = await two.placer.send("POST", "", wish)
+        assert reply.status in {404, 422}
+
+    nodes.play(scene)

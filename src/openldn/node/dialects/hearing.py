@@ -78,16 +78,15 @@ class Hearing:
     async def _withdrawn(self, sender: Ura, identifier: str) -> Response:
         """Twiin-02: never a create (R04)."""
         async with transaction(self.pool) as db:
-            first = await self.inbox.first(db, _source(sender), f"{identifier}|cancelled")
             found = await self.spoken.cancel(db, sender, identifier)
-            if len(found) == 1 and first:
+            if len(found) > 1:
+                text = "several notifications have this identifier; withdraw them another way"
+                raise LdnError(Issue.MULTIPLE_MATCHES, text, "R04")
+            if not found:
+                text = "no notification of yours has this identifier; nothing was withdrawn"
+                raise LdnError(Issue.NOT_FOUND, text, "R04")
+            if not found[0].cancelled:
                 await self.ledger.outbox.enqueue(db, [self._reading(found[0], found[0].told + 1)])
-        if len(found) > 1:
-            text = "several notifications have this identifier; tell us which by another way"
-            raise LdnError(Issue.MULTIPLE_MATCHES, text, "R04")
-        if not found:
-            text = "there is no notification of yours with this identifier; nothing was withdrawn"
-            raise LdnError(Issue.NOT_FOUND, text, "R04")
         self.ledger.outbox.wake()
         return Response(status_code=REPLIES[Shape.S6])
 

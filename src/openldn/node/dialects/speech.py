@@ -69,7 +69,7 @@ class Speech:
 
     ura: Ura
     directory: Directory
-    peers: Mapping[Ura, PeerSettings]
+    peers: dict[Ura, PeerSettings]
     own: PeerSettings = field(default_factory=PeerSettings)  # by which messages name ourselves
 
     async def towards(self, peer: Ura, exchange: Exchange, case: UseCase) -> Dialect | None:

@@ -83,7 +83,7 @@ class Spoken:
         return self._told(row) if row else None
 
     async def cancel(self, db: Connection, peer: Ura, identifier: str) -> list[Told]:
-        """Withdraw what this peer told us under this identifier, where it is one; all there are."""
+        """Withdraw what this peer told us under this identifier; as it was, where it is one."""
         rows = await db.fetch(
             f"""SELECT {_ALL} FROM dialect_offer
                 WHERE holder = $1 AND side = 'received' AND peer = $2 AND identifier = $3
@@ -93,7 +93,7 @@ class Spoken:
         if len(rows) == 1:
             await db.execute(
                 """UPDATE dialect_offer SET cancelled = true, told = told + 1
-                   WHERE holder = $1 AND handle = $2""",
+                   WHERE holder = $1 AND handle = $2 AND NOT cancelled""",
                 *(self.holder.value, rows[0]["handle"]),
             )
         return [self._told(row) for row in rows]

@@ -1,0 +1,339 @@
+"""A party of another dialect by its raw messages, at a real node (patterns §2.1-§2.4, §2.7)."""
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from conftest import Databases
+from node.dialect_network import (
+    OF,
+    TELL_TRANSFER,
+    TRANSFER,
+    Both,
+    Stage,
+    json,
+    notification,
+    party,
+    rows,
+    stage,
+)
+from node.small_network import CLINIC, HOSPITAL, JANSEN, Node
+
+from openldn.fhir.model import Resource
+from openldn.functions.audit.model import AuditFilter
+from openldn.patterns.dialects import tasks
+
+SENDER = "eOverdracht-sender"
+
+
+@pytest.fixture(scope="module")
+def nodes(databases: Databases, pki: Path) -> Iterator[Stage]:
+    with stage(databases, pki) as opened:
+        yield opened
+
+
+async def heard(node: Node) -> int:
+    """How many notifications of other dialects this node keeps."""
+    [(count,)] = await rows(node, "SELECT count(*) FROM dialect_offer WHERE side = 'received'")
+    return int(count)
+
+
+async def quiet(node: Node) -> None:
+    """Wait until this node has done all it was told to."""
+    async with asyncio.timeout(15):
+        sql = "SELECT count(*) FROM outbox_message WHERE state IN ('queued', 'leased')"
+        while (await rows(node, sql))[0][0]:
+            await asyncio.sleep(0.02)
+
+
+def group(task: Resource) -> str:
+    return str(task["groupIdentifier"]["value"]).removeprefix("urn:uuid:")
+
+
+def key(task: Resource) -> str:
+    return str(task["identifier"][0]["value"])
+
+
+def withdrawn(task: Resource) -> tuple[str, Resource]:
+    """How the sender takes a notification back: address and body (Twiin-02)."""
+    path = f"/notification/Task?identifier=urn%3Aietf%3Arfc%3A3986%7C{key(task)}"
+    return path, {**task, "status": "cancelled"}
+
+
+@pytest.mark.parametrize("path", ["/notification", "/notification/", "/notification/Task"])
+def test_r03_a_notification_makes_one_offer_however_often_it_comes(nodes: Stage, path: str) -> None:
+    async def scene(two: Both) -> None:
+        task, clinic = notification(), two.fulfiller.node
+        first = await two.hospital.send("POST", clinic, path, task)
+        again = await two.hospital.send("POST", clinic, path, task)
+
+        assert (first.status, again.status) == (201, 200)
+        assert first.headers["location"].startswith("Task/")
+        copy = await two.arrived(group(task))
+        assert (copy["status"], copy["patient"]) == ("requested", JANSEN)
+        assert [q["value"] for q in copy["queries"]] == ["Condition"]
+        await quiet(clinic)
+        same = [o for o in await two.fulfiller.received() if o["task"] == group(task)]
+        assert [o["version"] for o in same] == [1]
+
+    nodes.play(scene)
+
+
+def test_a_notification_at_the_address_of_its_task_is_taken_too(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        task = notification()
+        path = f"/notification/Task/{group(task)}"
+        assert (await two.hospital.send("POST", two.fulfiller.node, path, task)).status == 201
+        await two.arrived(group(task))
+
+    nodes.play(scene)
+
+
+def test_r04_a_withdrawal_ends_the_offer_and_never_makes_one(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        clinic, task = two.fulfiller.node, notification()
+        path, body = withdrawn(task)
+        before = await heard(clinic)
+        unknown = await two.hospital.send("PUT", clinic, path, body)
+        assert (unknown.status, await heard(clinic)) == (404, before)
+
+        await two.hospital.send("POST", clinic, "/notification/Task", task)
+        copy = await two.arrived(group(task))
+        assert (await two.hospital.send("PUT", clinic, path, body)).status == 200
+        await two.until(two.fulfiller, copy["id"], "cancelled")
+        assert (await two.hospital.send("PUT", clinic, path, body)).status == 200
+
+    nodes.play(scene)
+
+
+def test_r04_a_withdrawal_of_what_could_be_two_is_refused(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        clinic, one = two.fulfiller.node, notification()
+        other = {**one, "groupIdentifier": {**one["groupIdentifier"], "value": f"{uuid4()}"}}
+        two.speak("K")  # tells of changes, so that the second is not a mere repetition
+        for task in (one, other):
+            await two.hospital.send("POST", clinic, "/notification/Task", task)
+        path, body = withdrawn(one)
+        assert (await two.hospital.send("PUT", clinic, path, body)).status == 412
+
+    nodes.play(scene)
+
+
+REFUSED: list[tuple[str, str, int, dict[str, Any]]] = [
+    ("r01", "T", 422, {"code": tasks.concept(tasks.TASK_CODES, "other")}),
+    ("r02", "T", 422, {"status": "accepted"}),
+    ("r02", "T", 422, {"intent": "order"}),
+    ("r03", "T", 422, {"identifier": None}),
+    ("r05", "T", 403, {"requester": {"agent": party(CLINIC), "onBehalfOf": party(CLINIC)}}),
+    ("r06", "T", 404, {"owner": party(HOSPITAL)}),
+    ("r06", "T", 404, {"owner": {"identifier": {"system": "urn:oid:1.2", "value": "3"}}}),
+    ("r06", "T", 404, {"owner": None}),
+    ("r07", "T", 422, {"restriction": {"period": {"end": "2020-01-01"}}}),
+    ("r08", "NP", 422, {}),
+    ("r13", "T", 422, {"basedOn": [{"reference": "https://evil.example/Task/1"}]}),
+]
+
+
+@pytest.mark.parametrize(
+    ("rule", "wire", "status", "fields"),
+    REFUSED,
+    ids=[f"{r[0]}-{n}" for n, r in enumerate(REFUSED)],
+)
+def test_r01_to_r08_what_may_not_be_taken_is_refused_without_effect(
+    nodes: Stage, rule: str, wire: str, status: int, fields: dict[str, Any]
+) -> None:
+    async def scene(two: Both) -> None:
+        clinic = two.fulfiller.node
+        before = await heard(clinic)
+        if rule == "r13":
+            fields["input"] = [
+                {"type": tasks.concept(tasks.PARAMETERS, "get-workflow-task"), "valueBoolean": True}
+            ]
+        task = notification(**fields)
+        reply = await two.hospital.send("POST", clinic, "/notification/Task", task)
+        assert (reply.status, await heard(clinic)) == (status, before), reply.body
+
+    nodes.play(scene, wire)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        "https://evil.example/Condition",
+        "//evil.example/Condition",
+        "../../admin",
+        "Condition/..%2f..%2fx",
+        "http:%2f%2f169.254.169.254/latest",
+        "\\\\evil.example\\x",
+    ],
+)
+def test_r13_a_search_that_leads_elsewhere_is_refused_and_leaves_evidence(
+    nodes: Stage, search: str
+) -> None:
+    async def scene(two: Both) -> None:
+        clinic = two.fulfiller.node
+        task = notification()
+        task["input"][2]["valueString"] = search
+        wanted = AuditFilter(code="notification-received", count=1000)
+        before = len((await clinic.parts.audit.find(wanted)).events)
+        reply = await two.hospital.send("POST", clinic, "/notification/Task", task)
+        assert reply.status == 422
+        events = (await clinic.parts.audit.find(wanted)).events
+        assert len(events) == before + 1
+
+    nodes.play(scene)
+
+
+def test_r14_an_input_that_cannot_be_read_is_told_and_the_rest_is_offered(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        task = notification()
+        broken = {**task["input"][2], "valueString": "Encounter?class=http%3A%2F%hl7.org"}
+        task["input"] = [*task["input"], broken]
+        reply = await two.hospital.send("POST", two.fulfiller.node, "/notification/Task", task)
+        assert reply.status == 201
+        copy = await two.arrived(group(task))
+        assert [q["value"] for q in copy["queries"]] == ["Condition"]
+        assert any("Task.input" in loss["element"] for loss in copy["dialect"]["losses"])
+
+    nodes.play(scene)
+
+
+@pytest.mark.parametrize("path", ["/notification/{id}", "/notification/Task/{id}"])
+def test_r15_r16_an_empty_message_is_accepted_and_the_task_decides(nodes: Stage, path: str) -> None:
+    async def scene(two: Both) -> None:
+        clinic, before = two.fulfiller.node, len(await two.fulfiller.received())
+        at = path.format(id=uuid4())
+        reply = await two.hospital.send("POST", clinic, at, scope=TELL_TRANSFER)
+        assert (reply.status, reply.body) == (202, b"")
+        await quiet(clinic)
+        assert len(await two.fulfiller.received()) == before
+        assert (await rows(clinic, "SELECT id FROM outbox_message WHERE state = 'dead'")) == []
+
+    nodes.play(scene, "N")
+
+
+def test_r18_r19_r21_a_receiver_changes_the_status_as_the_table_says(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        hospital, clinic = two.placer.node, two.clinic
+        two.fulfiller.node.parts.delivery.outbox.wake()
+        task = json(await clinic.task(hospital, offer["id"], SENDER))
+        assert task["for"]["reference"].startswith("Patient/offer-")
+        assert str(JANSEN) not in str(task)
+
+        other = {**task, "owner": party(HOSPITAL), "status": "accepted"}
+        refused = await clinic.put(hospital, other, SENDER)
+        assert refused.status == 422 and b"Task.owner" in refused.body
+        early = await clinic.put(hospital, {**task, "status": "in-progress"}, SENDER)
+        assert early.status == 409
+        assert (await clinic.put(hospital, {**task, "status": "accepted"}, SENDER)).status == 200
+        accepted = {**task, "status": "accepted"}
+        mine = await clinic.put(hospital, {**accepted, "status": "in-progress"}, SENDER)
+        assert mine.status == 403  # for who sends
+        shown = await two.placer.show(offer["id"])
+        assert (shown["status"], shown["history"][-1]["actor"]) == ("accepted", "fulfiller")
+
+        await two.placer.act(offer["id"], "cancel", reason={"text": "toch niet"})
+        late = await clinic.put(hospital, {**task, "status": "completed"}, SENDER)
+        assert late.status == 409
+
+    nodes.play(scene, "N")
+
+
+def test_r33_w02_a_version_that_is_told_must_be_the_one_that_stands(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        read = await two.clinic.task(two.placer.node, offer["id"], SENDER)
+        task, etag = json(read), read.headers["etag"]
+        changed = {**task, "status": "accepted"}
+        put = two.clinic.put
+        assert (await put(two.placer.node, changed, SENDER, match='W/"99"')).status == 412
+        assert (await put(two.placer.node, changed, SENDER, match="*")).status == 412
+        assert (await put(two.placer.node, changed, SENDER, match=etag)).status == 200
+        assert (await put(two.placer.node, changed, SENDER, match=etag)).status == 412
+
+    nodes.play(scene, "N")
+
+
+def test_r34_a_json_patch_of_the_status_is_taken(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        patch = b'[{"op": "replace", "path": "/status", "value": "accepted"}]'
+        path = f"/fhir/STU3/Task/{offer['id']}"
+        kind = "application/json-patch+json"
+        reply = await two.clinic.send(
+            "PATCH", two.placer.node, path, patch, scope=SENDER, kind=kind
+        )
+        assert (reply.status, json(reply)["status"]) == (200, "accepted")
+
+    nodes.play(scene, "N")
+
+
+def test_w07_the_same_change_twice_has_one_effect_and_one_event(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        task = json(await two.clinic.task(two.placer.node, offer["id"], SENDER))
+        changed = {**task, "status": "accepted"}
+        replies = [await two.clinic.put(two.placer.node, changed, SENDER) for _ in range(3)]
+        assert [r.status for r in replies] == [200, 200, 200]
+        shown = await two.told(offer["id"])
+        assert [h["event"] for h in shown["history"]] == ["offer", "accept"]
+        sql = f"SELECT count(*) FROM event WHERE handle = '{offer['id']}'"
+        assert await rows(two.placer.node, sql) == [(2,)]
+
+    nodes.play(scene, "N")
+
+
+def test_r11_a_base_is_of_one_receiver_and_one_task(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        one, other = await two.offer(), await two.offer()
+        copy = await two.arrived(one["task"])
+        base = next(iter(await bases(two, copy["id"])))
+        hospital = two.placer.node
+        own = await two.clinic.send(
+            "GET", hospital, f"/fhir/STU3/Task/{one['id']}", scope=OF["bgz"], base=base
+        )
+        others = await two.clinic.send(
+            "GET", hospital, f"/fhir/STU3/Task/{other['id']}", scope=OF["bgz"], base=base
+        )
+        assert (own.status, others.status) == (200, 403)
+        path = (
+            f"/fhir/STU3/Condition?patient.identifier=http://fhir.nl/fhir/NamingSystem/bsn|{JANSEN}"
+        )
+        stolen = await two.hospital.send("GET", hospital, path, scope=OF["bgz"], base=base)
+        assert stolen.status == 403
+
+    nodes.play(scene)
+
+
+def test_r12_a_base_opens_nothing_once_the_offer_is_over(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer()
+        copy = await two.arrived(offer["task"])
+        base = next(iter(await bases(two, copy["id"])))
+        path = (
+            f"/fhir/STU3/Condition?patient.identifier=http://fhir.nl/fhir/NamingSystem/bsn|{JANSEN}"
+        )
+        await two.placer.act(offer["id"], "cancel", reason={"text": "toch niet"})
+        ended = await two.clinic.send("GET", two.placer.node, path, scope=OF["bgz"], base=base)
+        assert ended.status == 403
+
+    nodes.play(scene)
+
+
+async def bases(two: Both, id: str) -> list[str]:
+    """The authorization base that came with an offer."""
+    kept = await two.fulfiller.node.parts.offering.coordination.ledger.one(id)
+    return [kept.offer.authorization]
+
+
+def test_a_task_of_the_harmonized_form_is_not_shown_in_stu3(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer()
+        assert offer["dialect"] is None
+        assert (await two.clinic.task(two.placer.node, offer["id"])).status == 404
+
+    nodes.play(scene, "H")
