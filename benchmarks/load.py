@@ -83,7 +83,7 @@ def _request(ask: Ask, url: str) -> bytes:
 
 
 async def fire(
-    requests: Sequence[bytes], port: int, context: ssl.SSLContext, at_once: int, load: Load
+    requests: Sequence[bytes], port: int, context: ssl.SSLContext | None, at_once: int, load: Load
 ) -> None:
     """Send them all, so many at once, each as soon as the answer to the one before is there."""
     rest = iter(requests)
