@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 SUBJECTS = (
-    *("laptop", "pull", "store", "codec", "audit", "localization", "crossing"),
+    *("laptop", "pull", "trusted_hop", "store", "codec", "audit", "localization", "crossing"),
     *(
         "trust_certificates",
         "trust_credentials",

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, suppress
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from starlette.exceptions import HTTPException
@@ -23,6 +24,7 @@ from openldn.fhir.observed import Observed
 
 LARGEST = 32 * 1024 * 1024  # bytes of a request body, unless the route says otherwise
 PATIENCE = 60.0  # seconds a caller may take to send its body
+_USUAL = 256  # characters of an Accept header that is worth remembering
 
 Lifespan = Callable[[Any], AbstractAsyncContextManager[Any]]
 Say = Callable[[Request, LdnError], Awaitable[Response]]  # how this role tells a failure
@@ -265,15 +267,20 @@ def negotiate(request: Request) -> Format:
     given = request.query_params.get("_format")
     if given is not None:
         # a plus sign in a query string reads as a space
-        wanted = [_FORMATS.get(_media(given).replace(" ", "+"))]
+        wanted: tuple[Format | None, ...] = (_FORMATS.get(_media(given).replace(" ", "+")),)
     else:
         accept = request.headers.get("accept") or "*/*"
-        wanted = [_acceptable(kind) for kind in _preferred(accept)]
+        wanted = _accepted(accept) if len(accept) <= _USUAL else _accepted.__wrapped__(accept)
     for form in wanted:
         if form is not None:
             return form
     text = "ask for application/fhir+json or application/fhir+xml"
     raise LdnError(Issue.NOT_SUPPORTED, text, status=406)
+
+
+@lru_cache(maxsize=256)
+def _accepted(accept: str) -> tuple[Format | None, ...]:
+    return tuple(_acceptable(kind) for kind in _preferred(accept))
 
 
 def _acceptable(kind: str) -> Format | None:

@@ -165,10 +165,12 @@ class OwnConsents(LocalConsents):
 
 
 def own_consents(local: LocalConsents, log: Log) -> OwnConsents:
-    """The same consents, with evidence."""
-    return OwnConsents(
+    """The same consents, with evidence; what is changed here counts at once there too."""
+    own = OwnConsents(
         *(local.pool, local.clock, local.new_id, local.kinds, local.sealing, local.holder, log)
     )
+    own.noted = local.noted
+    return own
 
 
 def subscribed(log: Log, registry: Party, clock: Clock) -> Callable[[Bsn, str], Awaitable[None]]:

@@ -32,6 +32,28 @@ class Log(Protocol):
 
 
 @dataclass
+class _Group:
+    """What is written in one go, and who waits for it."""
+
+    events: list[Access | Event] = field(default_factory=list)
+    waiting: list[asyncio.Future[None]] = field(default_factory=list)
+    writing: asyncio.Task[None] | None = None
+
+    def told(self, writing: asyncio.Task[None]) -> None:
+        """Everybody who still waits has the outcome; one that left takes nothing from the rest."""
+        error = None if writing.cancelled() else writing.exception()
+        for done in self.waiting:
+            if done.done():
+                continue
+            if writing.cancelled():
+                done.cancel()
+            elif error is not None:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
+
+@dataclass
 class Gathered:
     """An audit log that is written to once for all accesses that end at about the same time.
 
@@ -41,24 +63,28 @@ class Gathered:
 
     audit: Log
     pause: float = PAUSE  # seconds the first of a group waits for others
-    _group: list[Access | Event] = field(default_factory=list, repr=False)
-    _writing: asyncio.Task[None] | None = field(default=None, repr=False)
+    _group: _Group | None = field(default=None, repr=False)  # that may still grow
 
     async def record(self, events: Sequence[Access | Event]) -> None:
         """Write these durably, all or none; raises LdnError(transient) when that cannot be."""
-        self._group.extend(events)
-        if self._writing is None:
-            self._writing = asyncio.create_task(self._write())
-            self._writing.add_done_callback(_seen)
-        await asyncio.shield(self._writing)
+        group = self._group or self._begun()
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        group.events.extend(events)
+        group.waiting.append(done)
+        await done
 
-    async def _write(self) -> None:
+    def _begun(self) -> _Group:
+        group = self._group = _Group()
+        group.writing = asyncio.create_task(self._write(group))
+        group.writing.add_done_callback(lambda _: self._closed(group))
+        group.writing.add_done_callback(group.told)
+        return group
+
+    async def _write(self, group: _Group) -> None:
         await asyncio.sleep(self.pause)
-        group, self._group, self._writing = self._group, [], None
-        await self.audit.record(group)
+        self._closed(group)
+        await self.audit.record(group.events)
 
-
-def _seen(writing: asyncio.Task[None]) -> None:
-    """Keep asyncio from reporting a failure when nobody waited to the end."""
-    if not writing.cancelled():
-        writing.exception()
+    def _closed(self, group: _Group) -> None:
+        if self._group is group:
+            self._group = None

@@ -38,7 +38,15 @@ from openldn.functions.authorization.model import (
     Facts,
     patient_parameter,
 )
-from openldn.functions.authorization.policy import CHEAP, VERSION, checks, denials, first_denial
+from openldn.functions.authorization.policy import (
+    ASKING,
+    CHEAP,
+    RULES,
+    VERSION,
+    checks,
+    denials,
+    first_denial,
+)
 from openldn.functions.authorization.question import EMERGENCIES, Reason
 from openldn.functions.consent.model import Answer
 from openldn.node.capabilities import capability_statement
@@ -88,9 +96,9 @@ class Holder:
         return f"{self.public}/fhir/{version}"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Visit:
-    """One question under way: who asks, with which right, and what."""
+    """One question under way: who asks, with which right, what, and what came to be known."""
 
     holder: Holder
     request: Request
@@ -104,6 +112,8 @@ class _Visit:
     answer: Answer | None = None  # of who was asked for consent
     entry: Entry | None = None  # what its authorization base opens
     single: bool = False  # one resource was asked by its id
+    known: bool = False  # whether the directory knows who asks, once it said so
+    facts: Facts | None = None  # what the policy looked at last
 
 
 def serve_routes(holder: Holder) -> list[BaseRoute]:
@@ -147,17 +157,18 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     try:
         negotiate(request)  # a form we do not make is told before anything is looked up
         if (entry := await holder.opens(grant)) is not None:
-            visit = replace(visit, entry=entry, exchange=entry.exchange, grant=entry.bound(grant))
+            visit.entry, visit.exchange, visit.grant = entry, entry.exchange, entry.bound(grant)
             if pairs := entry.read(_rest(request), asked.interaction):
-                wanted = Wanted(version, unread.type, "", pairs)
-                asked = replace(asked, parameters=pairs, interaction="search-type")
-                return replace(visit, wanted=wanted, asked=asked, single=True)
+                visit.wanted, visit.single = Wanted(version, unread.type, "", pairs), True
+                visit.asked = replace(asked, parameters=pairs, interaction="search-type")
+                return visit
         wanted = _wanted(holder, version, _rest(request), await _pairs(request))
     except LdnError as error:
         # who asked is known by now, so also a question that cannot be read leaves evidence
-        await holder.audit.record([_access(visit, _facts(visit), error=error)])
+        await holder.audit.record([_access(visit, error=error)])
         raise
-    return replace(visit, wanted=wanted, asked=replace(asked, parameters=wanted.pairs))
+    visit.wanted, visit.asked = wanted, replace(asked, parameters=wanted.pairs)
+    return visit
 
 
 def _rest(request: Request) -> str:
@@ -213,21 +224,21 @@ def _interaction(request: Request) -> str:
 
 
 async def _answer(visit: _Visit) -> Response:
-    facts = _facts(visit)
+    holder = visit.holder
     try:
-        facts = replace(facts, known=await visit.holder.known(facts.requester.organization))
+        visit.known = await holder.known(visit.grant.requester.organization)
+        visit.facts = facts = _facts(visit)
         _refuse(facts, denials(facts, CHEAP))
-        facts, visit = await _consented(visit, facts)
+        facts = await _consented(visit, facts)
         await _own(visit, facts)
-        source = visit.holder.sources[visit.version]
-        found = await source.search(_addressed(visit))
-        facts, visit = await _still(visit, facts)
+        found = await holder.sources[visit.version].search(_addressed(visit))
+        await _still(visit, facts)
     except LdnError as error:
         if isinstance(error, Unconsented):
-            facts, visit = error.facts, replace(visit, answer=error.answer)
-        await visit.holder.audit.record([_access(visit, facts, error=error)])
+            visit.facts, visit.answer = error.facts, error.answer
+        await holder.audit.record([_access(visit, error=error)])
         raise
-    await visit.holder.audit.record([_access(visit, facts, count=len(found.matches))])
+    await holder.audit.record([_access(visit, count=len(found.matches))])
     return _respond(visit, found)
 
 
@@ -237,22 +248,22 @@ def _refuse(facts: Facts, reasons: Sequence[str]) -> None:
         raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
 
 
-async def _consented(visit: _Visit, facts: Facts) -> tuple[Facts, _Visit]:
+async def _consented(visit: _Visit, facts: Facts) -> Facts:
     """Asked after the rest allowed; raises Unconsented, with what it found, when it denies."""
     consulting, task = visit.holder.consulting, visit.grant.authorization_base
     facts, answer = await consulting.ask(facts, _patient(visit), visit.exchange.code, task)
-    if reasons := denials(facts):
+    if reasons := denials(facts, ASKING):  # the other rules look at nothing that was asked
         raise Unconsented("refused: " + "; ".join(reasons), facts, answer)
-    return facts, replace(visit, answer=answer)
+    visit.facts, visit.answer = facts, answer
+    return facts
 
 
-async def _still(visit: _Visit, facts: Facts) -> tuple[Facts, _Visit]:
+async def _still(visit: _Visit, facts: Facts) -> None:
     """The consent just before disclosing, which may have been withdrawn while we searched."""
     consulting, task = visit.holder.consulting, visit.grant.authorization_base
-    facts, answer = await consulting.still(
+    visit.facts, visit.answer = await consulting.still(
         facts, visit.answer, _patient(visit), visit.exchange.code, task
     )
-    return facts, replace(visit, answer=answer)
 
 
 async def _own(visit: _Visit, facts: Facts) -> None:
@@ -272,7 +283,7 @@ def _facts(visit: _Visit) -> Facts:
         holder=holder.ura,
         # a token that is bound was shown by its owner, though a vendor's certificate may carry it
         peer=requester.organization if visit.grant.binding else visit.peer,
-        known=False,  # until the directory says otherwise
+        known=visit.known,
         asked=visit.asked,
         allowed=entry.allowed if entry else _allowed(visit.exchange.code, visit.version),
         scope=entry.scope if entry else visit.exchange.scope(Pattern.PULL),
@@ -316,10 +327,8 @@ def _addressed(visit: _Visit) -> Wanted:
     return Wanted(wanted.fhir, wanted.type, wanted.operation, (named, *wanted.pairs), wanted.cursor)
 
 
-def _access(
-    visit: _Visit, facts: Facts, *, count: int = 0, error: LdnError | None = None
-) -> Access:
-    request = visit.request
+def _access(visit: _Visit, *, count: int = 0, error: LdnError | None = None) -> Access:
+    request, facts = visit.request, visit.facts or _facts(visit)
     return Access(
         code=SERVED,
         started=visit.started,
@@ -337,7 +346,7 @@ def _access(
         reason=error.message if error else "",
         token=visit.grant.id,
         peer=request.client.host if request.client else "",
-        checks=checks(facts),
+        checks=checks(facts, RULES if error else ()),  # no rule denied what was answered
         legal_basis=facts.basis,
         policy=f"{visit.exchange.code}|{VERSION}",
         relation=facts.relation,

@@ -41,7 +41,7 @@ class DirectoryClient:
     fresh: float = 10.0  # seconds an answer is used without asking again
     stale: float = 60.0  # seconds an address is used while the directory is away
     page: int = 200  # entries asked at once
-    _parties: Remembered[list[Resource]] = field(init=False, repr=False)
+    _parties: Remembered[list[Organization]] = field(init=False, repr=False)
     _addresses: Remembered[list[Resource]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -64,7 +64,7 @@ class DirectoryClient:
         Raises LdnError: not-found when the directory does not know it, incomplete when two
         entries claim its number, incomplete or timeout when the directory cannot be asked.
         """
-        found = [o for o in map(organization_of, await self._entries(ura)) if o and o.ura == ura]
+        found = await self._entries(ura)
         if not found:
             text = f"the directory knows no care provider with URA {ura}; check the number"
             raise LdnError(Issue.NOT_FOUND, text)
@@ -144,9 +144,10 @@ class DirectoryClient:
         self._parties.forget()
         self._addresses.forget()
 
-    async def _entries(self, ura: Ura) -> list[Resource]:
-        async def ask() -> list[Resource]:
-            return await self._by_ura(ura)
+    async def _entries(self, ura: Ura) -> list[Organization]:
+        async def ask() -> list[Organization]:
+            found = map(organization_of, await self._by_ura(ura))
+            return [o for o in found if o is not None and o.ura == ura]
 
         return await self._parties.get(str(ura), ask)
 

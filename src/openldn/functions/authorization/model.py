@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import cached_property
 from urllib.parse import parse_qsl
 
 from openldn.base.errors import Issue, LdnError
@@ -24,6 +25,9 @@ PATIENTS = frozenset({"identifier", "patient.identifier", "beneficiary.identifie
     "subject",
     "beneficiary",
 }
+
+
+_ELSEWHERE = PATIENTS - {"identifier"}  # in a search on another type than Patient
 
 
 class Basis(StrEnum):
@@ -102,6 +106,8 @@ def patient_parameter(type_: str) -> str:
 
 def values_of(text: str) -> frozenset[str]:
     """The OR-ed values of a parameter; `\\,` is a comma inside a value."""
+    if "\\" not in text:
+        return frozenset(text.split(","))
     parts, current, escaped = [], "", False
     for sign in text:
         if sign == "," and not escaped:
@@ -122,10 +128,14 @@ class Asked:
     operation: str = ""  # "$lastn"
     interaction: str = "search-type"  # FHIR's code; read, vread, history-type, …
 
+    @property
+    def naming(self) -> frozenset[str]:
+        """The parameters that name a patient in a search on this type."""
+        return PATIENTS if self.type == "Patient" else _ELSEWHERE
+
     def patients(self) -> list[Pair]:
         """Every parameter that names a patient."""
-        names = PATIENTS if self.type == "Patient" else PATIENTS - {"identifier"}
-        return [(n, v) for n, v in self.parameters if n in names]
+        return list(self._named)
 
     def patient(self) -> Bsn | None:
         """The one patient named by BSN, or None when none is named.
@@ -133,7 +143,17 @@ class Asked:
         Raises LdnError(forbidden) when more than one is named, or not by a valid BSN.
         Source: generic functions §3.4 step 3.
         """
-        named = self.patients()
+        return self._patient
+
+    # Looked at again and again while one request is judged; a raised error is not kept.
+
+    @cached_property
+    def _named(self) -> tuple[Pair, ...]:
+        return tuple((n, v) for n, v in self.parameters if n in self.naming)
+
+    @cached_property
+    def _patient(self) -> Bsn | None:
+        named = self._named
         if not named:
             return None
         if len(named) > 1 or len(values_of(named[0][1])) > 1:

@@ -9,7 +9,6 @@ from openldn.functions.authorization.model import (
     FORM,
     GROUNDS,
     INCLUDES,
-    PATIENTS,
     AllowedQuery,
     Asked,
     Basis,
@@ -207,9 +206,11 @@ def matches(asked: Asked, row: AllowedQuery, *, patient_fixed: bool = False) -> 
     return _same_content(asked, row)
 
 
+_APART = FORM | INCLUDES
+
+
 def _same_content(asked: Asked, row: AllowedQuery) -> bool:
-    names = PATIENTS if asked.type == "Patient" else PATIENTS - {"identifier"}
-    outside = FORM | INCLUDES | names
+    outside = _APART | asked.naming
     content = [(n, values_of(v)) for n, v in asked.parameters if n not in outside]
     includes = {p for p in asked.parameters if p[0] in INCLUDES}
     once = len(content) == len(row.fixed) and _once_each(asked)

@@ -41,6 +41,7 @@ from openldn.functions.consent.model import (
     Origin,
     unknown,
 )
+from openldn.functions.consent.noted import Noted
 from openldn.functions.consent.notices import Noticed, read_notification
 from openldn.functions.consent.pcf import Referral, of_referral, read_consent
 from openldn.functions.consent.sealing import Sealing
@@ -66,6 +67,10 @@ class LocalConsents:
     kinds: Kinds
     sealing: Sealing = field(repr=False)
     holder: Ura
+    noted: Noted = field(init=False, repr=False)  # shared with who writes here beside us
+
+    def __post_init__(self) -> None:
+        self.noted = Noted(self.clock)
 
     async def prepare(self) -> None:
         """Bring the tables up to date."""
@@ -76,16 +81,19 @@ class LocalConsents:
 
         Raises LdnError(transient) when the store is away.
         """
-        at = self.clock()
-        if disclosure.patient is None or disclosure.holder.ura != self.holder:
-            return unknown(Origin.LOCAL, at, UNEXPECTED)
-        async with connection(self.pool) as db:
-            key = self.sealing.digest(disclosure.patient)
-            rows = await store.of_patient(db, str(self.holder), key)
-        choices = [c for row in rows for c in wire.kept(row.choices)]
+        patient = disclosure.patient
+        if patient is None or disclosure.holder.ura != self.holder:
+            return unknown(Origin.LOCAL, self.clock(), UNEXPECTED)
+        key = self.sealing.digest(patient)
+        at, choices = await self.noted.get(key, lambda: self._choices(key))
         if disclosure.basis is Basis.IMPLIED:
             choices = bound(choices, disclosure.task)
         return self._answer(choices, disclosure, Origin.LOCAL, at)
+
+    async def _choices(self, key: bytes) -> list[Choice]:
+        async with connection(self.pool) as db:
+            rows = await store.of_patient(db, str(self.holder), key)
+        return [c for row in rows for c in wire.kept(row.choices)]
 
     async def told(self, disclosure: Disclosure) -> Answer:
         """What a registry last told us; it counts where the registry cannot be asked."""
@@ -132,6 +140,7 @@ class LocalConsents:
             if not await store.add(db, row):
                 text = "another version of this consent stands; read it and try again"
                 raise LdnError(Issue.CONFLICT, text, status=412)
+        self.noted.forget()
         return Recorded(named["id"], following, named)
 
     async def refer(self, referral: Referral) -> Recorded:

@@ -19,11 +19,14 @@ class Sealing:
     """Made from one secret of at least 32 bytes, which lives as long as the store."""
 
     secret: bytes = field(repr=False)
+    _parts: dict[bytes, bytes] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if len(self.secret) < 32:
             text = "the key of the consent store has less than 32 bytes; make a new one"
             raise LdnError(Issue.EXCEPTION, text)
+        parts = {name: self._made(name) for name in (b"find", b"code", b"seal")}
+        object.__setattr__(self, "_parts", parts)
 
     def digest(self, patient: Bsn) -> bytes:
         """What a patient is found by: not to be made or turned back without the secret."""
@@ -47,4 +50,7 @@ class Sealing:
             raise LdnError(Issue.EXCEPTION, text) from error
 
     def _part(self, name: bytes) -> bytes:
+        return self._parts[name]
+
+    def _made(self, name: bytes) -> bytes:
         return hashlib.sha256(b"openldn consent " + name + b"\x00" + self.secret).digest()
