@@ -109,6 +109,7 @@ class Post(Protocol):
 class _Call:
     act: Act
     done: asyncio.Future[Outcome]
+    refusal: LdnError | None = None
 
 
 @dataclass
@@ -173,22 +174,22 @@ class Ledger:
 
     async def _write(self, batch: list[_Call]) -> None:
         outcomes: list[tuple[_Call, Outcome]] = []
-        failure: LdnError | None = None
+        written, failure = False, LdnError(Issue.TRANSIENT, "nothing was written; try again")
         try:
             async with transaction(self.pool) as db:
                 outcomes = await self._decided(db, batch)
                 await self._stored(db, [o for _, o in outcomes])
+            written = True
         except LdnError as error:
             failure = error
         except TimeoutError:
             failure = LdnError(Issue.TRANSIENT, "the store did not answer in time; try again")
         finally:
-            lost = failure or LdnError(Issue.TRANSIENT, "nothing was written; try again")
-            done = {id(call) for call, _ in outcomes} if failure is None else set()
             for call in batch:
-                if id(call) not in done and not call.done.done():
-                    call.done.set_exception(lost)
-        if failure is None:
+                refusal = call.refusal if written else failure
+                if refusal is not None and not call.done.done():
+                    call.done.set_exception(refusal)
+        if written:
             self.outbox.wake()
             self._witness(outcomes)
 
@@ -202,8 +203,7 @@ class Ledger:
             try:
                 outcome = call.act.decide(Found(kept, frozenset(waiting)))
             except LdnError as error:
-                if not call.done.done():
-                    call.done.set_exception(error)
+                call.refusal = error  # told after the commit: it may rest on what is decided here
                 continue
             kept |= {c.kept.handle: c.kept for c in outcome.changes}
             waiting |= {a.handle for a in outcome.answers}
