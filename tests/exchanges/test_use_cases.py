@@ -159,7 +159,8 @@ def test_every_use_case_stands_whole(exchange: Exchange, case: UseCase) -> None:
     assert case.purposes <= exchange.purposes
     assert bool(case.wires) == bool(case.parts) == (case.pattern is Pattern.NOTIFIED_PULL)
     assert case.table in TABLES
-    assert case.open or exchange.release(case.release).plan
+    assert bool(case.push) == (case.pattern is Pattern.PUSH)
+    assert case.push or case.open or exchange.release(case.release).plan
     assert all(wire.fetch == case.scope for wire in case.wires.values())
 
 
@@ -178,6 +179,8 @@ def test_every_use_case_stands_on_the_page_of_its_exchange(
     page, pattern = text(exchange), case.pattern.value.replace("-", " ")
 
     assert f"| `{case.name}` | {pattern} | `{case.scope}` | {case.title.en} |" in page
+    for type_ in sorted(case.push.creates) if case.push else ():
+        assert f"`{type_}`" in page
     for part in case.parts:
         assert f"| `{part.name}` | `{part.since}` |" in page
         assert all(coded(code) in page for code in part.inputs)
@@ -191,8 +194,8 @@ def row(dialect: str, wire: Wire) -> str:
 
 
 def test_an_unknown_use_case_is_named_with_those_that_are_known() -> None:
-    with pytest.raises(LdnError, match="request, transfer, emergency") as caught:
-        EOVERDRACHT.use_case("send")
+    with pytest.raises(LdnError, match="request, transfer, emergency, send") as caught:
+        EOVERDRACHT.use_case("borrow")
 
     assert caught.value.issue is Issue.NOT_FOUND
 

@@ -5,7 +5,7 @@ import errno
 import socket
 import ssl
 import weakref
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -130,10 +130,10 @@ class HttpClient:
         url: str,
         *,
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | AsyncIterable[bytes] | None = None,
         deadline: float,  # seconds for the whole call
     ) -> Reply:
-        """The reply, whatever its status.
+        """The reply, whatever its status; a body that comes in pieces is sent as it comes.
 
         Raises LdnError: timeout when the deadline passes, incomplete when the party cannot be
         reached, refuses our certificate or breaks off, too-long when the reply is too large.

@@ -11,6 +11,7 @@ from openldn.patterns.exchange import (
     Exchange,
     Part,
     Pattern,
+    Pushed,
     Query,
     Release,
     Title,
@@ -113,6 +114,14 @@ _ROWS = (
     ),
 )
 
+# What the Composition of a handoff that is sent as a document (eOverdracht 3.1) refers to.
+_SENT_ALONG = frozenset(
+    {"Composition", "Patient", "Practitioner", "PractitionerRole", "Organization", "RelatedPerson"}
+    | {"Location", "Medication", "Device", "Specimen", "CareTeam", "Goal", "CarePlan", "Procedure"}
+    | {"EpisodeOfCare", "Encounter", "MedicationRequest", "MedicationStatement"}
+    | {"MedicationDispense", "Immunization", "Flag", "Consent", "AllergyIntolerance"}
+    | {row.type for row in _ROWS}
+)
 _SENT = Wire("eOverdracht-receiver", "eOverdracht-sender", "eOverdracht-notification", TRANSFER)
 _HOSPITAL, _NURSING_HOME = "hospital", "nursing home"
 
@@ -182,6 +191,19 @@ EOVERDRACHT = Exchange(
             title=Title("inzien bij een spoedopname", "look at an acute admission"),
             viewer_only=True,
             purposes=frozenset({"ETREAT", "BTG"}),
+        ),
+        UseCase(
+            name="send",
+            pattern=Pattern.PUSH,
+            scope="eOverdracht-push",
+            title=Title("een overdrachtsbericht versturen", "send a handoff as a document"),
+            between=(
+                (_HOSPITAL, _NURSING_HOME),
+                (_NURSING_HOME, _HOSPITAL),
+                (_NURSING_HOME, _NURSING_HOME),
+            ),
+            purposes=frozenset({"TREAT", "COC"}),
+            push=Pushed(FhirVersion.STU3, _SENT_ALONG, ("document",)),
         ),
     ),
     purposes=frozenset({"TREAT", "COC", "ETREAT", "BTG"}),

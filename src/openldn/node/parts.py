@@ -50,6 +50,7 @@ from openldn.node.locally import kept_here, none_kept
 from openldn.node.locate import Locator
 from openldn.node.national import National, Ourselves, national_routes, open_national
 from openldn.node.publish import keep_publishing, keep_renewed
+from openldn.node.push import wiring as push
 from openldn.node.reach.api import reach_routes
 from openldn.node.reach.opening import reach_of
 from openldn.node.refusing import Keeping
@@ -99,6 +100,7 @@ class NodeParts:
     national: National
     delivery: Delivery
     offering: offers.Offering
+    pushing: push.Pushing
     emergencies: Emergencies
     locator: Locator | None  # None: the node has no index
     collecting: Collecting | None  # None: the same
@@ -160,6 +162,7 @@ async def open_node(
             await part.prepare()
         await offers.prepare(pool)
         await dialects.prepare(pool)
+        await push.prepare(pool)
         await stack.enter_async_context(lifetime(audit, clock))
         parts = _parts(settings, clients, records, kept)
         stack.push_async_callback(parts.believed.documents.close)
@@ -196,8 +199,9 @@ def _background(parts: NodeParts, kept: Kept) -> list[Coroutine[Any, Any, None]]
     return [
         *([telling.run()] if telling else []),
         *([following.run()] if following else []),
-        *kept.delivery.background(parts.offering.kinds),
+        *kept.delivery.background({**parts.offering.kinds, **parts.pushing.kinds}),
         *parts.offering.background(),
+        *parts.pushing.background(),
         kept.emergencies.following.run(),
         keep_publishing(parts.directory, settings),
         parts.vouching.run(),
@@ -242,6 +246,7 @@ def _parts(settings: NodeSettings, clients: Clients, records: Records, kept: Kep
     return NodeParts(
         *(settings, records, kept.audit, kept.vouching, directory, server, holder, asker),
         *(pull, kept.dealings, believed, means, kept.national, kept.delivery, offering),
+        push.pushing_of(settings, records, kept, directory, means, believed.judge.believe),
         kept.emergencies,
         *((found := _locator(settings, asker, kept)), collecting(settings, pull, found, holder)),
     )
@@ -255,9 +260,10 @@ def _server(
     directory: DirectoryClient,
 ) -> AuthorizationServer:
     scopes = frozenset(e.scope(Pattern.PULL) for e in by(Pattern.PULL))
+    known = scopes | offers.SCOPES | push.SCOPES | {ACCESS_LOG}
     return AuthorizationServer(
         *(settings.holder, settings.issuer, kept.tokens, believed.belief.anchors),
-        *(records.clock, records.new_id, directory.known, scopes | offers.SCOPES | {ACCESS_LOG}),
+        *(records.clock, records.new_id, directory.known, known),
         conditions={ACCESS_LOG: by_the_patient},
         dialects=frozenset(settings.dialects),
         ports=believed.ports,
@@ -340,6 +346,7 @@ async def _finish(parts: NodeParts) -> None:
     if parts.collecting is not None:
         await parts.collecting.pattern.finish()
     await parts.pull.finish()
+    await parts.pushing.carrying.close()
     if parts.locator is not None:
         await parts.locator.finish()
 
@@ -370,10 +377,12 @@ def node_routes(parts: NodeParts) -> list[BaseRoute]:
     return [
         *keeping.around(granting.around(token_routes(parts.server, guard=own_only)), "token"),
         *keeping.around(offers.routes_of(parts.offering, parts.holder), "fhir"),
+        *keeping.around(parts.pushing.routes(parts.holder), "fhir"),
         *keeping.around(demanding(serve_routes(parts.holder), wanted), "fhir"),
         *ours.around(
             offers.own_routes_of(parts.offering, parts.asker, parts.pull, parts.means, own)
         ),
+        *ours.around(parts.pushing.own_routes(parts.asker, own)),
         *did_routes([parts.means.wallet.key]),
         *ours.around(wallet_routes(parts.means.wallet, parts.means.signing, own)),
         *ours.around(trust_routes(trust_state(parts))),

@@ -10,6 +10,7 @@ from openldn.exchanges import EXCHANGES
 from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
 from openldn.node.coordination.peers import NOTIFIED, PLACES
+from openldn.node.push.wiring import published
 from openldn.node.settings import NodeSettings
 from openldn.patterns.exchange import Exchange
 from openldn.trust.certificates.keys import Signing
@@ -44,7 +45,7 @@ def own_entry(settings: NodeSettings) -> tuple[Organization, list[Endpoint]]:
             endpoints.append(
                 Endpoint(holder, settings.infrastructure, version, base, issuer, payloads)
             )
-    return organization, [*endpoints, *_offering(settings)]
+    return organization, [*endpoints, *_offering(settings), *published(settings)]
 
 
 def _served(exchange: Exchange, version: FhirVersion) -> bool:

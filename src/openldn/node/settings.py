@@ -11,6 +11,7 @@ from openldn.fhir.model import FhirVersion
 from openldn.node.dialects.settings import PeerSettings
 from openldn.node.national import NationalSettings
 from openldn.node.outbox.settings import OutboxSettings
+from openldn.node.push.settings import PushSettings
 from openldn.trust.people.vouching import PeopleSettings
 
 STATION = "station"  # a source that is the node's own data station
@@ -91,6 +92,7 @@ class NodeSettings(Settings, frozen=True, kw_only=True):
     outbox: OutboxSettings = OutboxSettings()  # how what must arrive is delivered
     peers: dict[str, PeerSettings] = msgspec.field(default_factory=dict)  # how others are spoken
     # to, by URA; who is not here is spoken to as the directory says
+    push: PushSettings = PushSettings()  # what others may push here
     insecure_presumed_consent: bool = False  # stand-in until consent is asked: everyone agrees
 
     @property

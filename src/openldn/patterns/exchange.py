@@ -7,7 +7,7 @@ from functools import cached_property
 from urllib.parse import parse_qsl
 
 from openldn.base.errors import Issue, LdnError
-from openldn.fhir.identifiers import BSN_SYSTEM, Bsn
+from openldn.fhir.identifiers import BSN_SYSTEM, CANON, Bsn
 from openldn.fhir.model import FhirVersion
 from openldn.functions.authorization.model import AllowedQuery, patient_parameter
 from openldn.patterns.moves import Actor
@@ -118,6 +118,15 @@ class Wire:
 
 
 @dataclass(frozen=True)
+class Pushed:
+    """What a use case of pattern push sends, and what its receiver may make of it."""
+
+    fhir: FhirVersion
+    creates: frozenset[str]  # resource types; nothing else is taken
+    forms: tuple[str, ...] = ("transaction",)  # types of Bundle
+
+
+@dataclass(frozen=True)
 class UseCase:
     """One way in which the exchange is used."""
 
@@ -134,6 +143,7 @@ class UseCase:
     open: bool = False  # the sender chooses the data; no table bounds them
     viewer_only: bool = False  # shown to who asks and taken over by no system
     purposes: frozenset[str] = frozenset()  # none: those of the exchange
+    push: Pushed | None = None  # of pattern push only
 
     @property
     def table(self) -> str:
@@ -204,6 +214,10 @@ class Exchange:
             return found
         text = f"the exchange {self.code} has no such use case; choose from {', '.join(known)}"
         raise LdnError(Issue.NOT_FOUND, text)
+
+    def receives(self, case: UseCase) -> str:
+        """What an address that takes pushes of this use case is known by in the directory."""
+        return f"{CANON}/CapabilityStatement/push-{self.code}-{case.name}"
 
     def queries(self, fhir: FhirVersion) -> Sequence[Query]:
         """Every query of every release in this FHIR version."""

@@ -5,6 +5,7 @@ OperationOutcome with a coded reason. Message and content stand in it, so that i
 binds them. Source: exchange patterns §8; hl7.org/fhir/R4/http.html#transaction-response.
 """
 
+import base64
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -115,6 +116,12 @@ def state_of(lines: Sequence[Line]) -> str:
     """What a push came to whose entries came to this."""
     taken = sum(line.status < 300 for line in lines)
     return ACCEPTED if taken == len(lines) else PARTLY if taken else REFUSED
+
+
+def named(digest: bytes) -> str:
+    """A SHA-256 digest as the name of what it was made of (RFC 6920)."""
+    text = base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+    return f"ni:///sha-256;{text}"
 
 
 def read_receipt(resource: Resource) -> Receipt:

@@ -188,6 +188,8 @@ def _document(parcel: Parcel, terms: Terms) -> Told:
         yield "the first entry of a document is its Composition", "Bundle.entry[0]", 0
     elif not parcel.facts[0].about:
         yield "the Composition says whom it is about", "Bundle.entry[0].resource.subject", 0
+    if any(f.method for f in parcel.facts):
+        yield "an entry of a document asks for nothing", "Bundle.entry", -1
     if not parcel.identifier or not parcel.timestamp:
         yield "a document has an identifier and a timestamp", "Bundle", -1
 

@@ -8,6 +8,7 @@ from typing import Any
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from openldn.access.professional.reception import RETURN
+from openldn.node.push.kinds import kinds
 from openldn.testbench.laptop.certify import leaf
 from openldn.testbench.laptop.ground import write
 from openldn.testbench.laptop.plan import HOST, SAML, Plan
@@ -323,6 +324,7 @@ def _node(plan: Plan, member: Member, dsn_of: DsnOf) -> Values:
         "broker_ura": BROKER.ura,
         "broker_saml_certificate": str(plan.pki / SAML / "pinned.pem"),
         "national": _national(plan, member),
+        "push": {"accept": [kind.name for kind in kinds()]},
         "people": {
             "issuers": [plan.origin("dezi")],
             "key_sets": [f"{plan.origin('dezi')}/dezi/jwks.json"],

@@ -103,7 +103,7 @@ class Records:
         Raises LdnError: invalid, multiple-matches, too-long, or conflict with status 412 when
         If-Match names another version. Source: hl7.org/fhir/R4/http.html#trules.
         """
-        return await self._committed(
+        return await self.committed(
             len(changes), lambda db: write(db, place, changes, self._now(), self.new_id)
         )
 
@@ -123,9 +123,9 @@ class Records:
         return await load(resources, partial(self._load, place))
 
     async def _load(self, place: Place, batch: Sequence[Resource]) -> None:
-        await self._committed(len(batch), lambda db: upsert(db, place, batch, self._now()))
+        await self.committed(len(batch), lambda db: upsert(db, place, batch, self._now()))
 
-    async def _committed(self, count: int, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def committed(self, count: int, work: Callable[[Connection], Awaitable[T]]) -> T:
         """What the work came to, once committed; done anew when another writer was first."""
         for _ in range(_TRIES):
             with suppress(Raced):

@@ -42,7 +42,7 @@ async def write(
     hl7.org/fhir/R4/http.html#trules has it. Raises Raced, and LdnError as `Records.write` does.
     """
     check(changes)
-    steps = plan(changes, await _matches(db, place, changes), new_id)
+    steps = plan(changes, await matches(db, place, changes), new_id)
     asked = {s.key for s in steps if s.id and not s.fresh and (s.writes or _deletes(s))}
     current = await lock(db, place, asked) if asked else {}
     for step in steps:
@@ -57,7 +57,7 @@ def _deletes(step: Step) -> bool:
     return step.change.method == "delete"
 
 
-async def _matches(db: Connection, place: Place, changes: Sequence[Change]) -> Matches:
+async def matches(db: Connection, place: Place, changes: Sequence[Change]) -> Matches:
     """At most two matches of each condition; nobody else can act on the same one meanwhile."""
     queries = {c.condition: None for c in changes if c.condition is not None}
     if queries:

@@ -1,0 +1,1 @@
+"""Push at a node: sending Bundles to others, and taking or refusing theirs."""
