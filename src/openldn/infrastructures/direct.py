@@ -20,6 +20,7 @@ from openldn.infrastructures.model import Call, Entry, Page, Search
 from openldn.infrastructures.waiting import wait_of
 from openldn.trust.tokens.model import AccessToken, Tokens
 
+DOCUMENT = "/$document"
 TRIES = 5  # of one request at a holder that is busy, all within the time there is
 
 # What the holder's status means to who asked. Its own words are not repeated: they may hold
@@ -75,7 +76,8 @@ class Direct:
             reply = await self._send(endpoint, ask, token, call)
         if reply.status != 200:
             raise _failure(reply)
-        return _read(reply.body, endpoint, token.id)
+        kind = "document" if ask.url.endswith(DOCUMENT) else "searchset"
+        return _read(reply.body, kind, endpoint, token.id)
 
     async def _token(self, endpoint: Endpoint, call: Call) -> AccessToken:
         issuer = endpoint.authorization_server
@@ -126,6 +128,8 @@ class _Ask:
 
 
 def _searching(endpoint: Endpoint, search: Search) -> _Ask:
+    if search.path.endswith(DOCUMENT):  # one resource and all it leads to: nobody is named
+        return _Ask("GET", f"{endpoint.url}/{search.path}", {}, None)
     tail = "" if "$" in search.path else "/_search"
     return _Ask(
         "POST",
@@ -148,10 +152,10 @@ def _failure(reply: Reply) -> LdnError:
     return LdnError(issue, text, detail=f"status {reply.status} of the holder")
 
 
-def _read(body: bytes, endpoint: Endpoint, token: str) -> Page:
+def _read(body: bytes, kind: str, endpoint: Endpoint, token: str) -> Page:
     answer = _decoded(body, endpoint.fhir)
-    if answer.get("resourceType") != "Bundle" or answer.get("type") != "searchset":
-        raise LdnError(Issue.INCOMPLETE, "the holder's answer is not a searchset; its turn")
+    if answer.get("resourceType") != "Bundle" or answer.get("type") != kind:
+        raise LdnError(Issue.INCOMPLETE, f"the holder's answer is not a {kind}; its turn")
     entries = [e for e in answer.get("entry", ()) if "resource" in e]
     if any(_mode(e) == "outcome" and _is_failure(e["resource"]) for e in entries):
         text = "the holder says that its answer is incomplete; try again later"

@@ -19,8 +19,8 @@ from openldn.fhir.http import negotiate, read_json, respond, respond_json
 from openldn.fhir.identifiers import Ura
 from openldn.node.ask import Asker, collection, events
 from openldn.node.collecting import Collecting
+from openldn.node.evidence import trace_of
 from openldn.node.locate import NO_INDEX, Locator
-from openldn.node.serve import trace_of
 from openldn.patterns.pull import Plan, Pull
 from openldn.trust.certificates import require_party
 from openldn.trust.certificates.belief import KNOWN

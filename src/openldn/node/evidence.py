@@ -5,6 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from starlette.requests import Request
+
 from openldn.base.errors import LdnError
 from openldn.functions.audit.model import Access, Event
 
@@ -21,6 +23,15 @@ def outcome_code(error: LdnError | None) -> str:
     if error is None:
         return SUCCESS
     return CLIENT_ERROR if error.status in _CLIENT_ERRORS else FAILED
+
+
+def trace_of(request: Request) -> str:
+    """The W3C traceparent of a request; empty when it has none that is well formed."""
+    given = request.headers.get("traceparent", "")
+    parts = given.split("-")
+    if [len(p) for p in parts] != [2, 32, 16, 2]:
+        return ""
+    return given if all(set(p) <= set("0123456789abcdef") for p in parts) else ""
 
 
 class Log(Protocol):

@@ -49,10 +49,11 @@ from openldn.functions.authorization.policy import (
 )
 from openldn.functions.authorization.question import EMERGENCIES, Reason
 from openldn.functions.consent.model import Answer
+from openldn.node import documents
 from openldn.node.capabilities import capability_statement
 from openldn.node.consents import Consulted, Consulting, KindOf, Unconsented, no_kind, said
-from openldn.node.coordination.register import Entry, Opens, no_entry
-from openldn.node.evidence import outcome_code
+from openldn.node.coordination.register import DOCUMENT, Entry, Opens, no_entry
+from openldn.node.evidence import outcome_code, trace_of
 from openldn.node.sources import Pair, Source, Wanted
 from openldn.patterns.exchange import Exchange, Pattern
 from openldn.trust.certificates import require_party
@@ -156,7 +157,7 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
     try:
         negotiate(request)  # a form we do not make is told before anything is looked up
-        if (entry := await holder.opens(grant)) is not None:
+        if (entry := await holder.opens(grant, _rest(request))) is not None:
             visit.entry, visit.exchange, visit.grant = entry, entry.exchange, entry.bound(grant)
             if pairs := entry.read(_rest(request), asked.interaction):
                 visit.wanted, visit.single = Wanted(version, unread.type, "", pairs), True
@@ -215,6 +216,8 @@ def _interaction(request: Request) -> str:
     method = request.method
     if len(parts) == 2 and parts[1].startswith("$") and method in {"GET", "POST"}:
         return "operation"
+    if method == "GET" and parts[2:] == [DOCUMENT.strip("/")]:
+        return "document"
     if method == "GET":
         return _READS.get(len(parts), "vread")
     if method == "POST" and len(parts) == 2 and parts[1] == "_search":
@@ -231,7 +234,10 @@ async def _answer(visit: _Visit) -> Response:
         _refuse(facts, denials(facts, CHEAP))
         facts = await _consented(visit, facts)
         await _own(visit, facts)
-        found = await holder.sources[visit.version].search(_addressed(visit))
+        source = holder.sources[visit.version]
+        found = await source.search(_addressed(visit))
+        if _rest(visit.request).endswith(DOCUMENT):
+            found = await documents.whole(source, visit.wanted, found)
         await _still(visit, facts)
     except LdnError as error:
         if isinstance(error, Unconsented):
@@ -357,18 +363,6 @@ def _access(visit: _Visit, *, count: int = 0, error: LdnError | None = None) -> 
     )
 
 
-def trace_of(request: Request) -> str:
-    """The W3C traceparent of a request; empty when it has none that is well formed."""
-    given = request.headers.get("traceparent", "")
-    parts = given.split("-")
-    if [len(p) for p in parts] != [2, 32, 16, 2]:
-        return ""
-    return given if all(set(p) <= _HEXADECIMAL for p in parts) else ""
-
-
-_HEXADECIMAL = set("0123456789abcdef")
-
-
 def _one(visit: _Visit, found: Found) -> Response:
     """The one resource that was asked by its id; raises LdnError(not-found)."""
     if len(found.matches) != 1:
@@ -377,9 +371,11 @@ def _one(visit: _Visit, found: Found) -> Response:
 
 
 def _respond(visit: _Visit, found: Found) -> Response:
+    wanted, base = visit.wanted, visit.holder.base(visit.version)
+    if _rest(visit.request).endswith(DOCUMENT):
+        return _written(visit, documents.bundle(base, found))
     if visit.single:
         return _one(visit, found)
-    wanted, base = visit.wanted, visit.holder.base(visit.version)
     url = f"{base}/{quote(wanted.path)}"
     own = f"{url}?{urlencode(wanted.pairs, quote_via=quote, safe='')}" if wanted.pairs else url
     links = [{"relation": "self", "url": own}]
@@ -392,7 +388,10 @@ def _respond(visit: _Visit, found: Found) -> Response:
         head["total"] = found.total
     entries = [matched(base, record, "match") for record in found.matches]
     entries += [matched(base, record, "include") for record in found.included]
-    body = bundle_bytes({**head, "link": links}, entries)
+    return _written(visit, bundle_bytes({**head, "link": links}, entries))
+
+
+def _written(visit: _Visit, body: bytes) -> Response:
     form = negotiate(visit.request)
     if form is Format.XML:
         body = encode(parse(body), form, visit.version)

@@ -18,7 +18,7 @@ from openldn.node.coordination.pulling import By, Fetch, Pulling
 from openldn.node.coordination.service import Coordination
 from openldn.node.coordination.shown import line
 from openldn.node.coordination.store import Wanted
-from openldn.node.serve import trace_of
+from openldn.node.evidence import trace_of
 from openldn.patterns.notified_pull.states import OFFER, TABLES
 from openldn.trust.parties import Person, Requester
 

@@ -4,7 +4,7 @@ Source: exchange patterns §2.1 step 5, §3.1; R10, R13, R14.
 """
 
 import re
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,7 +13,7 @@ from openldn.fhir.identifiers import Bsn
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.node.ask import Asker, collection, events, gap, traced
 from openldn.node.coordination.model import Kept, Side
-from openldn.node.coordination.register import search_of
+from openldn.node.coordination.register import DOCUMENT, search_of
 from openldn.node.coordination.requests import OURS
 from openldn.node.coordination.tables import offered
 from openldn.patterns.exchange import Exchange, Pattern, Query, Release, Title, UseCase
@@ -24,6 +24,7 @@ from openldn.trust.parties import Person, Requester
 MOST = 200  # parts of one offer that are asked
 # Relative, one search, and every escape whole; what leads elsewhere is no search (R13).
 _SEARCH = re.compile(r"[A-Z][A-Za-z]{1,40}(?:/\$[a-z-]{1,40})?(?:\?(?:[^%?#\s]|%[0-9A-Fa-f]{2})*)?")
+_WHOLE = re.compile(r"Composition/[A-Za-z0-9.-]{1,64}/\$document")
 _SEVERAL = re.compile(r",[A-Z][A-Za-z]{1,40}(?:/\$[a-z-]+)?\?")  # whole searches, joined
 UNUSABLE = "the sender wrote this part so that it cannot be asked; tell it"
 
@@ -44,6 +45,7 @@ class Fetch:
 
     plan: Plan
     unusable: tuple[Query, ...]
+    pull: Pull
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,8 @@ class Pulling:
     """Fetches for one organization."""
 
     asker: Asker
-    pull: Pull  # over roads that carry an authorization base
+    based: Pull  # over roads that carry an authorization base
+    plain: Pull  # for an offer of a dialect that has none
 
     async def fetch(self, kept: Kept, by: By) -> Fetch:
         """What will be asked, and where; addresses come from the directory alone.
@@ -66,7 +69,8 @@ class Pulling:
         if by.purpose not in purposes:
             text = f"purpose: choose from {', '.join(sorted(purposes))}"
             raise LdnError(Issue.INVALID, text, where="purpose")
-        endpoint = await self.pull.directory.endpoint(offer.placer, exchange.payload)
+        pull = self.based if offer.authorization else self.plain
+        endpoint = await pull.directory.endpoint(offer.placer, exchange.payload)
         queries = queries_of(offer, exchange, case)
         usable = tuple(q for q in queries if _usable(q))
         release = _release(case, exchange, endpoint.fhir, usable)
@@ -84,12 +88,12 @@ class Pulling:
             *(exchange, release, patient, offer.placer, requester, by.correlation),
             *(traced(by.trace), Pattern.NOTIFIED_PULL),
         )
-        plan = await self.pull.plan(question)
-        return Fetch(plan, tuple(q for q in queries if not _usable(q)))
+        plan = await pull.plan(question)
+        return Fetch(plan, tuple(q for q in queries if not _usable(q)), pull)
 
     async def bundle(self, fetch: Fetch) -> Resource:
         """One Bundle of everything that came; what did not stands in it as an outcome."""
-        answers = [answer async for answer in self.pull.answers(fetch.plan)]
+        answers = [answer async for answer in fetch.pull.answers(fetch.plan)]
         whole = collection(fetch.plan, answers, self.asker)
         gaps = [gap(q.id, q.title.en, _unusable(), self.asker) for q in fetch.unusable]
         return {**whole, "entry": [*whole.get("entry", ()), *gaps]} if gaps else whole
@@ -100,7 +104,7 @@ class Pulling:
             error = _unusable()
             told = {"issue": str(error.issue), "message": error.message}
             yield {"event": "unusable", "query": query.id, "error": told}
-        async for event in events(self.pull, fetch.plan, self.asker.clock):
+        async for event in events(fetch.pull, fetch.plan, self.asker.clock):
             yield event
 
 
@@ -120,13 +124,22 @@ def queries_of(offer: Offer, exchange: Exchange, case: UseCase) -> tuple[Query, 
     for release in exchange.releases:
         for query in release.queries:
             known.setdefault(query.template, query)
-    return tuple(_rows((*offer.queries, *offer.resources)[:MOST], known))
+    pointers = (*offer.queries, *offer.resources)[:MOST]
+    return tuple(_rows([_asked(p, offer) for p in pointers], known))
 
 
-def _rows(pointers: tuple[Pointer, ...], known: dict[str, Query]) -> Iterator[Query]:
+def _asked(pointer: Pointer, offer: Offer) -> str:
+    """How a part is asked. Who has no Tasks of the harmonized form serves a document whole.
+
+    Source: exchanges §2.4, §5.3 step 2 (Composition/$document).
+    """
+    document = pointer.value.startswith("Composition/") and not offer.focus
+    return f"{pointer.value}{DOCUMENT}" if document else search_of(pointer)
+
+
+def _rows(searches: Sequence[str], known: dict[str, Query]) -> Iterator[Query]:
     used: set[str] = set()
-    for number, pointer in enumerate(pointers, 1):
-        search = search_of(pointer)
+    for number, search in enumerate(searches, 1):
         row = known.get(search)
         id_ = row.id if row and row.id not in used else f"P{number:02}"
         used.add(id_)
@@ -136,7 +149,8 @@ def _rows(pointers: tuple[Pointer, ...], known: dict[str, Query]) -> Iterator[Qu
 
 def _usable(query: Query) -> bool:
     text = query.template
-    return bool(_SEARCH.fullmatch(text)) and ".." not in text and not _SEVERAL.search(text)
+    fits = bool(_SEARCH.fullmatch(text) or _WHOLE.fullmatch(text))
+    return fits and ".." not in text and not _SEVERAL.search(text)
 
 
 def _release(

@@ -5,7 +5,8 @@ which the offer changes. Source: exchange patterns §3.1; R10-R12, R22, R36; W05
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
 
@@ -16,10 +17,13 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.authorization.model import AllowedQuery
 from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Origin
 from openldn.node.consents import Consulted
-from openldn.node.coordination.model import Kept
+from openldn.node.coordination.model import Kept, Side
 from openldn.node.coordination.requests import OURS
 from openldn.node.coordination.store import Offers
+from openldn.node.coordination.store.offers import Wanted
 from openldn.node.coordination.tables import offered
+from openldn.patterns.dialects.model import Carriage
+from openldn.patterns.dialects.table import DIALECTS
 from openldn.patterns.exchange import Exchange, UseCase
 from openldn.patterns.notified_pull.model import Offer, Pointer
 from openldn.patterns.notified_pull.states import CANDIDATES, COMPLETED, IN_PROGRESS, TAKEN
@@ -45,6 +49,7 @@ class Entry:
     open: tuple[Pointer, ...]  # what may be asked now
     legal: str  # why: the code of the legal basis
     until: datetime | None
+    base: str = field(default="", repr=False)
 
     @property
     def allowed(self) -> tuple[AllowedQuery, ...]:
@@ -58,23 +63,28 @@ class Entry:
         return wire.fetch if wire else self.case.scope
 
     def bound(self, grant: Grant) -> Grant:
-        """The token as it counts here: for the one patient of the offer.
+        """The token as it counts here: for the one patient of the offer, by its base.
 
         Raises LdnError(forbidden) for a token that is about another.
         """
         asked = grant.requester
         if asked.patient not in (None, self.patient):
             raise _refused("the token is about another patient than the offer", "patient")
-        return replace(grant, requester=replace(asked, patient=self.patient))
+        requester = replace(asked, patient=self.patient)
+        return replace(grant, requester=requester, authorization_base=self.base)
 
     def read(self, path: str, interaction: str) -> tuple[tuple[str, str], ...]:
-        """The search that stands for reading one offered resource; empty for anything else."""
+        """The search that stands for reading one offered resource, or a document that it begins.
+
+        Empty for anything else.
+        """
         offered_ = {p.value: p for p in self.open}
-        found = offered_.get(path.strip("/")) if interaction == "read" else None
+        found = offered_.get(resource_in(path)) if interaction in _READS else None
         return tuple(parse_qsl(search_of(found).partition("?")[2])) if found else ()
 
 
-Opens = Callable[[Grant], Awaitable[Entry | None]]  # raises LdnError(forbidden)
+# What a token opens, for who asks for this path; raises LdnError(forbidden).
+Opens = Callable[[Grant, str], Awaitable[Entry | None]]
 Wire = Callable[[str], Awaitable[str]]  # handle of an offer -> code of its dialect
 
 
@@ -111,12 +121,38 @@ class Register:
             raise _refused(NOT_YET, "not-yet")
         until = kept.offer.expires
         known = (f"Task/{kept.offer.id}", kept.offer.placer, receiver, kept.patient)
-        return Entry(*known, exchange, case, open_, Basis.IMPLIED.value, until)
+        base = kept.offer.authorization
+        return Entry(*known, exchange, case, open_, Basis.IMPLIED.value, until, base)
 
-    async def opens(self, grant: Grant) -> Entry | None:
-        """What the authorization base of this token opens; raises LdnError as `entry`."""
-        base = grant.authorization_base
-        return await self.entry(base, grant.requester.organization) if base else None
+    async def opens(self, grant: Grant, path: str) -> Entry | None:
+        """What the authorization base of this token opens; raises LdnError as `entry`.
+
+        Where a dialect sends no base, the right is found by the receiver and what it reads.
+        """
+        base, receiver = grant.authorization_base, grant.requester.organization
+        if base:
+            return await self.entry(base, receiver)
+        return await self._unsent(resource_in(path), receiver)
+
+    async def _unsent(self, resource: str, receiver: Ura) -> Entry | None:
+        """The newest of the offers without a base on their wire that opens this resource.
+
+        None where there is no such offer; raises LdnError(forbidden) where none opens it now.
+        """
+        if self.wire is None or resource.partition("/")[0] not in _ALONG:
+            return None
+        async with connection(self.pool) as db:
+            kept = await self.offers.find(db, Wanted(Side.SENT, peer=receiver))
+        naming = [k for k in kept if resource in {p.value for p in k.offer.resources}]
+        unsent = [k for k in naming if await self.wire(k.handle) in UNSENT]
+        for one in unsent:
+            with suppress(LdnError):
+                entry = await self.of(one, receiver)
+                if resource in {p.value for p in entry.open}:
+                    return entry
+        if unsent:
+            raise _refused(NOT_YET, "not-yet")
+        return None
 
     def consulted(self, inner: Consulted) -> Consulted:
         """Who is asked for consent: for a referral of ours the register, no registry (R79).
@@ -163,10 +199,21 @@ def search_of(pointer: Pointer) -> str:
     return f"{type_}?_id={id_}{along}"
 
 
+def resource_in(path: str) -> str:
+    """The resource that a path reads, or whose document it asks: "Composition/17"."""
+    return path.strip("/").removesuffix(DOCUMENT)
+
+
+DOCUMENT = "/$document"
+_READS = frozenset({"read", "document"})
+# Dialects that leave the base at who sends: the right is a record, found by Task and receiver.
+UNSENT = frozenset(
+    code for code, d in DIALECTS.items() if d.cells["authorization"].carriage is Carriage.NOT_SENT
+)
 _ALONG = {"Composition": ("Composition:entry", "Composition:author", "Composition:subject")}
 
 
-async def no_entry(grant: Grant) -> Entry | None:
+async def no_entry(grant: Grant, path: str) -> Entry | None:
     """Nothing is opened by an authorization base here."""
     return None
 

@@ -57,7 +57,10 @@ def routes_of(offering: Offering, holder: Holder) -> list[BaseRoute]:
 def own_routes_of(
     offering: Offering, asker: Asker, pull: Pull, means: Means, own: Guard
 ) -> list[BaseRoute]:
-    """For our own applications; they fetch over roads that carry an authorization base."""
+    """For our own applications; they fetch over roads that carry an authorization base, and where
+    an offer came without one over those of each pull.
+    """
     roads = {road: means.direct(road) for road in ROADS}
-    pulling = Pulling(asker, replace(pull, infrastructures=roads, statements=None))
+    plain = replace(pull, statements=None)
+    pulling = Pulling(asker, replace(plain, infrastructures=roads), plain)
     return offering.own_routes(pulling, own)

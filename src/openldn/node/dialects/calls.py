@@ -48,6 +48,7 @@ class Calls:
     name: str
     directory: Directory
     roads: Mapping[str, Direct]
+    based: Mapping[str, Direct]  # by our own word alone, which can carry an authorization base
     new_id: NewId
     deadline: float = 10.0  # seconds for one call
 
@@ -98,7 +99,8 @@ class Calls:
             raise LdnError(Issue.TIMEOUT, text) from error
 
     def _road(self, at: At) -> Direct:
-        return self.roads.get(at.endpoint.infrastructure, self.roads[DIRECT])
+        roads = self.based if at.base else self.roads
+        return roads.get(at.endpoint.infrastructure, roads[DIRECT])
 
     def _requester(self, at: At) -> Requester:
         return Requester(self.ura, frozenset({at.scope}), "TREAT", self.name, base=at.base)

@@ -97,7 +97,9 @@ class Hearing:
             first = bare or await self.inbox.first(
                 db, _source(sender), f"{heard.identifier}|requested"
             )
-            if first or dialect.changes:
+            before = await self.spoken.read(db, told.handle)
+            tells = DIALECTS.get(before.wire, dialect).changes if before else dialect.changes
+            if first or tells:
                 told = await self.spoken.hear(db, told)
                 await self.ledger.outbox.enqueue(db, [self._reading(told, told.told)])
         self.ledger.outbox.wake()

@@ -44,6 +44,7 @@ class Seen(NamedTuple):
     patient: Bsn | None
     status: str  # of its Task
     exchange: str
+    wire: str  # the dialect that its Task turns out to be in
     served: Served | None  # None: the notification had everything
     at: At | None
 
@@ -79,10 +80,11 @@ class Reading:
             emit("waiting", part="offers", issue=str(error.issue), detail="dialect.no-task")
             await self._looked(told, told.losses)
             return Delivered()
+        told = replace(told, exchange=seen.exchange, wire=seen.wire)
         await self.ledger.act(self.follow(told, seen))
         found = [f"{loss.element}: {loss.why}" for loss in seen.read.losses]
         losses = tuple(dict.fromkeys((*told.losses, *found)))
-        await self._looked(replace(told, exchange=seen.exchange), losses)
+        await self._looked(told, losses)
         await self.losing.witness(handle, told, [text for text in losses if kept is None])
         return Delivered()
 
@@ -92,23 +94,27 @@ class Reading:
 
     async def look(self, told: Told) -> Seen:
         """The offer as its sender has it; raises LdnError with the status of the sender."""
-        dialect = self.speech.dialect(told.peer, told.wire)
-        parties = self.speech.parties(dialect, self.ledger.clock(), told.peer, told.did)
         notice = told.notice
         if notice is not None and not _named(notice):
-            return self._bare(told, dialect, parties, notice)
-        at, served = await self._served(told, notice)
+            return self._bare(told, *self._words(told, told.wire), notice)
+        at, served, wire = await self._served(told, notice)
+        dialect, parties = self._words(told, wire)
         read = read_offer(notice, served.resource, dialect, parties)
         self._require(read.offer, told)
         patient = read.bsn or await self._patient(at, read.offer)
         status = tasks.text(served.resource, "status")
-        return Seen(read, patient, status, read.offer.exchange, served, at)
+        return Seen(read, patient, status, read.offer.exchange, wire, served, at)
+
+    def _words(self, told: Told, wire: str) -> tuple[Dialect, Parties]:
+        """A dialect as this sender speaks it, and who is who in it."""
+        dialect = self.speech.dialect(told.peer, wire)
+        return dialect, self.speech.parties(dialect, self.ledger.clock(), told.peer, told.did)
 
     def _bare(self, told: Told, dialect: Dialect, parties: Parties, notice: Resource) -> Seen:
         read = read_offer(notice, None, dialect, parties)
         self._require(read.offer, told)
         status = tasks.text(notice, "status")
-        return Seen(read, read.bsn, status, read.offer.exchange, None, None)
+        return Seen(read, read.bsn, status, read.offer.exchange, told.wire, None, None)
 
     def _require(self, offer: Offer, told: Told) -> None:
         """Raises LdnError(business-rule) for an offer of another, to another, or of no exchange."""
@@ -118,14 +124,14 @@ class Reading:
             raise LdnError(Issue.BUSINESS_RULE, text)
         offered(offer.exchange, offer.use_case)
 
-    async def _served(self, told: Told, notice: Resource | None) -> tuple[At, Served]:
+    async def _served(self, told: Told, notice: Resource | None) -> tuple[At, Served, str]:
         """The Task, at the address where its sender has what may be offered in this dialect."""
         base = tasks.parameter(notice or {}, twiin.BASE)
         missing: LdnError | None = None
-        for case in _candidates(told):
+        for wire, case in _candidates(told):
             try:
                 at = await self._at(told, case, base if isinstance(base, str) else "")
-                return at, await self.calls.read(at, "Task", told.task)
+                return at, await self.calls.read(at, "Task", told.task), wire
             except LdnError as error:
                 if error.status not in _FINAL:
                     raise
@@ -201,6 +207,16 @@ def _named(notice: Mapping[str, object]) -> bool:
     return said is True or (said is None and bool(tasks.first(notice.get("basedOn"))))
 
 
-def _candidates(told: Told) -> Iterator[Case]:
-    """Which exchanges it may be about; the one it is about, once that is known."""
-    yield from (c for c in cases(told.wire) if told.exchange in ("", c.exchange.code))
+# A notification of Twiin looks the same in both, and tells not what it is about: the Task does.
+_ALIKE = {"T": "K"}
+
+
+def _candidates(told: Told) -> Iterator[tuple[str, Case]]:
+    """In which dialects, and which exchanges, it may be; only what it is about, once known."""
+    own = cases(told.wire)
+    yield from ((told.wire, c) for c in own if told.exchange in ("", c.exchange.code))
+    known, other = {c.exchange.code for c in own}, _ALIKE.get(told.wire, "")
+    for case in cases(other):
+        code = case.exchange.code
+        if code not in known and told.exchange in ("", code):
+            yield other, case

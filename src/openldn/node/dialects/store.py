@@ -63,7 +63,8 @@ class Spoken:
             f"""INSERT INTO dialect_offer AS d (holder, {_ALL})
                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
                 ON CONFLICT (holder, handle) DO UPDATE SET told = d.told + 1,
-                  wire = CASE WHEN excluded.notice = '' THEN d.wire ELSE excluded.wire END,
+                  wire = CASE WHEN excluded.notice = '' OR d.exchange <> '' THEN d.wire
+                              ELSE excluded.wire END,
                   notice = CASE WHEN excluded.notice = '' THEN d.notice ELSE excluded.notice END,
                   did = coalesce(nullif(excluded.did, ''), d.did),
                   identifier = coalesce(nullif(excluded.identifier, ''), d.identifier),
@@ -101,9 +102,10 @@ class Spoken:
     async def look(self, db: Connection, told: Told, losses: Sequence[str]) -> None:
         """We looked at all that we had been told when `told` was read."""
         await db.execute(
-            """UPDATE dialect_offer SET seen = greatest(seen, $3), exchange = $4, losses = $5
+            """UPDATE dialect_offer
+               SET seen = greatest(seen, $3), exchange = $4, losses = $5, wire = $6
                WHERE holder = $1 AND handle = $2""",
-            *(self.holder.value, told.handle, told.told, told.exchange, list(losses)),
+            *(self.holder.value, told.handle, told.told, told.exchange, list(losses), told.wire),
         )
 
     async def lose(self, db: Connection, handle: str, losses: Sequence[str]) -> list[str]:

@@ -23,7 +23,7 @@ from openldn.node.dialects.store import Spoken, prepare
 from openldn.node.dialects.telling import Telling, Writing
 from openldn.node.inbox.service import Inbox
 from openldn.node.outbox.model import Kind
-from openldn.node.roads import Means
+from openldn.node.roads import ROADS, Means
 from openldn.node.settings import NodeSettings
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.notified_pull.shapes import Shape
@@ -57,7 +57,8 @@ def with_dialects(
     directory = offering.coordination.directory
     speech = Speech(ground.holder, directory, checked(settings.peers), own)
     spoken = Spoken(ground.holder, Sealing(keyfile.secret(ground.key, "the offers")))
-    calls = Calls(ground.holder, settings.name, directory, means.roads(), ground.new_id)
+    based = {road: means.direct(road) for road in ROADS}
+    calls = Calls(ground.holder, settings.name, directory, means.roads(), based, ground.new_id)
     losing = Losing(ledger, spoken)
     reading = Reading(ledger, spoken, speech, calls, losing)
     kinds = offering.carrying.kinds()

@@ -237,7 +237,8 @@ class Assertions:
         proof = (read if by_sts else brokered)(assertion, expected, trail)
         if require_party(certificate, now).ura != proof.organization:
             raise LdnError(Issue.LOGIN, "the assertion is of another than who connects")
-        scopes = PULL if proof.scopes is None else proof.scopes & PULL
+        offered = PULL | TOLD
+        scopes = offered if proof.scopes is None else proof.scopes & offered
         requester = Requester(
             *(proof.organization, scopes, proof.purpose, proof.organization_name),
             *(proof.person, proof.patient),

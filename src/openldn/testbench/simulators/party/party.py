@@ -136,13 +136,13 @@ class Party:
         sent.version += 1
 
     async def _answered(self, heard: Heard, status: str, reason: str, proposed: str) -> None:
+        if not status:
+            raise LdnError(Issue.INVALID, "no such decision")
+        found = await self.task_of(heard)
         if not heard.wire.answers:
-            if not status:
-                raise LdnError(Issue.INVALID, "no such decision")
             heard.status, heard.reason = status, reason  # nobody is told: the dialect has no words
             self.note("decided", heard.sender.value, f"{heard.wire.dialect}: {status}, not told")
             return
-        found = await self.task_of(heard)
         states.moved(states.RECEIVER, str(found.get("status")), status)
         answer = tasks.answered(found, status, reason, proposed)
         after = await self.outside.put(_sender(heard), answer)
@@ -192,7 +192,20 @@ class Party:
 
     async def task_of(self, heard: Heard) -> Resource:
         """The Task of an offer, as it stands at its sender; raises LdnError."""
-        return await self.outside.read(_sender(heard), f"Task/{heard.task}")
+        refused = LdnError(Issue.NOT_FOUND, "no address of the sender for what it offers")
+        for wire in self._alike(heard.wire):
+            try:
+                found = await self.outside.read(_sender(heard, wire), f"Task/{heard.task}")
+            except LdnError as error:
+                refused = error
+                continue
+            heard.wire = wire
+            return found
+        raise refused
+
+    def _alike(self, first: Wire) -> list[Wire]:
+        """The wires whose notifications look the same: which it is, only the Task tells."""
+        return [first, *(w for w in self.manner.wires if w.body == first.body and w is not first)]
 
     async def fetch(self, heard: Heard) -> None:
         """Fetch what the Task names; raises LdnError when the Task cannot be read."""
@@ -227,7 +240,7 @@ class Party:
         return [{**asdict(event), "moment": event.moment.isoformat()} for event in self.events]
 
 
-def _sender(heard: Heard) -> Peer:
+def _sender(heard: Heard, as_: Wire | None = None) -> Peer:
     """Who offered it, asked on the right that came with the offer."""
-    wire = heard.wire
+    wire = as_ or heard.wire
     return Peer(heard.sender, wire.serves, Call(wire.fetch, heard.base, heard.bsn))
