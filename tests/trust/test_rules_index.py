@@ -20,7 +20,7 @@ RULES = [
     *(f"R{n:02}" for n in range(45, 76)),
     *(f"A{n:02}" for n in range(1, 21)),
     *(f"E{n:02}" for n in range(1, 9)),
-    *("R76", "R77", "R84", "C40"),
+    *("R76", "R77", "R84", "R86", "C40"),
     *(f"C{n:02}" for n in range(1, 17)),
     *("L34", "L35", "L36", "L37", "L44"),
     *(f"N{n:02}" for n in range(1, 8)),
