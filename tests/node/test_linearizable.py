@@ -135,7 +135,7 @@ class Play:
 
     async def known(self, task: str) -> None:
         """Wait until the fulfiller has its copy."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(600):
             while True:
                 try:
                     await self.two.fulfiller.one.coordination.ledger.one(handle_of(HOSPITAL, task))
@@ -187,7 +187,7 @@ class Play:
 async def copies_agree(play: Play) -> None:
     """The fulfiller's own store ends where the placer's does, and never went back."""
     here, there = play.two.placer.one.coordination, play.two.fulfiller.one.coordination
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(600):
         for task in play.histories:
             kept = await here.ledger.one(task)
             while True:

@@ -22,7 +22,7 @@ NOTIFIED = f"{CANON}/CapabilityStatement/coordination-notification"  # takes not
 PLACES = f"{CANON}/CapabilityStatement/coordination-placer"  # hosts Coordination Tasks
 FHIR = "application/fhir+json; fhirVersion=4.0"
 _ISSUES = {status: issue for issue, status in reversed(STATUS.items())}
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9.-]{1,64}")
 
 
 @dataclass(frozen=True)

@@ -20,13 +20,14 @@ from openldn.node.coordination.peers import Peers
 from openldn.node.coordination.store import Heard, HeardEvent
 from openldn.node.coordination.store.heard import Feed
 from openldn.node.outbox.model import Message
+from openldn.patterns.dialects.checks import bsns
 from openldn.patterns.notified_pull.notification import (
     Kind,
     Notification,
     read_notification,
 )
 
-_ID = re.compile(r"[A-Za-z0-9.-]{1,64}")
+_ID = re.compile(r"(?!\.{1,2}$)[A-Za-z0-9.-]{1,64}")
 
 
 @dataclass(frozen=True)
@@ -42,9 +43,12 @@ class Receiving:
     async def notified(self, placer: Ura, bundle: Resource) -> Notification:
         """Keep what a placer tells; safe on disk when this returns.
 
-        Raises LdnError: business-rule for what is no notification (R40, R41), and for addresses
-        that are not the placer's own; not-found when it hosts no Tasks.
+        Raises LdnError: business-rule for what is no notification (R40, R41), for addresses that
+        are not the placer's own, and where a BSN stands in it; not-found when it hosts no Tasks.
         """
+        if where := next(bsns(bundle, "Bundle"), ""):
+            text = "a BSN may not stand in a notification; the sender's turn"
+            raise LdnError(Issue.BUSINESS_RULE, text, where=where)
         told = read_notification(bundle)
         base = (await self.peers.placer(placer)).url
         subscription = _below(told.subscription, base, "Subscription")
@@ -119,4 +123,7 @@ def _below(url: str, base: str, type_: str) -> str:
     if not url.startswith(start) or not _ID.fullmatch(id_):
         text = f"a {type_} is told at an address that is not the sender's own in the directory"
         raise LdnError(Issue.BUSINESS_RULE, f"{text}; the sender's turn (R13)", where="Bundle")
+    if next(bsns({"text": id_}), ""):
+        text = f"the id of a {type_} is the number of a person; ids mean nothing, the sender's turn"
+        raise LdnError(Issue.BUSINESS_RULE, text, where="Bundle")
     return id_

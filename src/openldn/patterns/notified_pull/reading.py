@@ -41,11 +41,15 @@ def inputs(task: Element, kind: str) -> list[Element]:
 def moment(text: str, *, end: bool = False) -> datetime:
     """A FHIR dateTime as an aware moment; of a day its beginning, or with `end` its end.
 
-    Raises LdnError(business-rule) for a month or a year, which is no moment.
+    Raises LdnError(business-rule) for a month or a year, which is no moment, and for one that no
+    calendar has.
     """
     if len(text) < len("2026-03-01"):
         raise LdnError(Issue.BUSINESS_RULE, "a date with a day is needed here, not a month or year")
-    if "T" in text:
-        return datetime.fromisoformat(text).astimezone(UTC)
-    day = datetime.combine(datetime.fromisoformat(text), time.max if end else time.min, _HERE)
-    return day.astimezone(UTC)
+    try:
+        read = datetime.fromisoformat(text)
+        if "T" not in text:
+            read = datetime.combine(read, time.max if end else time.min, _HERE)
+        return read.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise LdnError(Issue.BUSINESS_RULE, "this moment is in no calendar") from error
