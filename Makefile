@@ -22,7 +22,7 @@ check: $(STAMP) ## style, types, rooms, house rules, docs
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
 	@$(BIN)/mypy src tests tools benchmarks
 	@PYTHONPATH=src $(BIN)/lint-imports
-	@$(BIN)/pytest -q tests/test_house.py tests/test_docs.py
+	@$(BIN)/pytest -q tests/test_house.py tests/test_docs.py tests/trust/test_rules_index.py
 
 bench: $(STAMP) ## measure; prints a table and JSON
 	@$(BIN)/python -m benchmarks $(ARGS)
