@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -24,7 +24,7 @@ from openldn.node.dialects.speech import Speech
 from openldn.node.dialects.telling import Telling
 from openldn.patterns.dialects import tasks, twiin
 from openldn.patterns.dialects.eoverdracht import ADVANCE_NOTICE, HANDOFF
-from openldn.trust.parties import Requester
+from openldn.trust.parties import Person, Requester
 
 STU3 = "application/fhir+json; fhirVersion=3.0"
 TELL, TELL_TRANSFER = "ta-np-notification", "eOverdracht-receiver"
@@ -54,10 +54,13 @@ class Legacy:
         base: str = "",
         kind: str = STU3,
         match: str = "",
+        person: bool = False,
     ) -> Reply:
         """What this other node answers to this request."""
         own, other = self.node.parts.settings, to.parts.settings
         requester = Requester(own.holder, frozenset({scope}), "TREAT", own.name, base=base)
+        if person:
+            requester = replace(requester, person=Person("900012345", "30.000", "V. Pleeg"))
         tokens = self.node.parts.means.roads()["direct"].tokens
         token = await tokens.token(other.holder, other.issuer, requester)
         url = f"{other.public}{path}"

@@ -2,13 +2,16 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from conftest import Databases
-from node.dialect_network import TRANSFER, Both, Stage, stage
+from node.dialect_network import PARTS, TRANSFER, Both, Stage, json, stage
 from node.test_offers_between_nodes import gaps, kinds
 from node.test_pull_between_nodes import hospital_records
 
+from openldn.base.http import Reply
+from openldn.fhir.model import Resource
 from openldn.functions.audit.model import AuditFilter
 
 
@@ -141,3 +144,84 @@ def test_several_receivers_are_asked_in_the_harmonized_form_only(nodes: Stage) -
         assert reply.status in {404, 422}
 
     nodes.play(scene)
+
+
+def test_r22_r23_a_transfer_is_fetched_as_documents_each_from_its_status_on(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        await two.placer.node.keep(*hospital_records())
+        notice, handoff = compositions()
+        offer = await two.offer(**transfer(notice, handoff))
+        copy = await two.arrived(offer["task"])
+
+        def titles(bundle: Resource) -> set[str]:
+            entries = [e["resource"] for e in bundle["entry"]]
+            return {e["id"] for e in entries if e["resourceType"] == "Composition"}
+
+        early = await two.fulfiller.pull(copy["id"])
+        assert titles(early) == {notice}
+        await two.fulfiller.act(copy["id"], "accept")
+        await two.placer.act(offer["id"], "start")
+        await two.until(two.fulfiller, copy["id"], "in-progress")
+        whole = await two.fulfiller.pull(copy["id"])
+        assert titles(whole) == {notice, handoff}
+        assert len(kinds(whole)) > 10 and "OperationOutcome" not in kinds(whole), gaps(whole)
+
+        correlation = str(whole["identifier"]["value"])
+        served = await two.placer.node.events(correlation, "data-served")
+        assert len(served) == 2 and all("implied-consent" in str(e["extension"]) for e in served)
+        await two.fulfiller.act(copy["id"], "fail", reason={"text": "toch geen plaats"})
+        assert set(kinds(await two.fulfiller.pull(copy["id"]))) == {"OperationOutcome"}
+
+    nodes.play(scene, "N")
+
+
+def test_r22_r23_a_legacy_receiver_reads_what_was_offered_and_what_it_refers_to(
+    nodes: Stage,
+) -> None:
+    async def scene(two: Both) -> None:
+        await two.placer.node.keep(*hospital_records())
+        notice, handoff = compositions()
+        await two.offer(**transfer(notice, handoff))
+        hospital, clinic = two.placer.node, two.clinic
+
+        async def read(place: str, scope: str = "eOverdracht-sender") -> Reply:
+            return await clinic.send(
+                "GET", hospital, f"/fhir/STU3/{place}", scope=scope, person=True
+            )
+
+        document = await read(f"Composition/{notice}/$document")
+        assert document.status == 200, document.body
+        bundle = json(document)
+        assert (bundle["type"], bundle["entry"][0]["resource"]["id"]) == ("document", notice)
+        assert len(bundle["entry"]) > 3
+        inside = next(e["resource"] for e in bundle["entry"] if e["resource"]["id"] != notice)
+        place = f"{inside['resourceType']}/{inside['id']}"
+        assert json(await read(place))["id"] == inside["id"]
+        outside = {(r["resourceType"], r["id"]) for r in hospital_records()} - {
+            (e["resource"]["resourceType"], e["resource"]["id"]) for e in bundle["entry"]
+        }
+        for type_, id_ in sorted(outside)[:5]:
+            assert (await read(f"{type_}/{id_}")).status == 403
+        assert (await read(f"Composition/{handoff}")).status == 403
+        assert (await read(f"Composition/{handoff}/$document")).status == 403
+        assert (await read(f"Composition/{notice}", "bgz-sender")).status == 403
+
+    nodes.play(scene, "N")
+
+
+def compositions() -> tuple[str, str]:
+    """The advance notice and the handoff of one patient at the hospital."""
+    found = [r["id"] for r in hospital_records() if r["resourceType"] == "Composition"]
+    return (
+        next(i for i in found if i.endswith("advance-notice")),
+        next(i for i in found if i.endswith("handoff")),
+    )
+
+
+def transfer(notice: str, handoff: str) -> dict[str, Any]:
+    """An offer of these two."""
+    parts = [
+        {**PARTS[0], "value": f"Composition/{notice}"},
+        {**PARTS[1], "value": f"Composition/{handoff}"},
+    ]
+    return {**TRANSFER, "resources": parts}

@@ -32,7 +32,7 @@ async def whole(source: Source, wanted: Wanted, found: Found) -> Found:
     known, fresh = {_place(first): first}, [first]
     patient = _subject(first)
     for _ in range(ROUNDS):
-        missing = {r for record in fresh for r in _references(record)} - known.keys()
+        missing = {r for record in fresh for r in references(record)} - known.keys()
         fresh = [r for r in await _read(source, wanted, missing) if _about(r, patient)]
         known |= {_place(record): record for record in fresh}
         if len(known) > MOST:
@@ -64,7 +64,7 @@ async def _read(source: Source, wanted: Wanted, places: Iterable[str]) -> list[R
     return read
 
 
-def _references(record: Record) -> Iterator[str]:
+def references(record: Record) -> Iterator[str]:
     """Every relative reference in this resource."""
     waiting: list[Any] = [parse(record.body or b"{}")]
     while waiting:

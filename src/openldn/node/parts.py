@@ -226,7 +226,7 @@ def _parts(settings: NodeSettings, clients: Clients, records: Records, kept: Kep
     holder = Holder(
         ura=settings.holder,
         public=settings.public,
-        sources={v: source_of(settings, v, clients, records) for v in FhirVersion},
+        sources=(sources := {v: source_of(settings, v, clients, records) for v in FhirVersion}),
         verify=server.verify,
         known=directory.known,
         audit=evidence,
@@ -235,7 +235,7 @@ def _parts(settings: NodeSettings, clients: Clients, records: Records, kept: Kep
         kind=settings.provider_type,
         kind_of=directory.type_of,
         own=kept.own.denials if kept.own else None,
-        opens=offering.register.opens,
+        opens=dialects.opens_of(offering, sources[FhirVersion.STU3]),
         closed=frozenset(settings.emergency_closed),
         overrules=settings.emergency_overrules_objection,
     )

@@ -157,13 +157,14 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
     try:
         negotiate(request)  # a form we do not make is told before anything is looked up
-        if (entry := await holder.opens(grant, _rest(request))) is not None:
+        given = await _pairs(request)
+        if (entry := await holder.opens(grant, _rest(request), given)) is not None:
             visit.entry, visit.exchange, visit.grant = entry, entry.exchange, entry.bound(grant)
             if pairs := entry.read(_rest(request), asked.interaction):
                 visit.wanted, visit.single = Wanted(version, unread.type, "", pairs), True
                 visit.asked = replace(asked, parameters=pairs, interaction="search-type")
                 return visit
-        wanted = _wanted(holder, version, _rest(request), await _pairs(request))
+        wanted = _wanted(holder, version, _rest(request), given)
     except LdnError as error:
         # who asked is known by now, so also a question that cannot be read leaves evidence
         await holder.audit.record([_access(visit, error=error)])

@@ -5,7 +5,6 @@ which the offer changes. Source: exchange patterns §3.1; R10-R12, R22, R36; W05
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from urllib.parse import parse_qsl
@@ -17,13 +16,10 @@ from openldn.fhir.identifiers import Bsn, Ura
 from openldn.functions.authorization.model import AllowedQuery
 from openldn.functions.consent.model import Answer, Basis, Decision, Disclosure, Origin
 from openldn.node.consents import Consulted
-from openldn.node.coordination.model import Kept, Side
+from openldn.node.coordination.model import Kept
 from openldn.node.coordination.requests import OURS
 from openldn.node.coordination.store import Offers
-from openldn.node.coordination.store.offers import Wanted
 from openldn.node.coordination.tables import offered
-from openldn.patterns.dialects.model import Carriage
-from openldn.patterns.dialects.table import DIALECTS
 from openldn.patterns.exchange import Exchange, UseCase
 from openldn.patterns.notified_pull.model import Offer, Pointer
 from openldn.patterns.notified_pull.states import CANDIDATES, COMPLETED, IN_PROGRESS, TAKEN
@@ -69,7 +65,7 @@ class Entry:
         """
         asked = grant.requester
         if asked.patient not in (None, self.patient):
-            raise _refused("the token is about another patient than the offer", "patient")
+            raise refused("the token is about another patient than the offer", "patient")
         requester = replace(asked, patient=self.patient)
         return replace(grant, requester=requester, authorization_base=self.base)
 
@@ -83,8 +79,9 @@ class Entry:
         return tuple(parse_qsl(search_of(found).partition("?")[2])) if found else ()
 
 
-# What a token opens, for who asks for this path; raises LdnError(forbidden).
-Opens = Callable[[Grant, str], Awaitable[Entry | None]]
+Pairs = Sequence[tuple[str, str]]
+# What a token opens, for who asks for this path with these parameters; raises LdnError(forbidden).
+Opens = Callable[[Grant, str, Pairs], Awaitable[Entry | None]]
 Wire = Callable[[str], Awaitable[str]]  # handle of an offer -> code of its dialect
 
 
@@ -110,49 +107,24 @@ class Register:
     async def of(self, kept: Kept, receiver: Ura) -> Entry:
         """What this offer of ours opens for this party; raises LdnError as `entry`."""
         if kept.offer.fulfiller != receiver:
-            raise _refused(OTHERS, "others")
+            raise refused(OTHERS, "others")
         now = self.clock()
         if reason := over(kept.offer, now, self.grace):
-            raise _refused(reason, "over")
+            raise refused(reason, "over")
         exchange, case = offered(kept.offer.exchange, kept.offer.use_case)
         wire = await self.wire(kept.handle) if self.wire else OURS
         open_ = readable(kept.offer, case, wire)
         if not open_:
-            raise _refused(NOT_YET, "not-yet")
+            raise refused(NOT_YET, "not-yet")
         until = kept.offer.expires
         known = (f"Task/{kept.offer.id}", kept.offer.placer, receiver, kept.patient)
         base = kept.offer.authorization
         return Entry(*known, exchange, case, open_, Basis.IMPLIED.value, until, base)
 
-    async def opens(self, grant: Grant, path: str) -> Entry | None:
-        """What the authorization base of this token opens; raises LdnError as `entry`.
-
-        Where a dialect sends no base, the right is found by the receiver and what it reads.
-        """
-        base, receiver = grant.authorization_base, grant.requester.organization
-        if base:
-            return await self.entry(base, receiver)
-        return await self._unsent(resource_in(path), receiver)
-
-    async def _unsent(self, resource: str, receiver: Ura) -> Entry | None:
-        """The newest of the offers without a base on their wire that opens this resource.
-
-        None where there is no such offer; raises LdnError(forbidden) where none opens it now.
-        """
-        if self.wire is None or resource.partition("/")[0] not in _ALONG:
-            return None
-        async with connection(self.pool) as db:
-            kept = await self.offers.find(db, Wanted(Side.SENT, peer=receiver))
-        naming = [k for k in kept if resource in {p.value for p in k.offer.resources}]
-        unsent = [k for k in naming if await self.wire(k.handle) in UNSENT]
-        for one in unsent:
-            with suppress(LdnError):
-                entry = await self.of(one, receiver)
-                if resource in {p.value for p in entry.open}:
-                    return entry
-        if unsent:
-            raise _refused(NOT_YET, "not-yet")
-        return None
+    async def opens(self, grant: Grant, path: str = "", pairs: Pairs = ()) -> Entry | None:
+        """What the authorization base of this token opens; raises LdnError as `entry`."""
+        base = grant.authorization_base
+        return await self.entry(base, grant.requester.organization) if base else None
 
     def consulted(self, inner: Consulted) -> Consulted:
         """Who is asked for consent: for a referral of ours the register, no registry (R79).
@@ -206,14 +178,12 @@ def resource_in(path: str) -> str:
 
 DOCUMENT = "/$document"
 _READS = frozenset({"read", "document"})
-# Dialects that leave the base at who sends: the right is a record, found by Task and receiver.
-UNSENT = frozenset(
-    code for code, d in DIALECTS.items() if d.cells["authorization"].carriage is Carriage.NOT_SENT
-)
+
+
 _ALONG = {"Composition": ("Composition:entry", "Composition:author", "Composition:subject")}
 
 
-async def no_entry(grant: Grant, path: str) -> Entry | None:
+async def no_entry(grant: Grant, path: str, pairs: Pairs) -> Entry | None:
     """Nothing is opened by an authorization base here."""
     return None
 
@@ -253,5 +223,6 @@ def _kind(pointer: Pointer) -> tuple[str, str]:
     return pointer.system, pointer.code
 
 
-def _refused(text: str, code: str) -> LdnError:
+def refused(text: str, code: str) -> LdnError:
+    """Why a base opens nothing here."""
     return LdnError(Issue.FORBIDDEN, f"refused: {text}", detail=f"authorization-base.{code}")

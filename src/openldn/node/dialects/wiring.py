@@ -10,12 +10,14 @@ from openldn.functions.consent.sealing import Sealing
 from openldn.node.coordination.admission import Admission
 from openldn.node.coordination.model import ANSWER, EVENT
 from openldn.node.coordination.opened import Offering
+from openldn.node.coordination.register import Opens
 from openldn.node.coordination.requests import OURS
 from openldn.node.dialects import serving
 from openldn.node.dialects.answering import Answering
 from openldn.node.dialects.calls import Calls
 from openldn.node.dialects.hearing import READ, Hearing
 from openldn.node.dialects.losing import Losing
+from openldn.node.dialects.opening import Opening
 from openldn.node.dialects.reading import Reading
 from openldn.node.dialects.settings import PeerSettings
 from openldn.node.dialects.speech import Speech, checked
@@ -25,11 +27,12 @@ from openldn.node.inbox.service import Inbox
 from openldn.node.outbox.model import Kind
 from openldn.node.roads import ROADS, Means
 from openldn.node.settings import NodeSettings
+from openldn.node.sources import Source
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.notified_pull.shapes import Shape
 from openldn.trust import keyfile
 
-__all__ = ["prepare", "with_dialects"]
+__all__ = ["opens_of", "prepare", "with_dialects"]
 
 # What tokens are asked for here to read and change what was offered, whatever the dialect.
 FETCH = tuple(
@@ -43,6 +46,13 @@ FETCH = tuple(
         }
     )
 )
+
+
+def opens_of(offering: Offering, source: Source) -> Opens:
+    """What the tokens of other parties open, with a base or without; `source` has STU3 data."""
+    telling = offering.coordination.voices
+    assert isinstance(telling, Telling)  # noqa: S101  (made so below)
+    return Opening(offering.coordination.ledger, telling.spoken, offering.register, source)
 
 
 def with_dialects(
