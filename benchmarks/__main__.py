@@ -14,6 +14,7 @@ from rich.table import Table
 
 SUBJECTS = (
     *("laptop", "pull", "trusted_hop", "store", "codec", "audit", "localization", "crossing"),
+    "outbox",
     *(
         "trust_certificates",
         "trust_credentials",

@@ -34,7 +34,7 @@ from openldn.base import postgres
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import utc_now
 from openldn.base.sql import connection, open_pool, transaction
-from openldn.node.outbox.model import Message, State
+from openldn.node.outbox.model import Message, State, Tried
 from openldn.node.outbox.store.claiming import Share, Worker, settle
 from openldn.node.outbox.store.operating import Shown, Wanted
 
@@ -92,6 +92,34 @@ def test_who_lost_its_lease_writes_nothing_down(databases: Databases) -> None:
                 assert await settle(writing, HOLDER.value, [lane], found.time()) == [lane]
             await found.rest()
             assert found.peers.ids == ["m0", "m1", "m2"]
+
+    asyncio.run(story())
+
+
+def test_writing_down_reads_only_what_it_writes_before_the_server_knows_the_table(
+    databases: Databases,
+) -> None:
+    """A server that has not counted rows would else read all that was ever sent, each time."""
+
+    async def story() -> None:
+        async with world(databases) as found:
+            await found.put(*(found.message(f"m{n}", subject=f"{n}") for n in range(3000)))
+            async with connection(found.pool) as db:
+                worker = Worker(HOLDER.value, 7)
+                await worker.register(db)
+                share = Share(5, 10, 10, timedelta(seconds=30))
+                lanes = await worker.claim(db, found.time(), share, {})
+                await worker.leave(db)
+            for lane in lanes:
+                lane.tried.append(Tried(lane.messages[0], State.DELIVERED))
+            async with transaction(found.pool) as db:
+                await settle(db, HOLDER.value, lanes, found.time())
+                read = await db.fetch(
+                    """SELECT relname, seq_tup_read + idx_tup_fetch AS rows
+                       FROM pg_stat_xact_user_tables WHERE relname ~ '^outbox_(lane|message)$'"""
+                )
+            assert len(lanes) == len(read) * 5 == 10
+            assert all(row["rows"] < 300 for row in read), read
 
     asyncio.run(story())
 

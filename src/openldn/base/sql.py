@@ -110,10 +110,20 @@ async def hearing(db: Connection, channel: str, hear: Hear) -> AsyncIterator[Non
 
 
 async def let_go(db: Connection, last: Callable[[], Awaitable[None]]) -> None:
-    """Give up what this connection holds at the server, which does so itself when it broke."""
-    with suppress(LdnError), _told():
-        if not db.is_closed():
-            await last()
+    """Give up what this connection holds at the server; where that fails it is closed instead.
+
+    So it never goes back to the pool with a lock or somebody who listens.
+    """
+    done = False
+    try:
+        with suppress(LdnError), _told():
+            if not db.is_closed():
+                await last()
+                done = True
+    finally:
+        if not done:
+            with suppress(LdnError), _told():
+                db.terminate()
 
 
 async def server_time(dsn: str) -> datetime:

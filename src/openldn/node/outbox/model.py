@@ -147,6 +147,7 @@ class Lane:
 
     peer: str
     subject: str
+    number: int  # of this row: a lane that was emptied and filled anew is another
     owner: int  # number of the worker that leased it
     failing: datetime | None  # since when its deliveries fail, without one that succeeded
     failures: int  # deliveries in a row that this peer left unanswered, when it was leased

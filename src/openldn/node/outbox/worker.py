@@ -74,13 +74,16 @@ class Delivering:
                 async with hearing(db, CHANNEL, self._heard):
                     await self._forever(db, worker)
             finally:
-                await self.finish(_GRACE)
-                await let_go(db, lambda: worker.leave(db))
+                try:
+                    await self.finish(_GRACE)
+                finally:
+                    await let_go(db, lambda: worker.leave(db))
 
     async def _registered(self, db: Connection) -> Worker:
         while True:
             worker = Worker(self._holder, int(self.chance() * _NUMBERS))
             if await worker.register(db):
+                await worker.inherit(db, self.outbox.clock())
                 return worker
 
     def _heard(self, *told: object) -> None:

@@ -37,7 +37,7 @@ held AS (
   WHERE p.holder = $1 AND p.peer = picked.peer AND picked.probing)
 UPDATE outbox_lane l SET owner = $4, due = $3, set_at = $2
 FROM picked p WHERE l.holder = $1 AND l.peer = p.peer AND l.subject = p.subject
-RETURNING l.peer, l.subject, l.failing, p.failures, p.probing"""
+RETURNING l.peer, l.subject, l.number, l.failing, p.failures, p.probing"""
 # A statement of its own: it must see what was committed before the lease.
 _MESSAGES = """
 SELECT peer, subject, id, kind, body, created, sequence, attempts
@@ -52,28 +52,38 @@ FROM (
     ORDER BY sequence LIMIT t.most) m) found
 WHERE total <= $5 OR number = 1
 ORDER BY number"""
+_INHERITED = """
+UPDATE outbox_lane l SET owner = NULL, due = $3, set_at = $3
+FROM (SELECT ctid FROM outbox_lane WHERE holder = $1 AND owner = $2
+      ORDER BY peer, subject FOR UPDATE) t
+WHERE l.ctid = t.ctid"""
+# Row by row by the index, in order, whatever the server believes of the size of a table that was
+# empty a moment ago. A lane that is locked stays where it is, so its place (ctid) finds it again.
 _LOCK = """
-SELECT l.peer, l.subject, l.pending
-FROM unnest($2::text[], $3::text[], $4::int[]) AS t (peer, subject, owner)
-JOIN outbox_lane l ON l.holder = $1 AND l.peer = t.peer AND l.subject = t.subject
-  AND l.owner = t.owner
-ORDER BY l.peer, l.subject FOR UPDATE OF l"""
-_EMPTIED = """
-DELETE FROM outbox_lane l USING unnest($2::text[], $3::text[]) AS t (peer, subject)
-WHERE l.holder = $1 AND l.peer = t.peer AND l.subject = t.subject"""
+SELECT l.number, l.pending, l.ctid AS place
+FROM (SELECT number, owner FROM unnest($2::text[], $3::text[], $4::bigint[], $5::int[])
+        AS t (peer, subject, number, owner) ORDER BY peer, subject) t
+CROSS JOIN LATERAL (
+  SELECT number, pending, ctid FROM outbox_lane
+  WHERE holder = $1 AND number = t.number AND owner = t.owner FOR UPDATE) l"""
+_EMPTIED = "DELETE FROM outbox_lane WHERE ctid = ANY($1::tid[])"
 _RELEASE = """
-UPDATE outbox_lane l SET owner = NULL, pending = t.pending, due = t.due, set_at = $7,
+UPDATE outbox_lane l SET owner = NULL, pending = t.pending, due = t.due, set_at = $5,
   failing = t.failing
-FROM unnest($2::text[], $3::text[], $4::int[], $5::timestamptz[], $6::timestamptz[])
-  AS t (peer, subject, pending, due, failing)
-WHERE l.holder = $1 AND l.peer = t.peer AND l.subject = t.subject"""
+FROM unnest($1::tid[], $2::int[], $3::timestamptz[], $4::timestamptz[])
+  AS t (place, pending, due, failing)
+WHERE l.ctid = t.place"""
+# Who changes a message has locked its lane, so these stay where they are as well.
 _SETTLE = """
 UPDATE outbox_message m SET state = t.state, reason = t.reason, tried = $5::timestamptz,
   attempts = m.attempts + CASE WHEN t.state = 'delivered' THEN 0 ELSE 1 END,
   settled = CASE WHEN t.state = 'queued' THEN NULL ELSE $5::timestamptz END,
   body = CASE WHEN t.state = 'delivered' THEN ''::bytea ELSE m.body END
-FROM unnest($2::text[], $3::text[], $4::text[]) AS t (id, state, reason)
-WHERE m.holder = $1 AND m.id = t.id"""
+FROM (SELECT t.state, t.reason, f.ctid AS place
+      FROM unnest($2::text[], $3::text[], $4::text[]) AS t (id, state, reason)
+      CROSS JOIN LATERAL (
+        SELECT ctid FROM outbox_message WHERE holder = $1 AND id = t.id LIMIT 1) f) t
+WHERE m.ctid = t.place"""
 
 
 @dataclass(frozen=True)
@@ -98,6 +108,10 @@ class Worker:
         found: bool = await db.fetchval("SELECT pg_try_advisory_lock($1, $2)", _LOCKS, self.number)
         return found
 
+    async def inherit(self, db: Connection, now: datetime) -> None:
+        """Give back what an earlier worker with this number left: it is gone, as we have it now."""
+        await db.execute(_INHERITED, self.holder, self.number, now)
+
     async def leave(self, db: Connection) -> None:
         """Let others take over what is still leased by this number."""
         await db.execute("SELECT pg_advisory_unlock($1, $2)", _LOCKS, self.number)
@@ -113,7 +127,7 @@ class Worker:
         )
         lanes = {
             (r["peer"], r["subject"]): Lane(
-                *(r["peer"], r["subject"], self.number, r["failing"], r["failures"])
+                *(r["peer"], r["subject"], r["number"], self.number, r["failing"], r["failures"])
             )
             for r in rows
         }
@@ -141,17 +155,16 @@ async def settle(db: Connection, holder: str, lanes: Sequence[Lane], now: dateti
 
     What a worker did with a lane that another took over counts for nothing here.
     """
-    keys = [lane.key for lane in lanes]
-    owners = [lane.owner for lane in lanes]
-    rows = await db.fetch(_LOCK, holder, *_columns(keys, 2), owners)
-    pending = {(r["peer"], r["subject"]): r["pending"] for r in rows}
-    ours = [lane for lane in lanes if lane.key in pending]
-    left = {lane.key: pending[lane.key] - _settled(lane) for lane in ours}
-    if emptied := [lane.key for lane in ours if not left[lane.key]]:
-        await db.execute(_EMPTIED, holder, *_columns(emptied, 2))
-    if kept := [lane for lane in ours if left[lane.key]]:
-        told = [(*x.key, left[x.key], x.due or now, x.failing) for x in kept]
-        await db.execute(_RELEASE, holder, *_columns(told, 5), now)
+    held = [(*lane.key, lane.number, lane.owner) for lane in lanes]
+    rows = await db.fetch(_LOCK, holder, *_columns(held, 4))
+    found = {row["number"]: (row["pending"], row["place"]) for row in rows}
+    ours = [lane for lane in lanes if lane.number in found]
+    left = {lane.number: found[lane.number][0] - _settled(lane) for lane in ours}
+    if emptied := [found[lane.number][1] for lane in ours if not left[lane.number]]:
+        await db.execute(_EMPTIED, emptied)
+    if kept := [lane for lane in ours if left[lane.number]]:
+        told = [(found[x.number][1], left[x.number], x.due or now, x.failing) for x in kept]
+        await db.execute(_RELEASE, *_columns(told, 4), now)
     if tried := [one for lane in ours for one in lane.tried]:
         results = [(one.message.id, one.state.value, one.reason) for one in tried]
         await db.execute(_SETTLE, holder, *_columns(results, 3), now)
