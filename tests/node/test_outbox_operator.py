@@ -243,10 +243,13 @@ def test_each_act_leaves_evidence_of_what_who_and_why(databases: Databases, pki:
 def test_what_cannot_be_proven_is_not_done(databases: Databases, pki: Path) -> None:
     async def run(network: Network, node: Node, peers: Peers) -> None:
         async with connection(node.parts.audit.pool) as db:
-            await db.execute("ALTER TABLE audit_event RENAME TO audit_event_away")
-        assert (await call(network, "POST", "/m1/$drop", {"reason": "sent by post"}))[0] >= 500
-        async with connection(node.parts.audit.pool) as db:
-            await db.execute("ALTER TABLE audit_event_away RENAME TO audit_event")
+            await db.execute(
+                """CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+                   $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;
+                   CREATE TRIGGER full BEFORE INSERT ON audit_event EXECUTE FUNCTION full()"""
+            )
+        assert (await call(network, "POST", "/m1/$drop", {"reason": "sent by post"}))[0] == 503
+        assert (await call(network, "POST", "/m2/$retry", {}))[0] == 503
         assert (await call(network, "GET", "/m1"))[1]["state"] == "dead"
 
     in_network(databases, pki, run)

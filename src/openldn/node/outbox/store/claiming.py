@@ -54,9 +54,9 @@ WHERE total <= $5 OR number = 1
 ORDER BY number"""
 _INHERITED = """
 UPDATE outbox_lane l SET owner = NULL, due = $3, set_at = $3
-FROM (SELECT ctid FROM outbox_lane WHERE holder = $1 AND owner = $2
+FROM (SELECT number FROM outbox_lane WHERE holder = $1 AND owner = $2
       ORDER BY peer, subject FOR UPDATE) t
-WHERE l.ctid = t.ctid"""
+WHERE l.holder = $1 AND l.number = t.number"""
 # Row by row by the index, in order, whatever the server believes of the size of a table that was
 # empty a moment ago. A lane that is locked stays where it is, so its place (ctid) finds it again.
 _LOCK = """

@@ -31,6 +31,9 @@ SET pending = (SELECT count(*) FROM outbox_message m WHERE m.holder = l.holder
                AND m.peer = l.peer AND m.subject = l.subject AND m.state = 'queued')
 FROM (SELECT DISTINCT peer, subject FROM unnest($2::text[], $3::text[]) AS t (peer, subject)) t
 WHERE l.holder = $1 AND l.peer = t.peer AND l.subject = t.subject"""
+_EMPTIED = """
+DELETE FROM outbox_lane l USING unnest($2::text[], $3::text[]) AS t (peer, subject)
+WHERE l.holder = $1 AND l.peer = t.peer AND l.subject = t.subject AND l.pending = 0"""
 
 
 async def put(db: Connection, holder: str, messages: Sequence[Message], now: datetime) -> None:
@@ -49,6 +52,7 @@ async def put(db: Connection, holder: str, messages: Sequence[Message], now: dat
     )
     if done != f"INSERT 0 {len(messages)}":
         await db.execute(_RECOUNT, holder, peers, subjects)
+        await db.execute(_EMPTIED, holder, peers, subjects)
 
 
 async def notify(db: Connection, channel: str) -> None:
