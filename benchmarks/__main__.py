@@ -26,6 +26,7 @@ SUBJECTS = (
         "directory",
         "gateway",
         "transformation",
+        "indexed_pull",
     ),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target

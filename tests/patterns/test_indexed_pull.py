@@ -28,7 +28,7 @@ from openldn.patterns.indexed_pull import (
     Outcome,
     Settled,
 )
-from openldn.patterns.pull import Answer, Plan, Pull, Question, Status
+from openldn.patterns.pull import Answer, Plan, Pull, Question, Status, Turns
 from openldn.trust.parties import Person, Requester
 
 JANSEN = Bsn.parse("999900006")
@@ -189,6 +189,35 @@ def test_everyone_the_index_names_is_asked_and_ends_once() -> None:
     assert {q.pattern for q in (e.plan.question for e in events if isinstance(e, Came))} == {
         "indexed-pull"
     }
+
+
+def test_r82_the_first_answers_are_told_before_the_last_question_has_begun() -> None:
+    async def begun() -> int:
+        world = World(found=holders(25))
+        async for event in world.pattern.run(INQUIRY):
+            if isinstance(event, Came):
+                return len(world.road.asked)
+        return 0
+
+    assert 1 <= asyncio.run(begun()) < 25 * 4
+
+
+def test_whoever_no_longer_waits_for_a_turn_holds_up_nobody() -> None:
+    async def run() -> list[int]:
+        turns, had = Turns(few=1), list[int]()
+
+        async def begin(number: int) -> None:
+            await turns.mine()
+            had.append(number)
+
+        waiting = [asyncio.create_task(begin(n)) for n in range(5)]
+        await asyncio.sleep(0)
+        waiting[1].cancel()
+        await asyncio.wait(waiting)
+        await begin(5)
+        return had
+
+    assert asyncio.run(run()) == [0, 2, 3, 4, 5]
 
 
 def test_nobody_registered_is_an_answer_without_holders() -> None:

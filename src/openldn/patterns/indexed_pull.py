@@ -18,7 +18,7 @@ from openldn.base.runtime import Clock
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.infrastructures.model import Budget
 from openldn.patterns.exchange import Exchange, Pattern, Release
-from openldn.patterns.pull import WRITING, Answer, Plan, Pull, Question, Status
+from openldn.patterns.pull import WRITING, Answer, Plan, Pull, Question, Status, Turns
 from openldn.trust.parties import Requester
 
 REFUSAL = "the holder refuses this question; ask it why, with the correlation id"
@@ -37,12 +37,12 @@ class Inquiry:
     correlation: str
     trace: str = ""
 
-    def to(self, holder: Ura, budget: Budget | None = None) -> Question:
+    def to(self, holder: Ura, budget: Budget | None = None, turns: Turns | None = None) -> Question:
         """The same question to one holder."""
         return Question(
             *(self.exchange, self.release, self.patient, holder),
             *(self.requester, self.correlation, self.trace),
-            *(Pattern.INDEXED_PULL, budget),
+            *(Pattern.INDEXED_PULL, budget, turns),
         )
 
 
@@ -121,6 +121,7 @@ class _Stage:
     inquiry: Inquiry
     until: float  # moment of the event loop's clock
     budget: Budget
+    turns: Turns = field(default_factory=Turns)
     queue: asyncio.Queue[Event | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
     held: list[Ended] = field(default_factory=list)  # told when the others are
     endings: list[Ended] = field(default_factory=list)
@@ -214,7 +215,8 @@ class IndexedPull:
                 await stage.queue.put(None)
 
     async def _ask(self, stage: _Stage, holder: Ura) -> None:
-        question = stage.inquiry.to(holder, Budget(self.bounds.holder, stage.budget))
+        own = Budget(self.bounds.holder, stage.budget)
+        question = stage.inquiry.to(holder, own, stage.turns)
         began, tally = self.clock(), _Tally(holder)
         until = min(stage.until, _now() + self.bounds.way)
         try:
@@ -260,6 +262,7 @@ class IndexedPull:
                     return  # the pull goes on by itself, for the evidence of what comes late
                 tally.take(answer)
                 if answer.status is not Status.REFUSED:
+                    stage.turns.hurry()
                     await stage.tell(Came(plan, answer))
                 if stage.left:
                     return

@@ -1,6 +1,7 @@
 """Pull: one named holder is asked every query of an exchange at once (gericht bevragen)."""
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -19,6 +20,39 @@ from openldn.trust.parties import Requester
 from openldn.trust.peers import PatientForm, of_infrastructure
 
 
+@dataclass
+class Turns:
+    """Queries that belong together begin a few at a time, and what comes in is read in between.
+
+    Hundreds that begin at once would keep the first answer waiting until all have begun; once it
+    came, the rest hurry.
+    """
+
+    few: int = 4
+    many: int = 32
+    _waiting: deque[asyncio.Future[None]] = field(default_factory=deque, repr=False)
+
+    async def mine(self) -> None:
+        """Wait for one's turn, in the order of asking."""
+        loop = asyncio.get_running_loop()
+        turn = loop.create_future()
+        self._waiting.append(turn)
+        if len(self._waiting) == 1:
+            loop.call_soon(self._pass)
+        await turn
+
+    def hurry(self) -> None:
+        """The first answer came."""
+        self.few = self.many
+
+    def _pass(self) -> None:
+        for turn in [self._waiting.popleft() for _ in range(min(self.few, len(self._waiting)))]:
+            if not turn.done():  # who waited was cancelled
+                turn.set_result(None)
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._pass)
+
+
 @dataclass(frozen=True)
 class Question:
     """What somebody wants to know about one patient from one holder."""
@@ -32,6 +66,7 @@ class Question:
     trace: str = ""
     pattern: Pattern = Pattern.PULL  # of which it is a part, for the evidence
     budget: Budget | None = field(default=None, repr=False, compare=False)
+    turns: Turns | None = field(default=None, repr=False, compare=False)  # None: all begin at once
 
 
 @dataclass(frozen=True)
@@ -144,7 +179,7 @@ class Pull:
         queue: asyncio.Queue[Answer | None] = asyncio.Queue()
         asking = asyncio.create_task(self._ask_all(plan, queue))
         self._running.add(asking)
-        asking.add_done_callback(self._running.discard)
+        asking.add_done_callback(self._ended)
         asking.add_done_callback(lambda _: queue.put_nowait(None))
         for _ in plan.question.release.plan:
             answer = await queue.get()
@@ -157,9 +192,16 @@ class Pull:
         if self._running:
             await asyncio.wait(self._running, timeout=self.patience + WRITING)
 
+    def _ended(self, asking: asyncio.Task[None]) -> None:
+        self._running.discard(asking)
+        if not asking.cancelled():
+            asking.exception()  # seen, also when nobody listens any more
+
     async def _ask_all(self, plan: Plan, queue: asyncio.Queue[Answer | None]) -> None:
         async with asyncio.TaskGroup() as group:
             for query in plan.question.release.plan:
+                if plan.question.turns is not None:
+                    await plan.question.turns.mine()
                 group.create_task(self._ask_into(plan, query, queue))
 
     async def _ask_into(
