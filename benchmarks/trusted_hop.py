@@ -41,7 +41,7 @@ from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.signer import Signer
 
 ASKER, HOLDER = "clinic", "gp"  # both on the LSP
-MESSAGES, FIRST, AT_ONCE, TURNS = 2900, 290, 32, 5
+MESSAGES, FIRST, AT_ONCE, TURNS = 2900, 290, 32, 3
 PURPOSE = "TREAT"
 Row = dict[str, Any]
 Requests = list[bytes]

@@ -264,7 +264,8 @@ def negotiate(request: Request) -> Format:
     Raises LdnError with status 406 for what we do not make. Source: hl7.org/fhir/R4/http.html
     #parameters (`_format`) and #mime-type.
     """
-    given = request.query_params.get("_format")
+    asked = request.scope.get("query_string")  # most have none
+    given = request.query_params.get("_format") if asked else None
     if given is not None:
         # a plus sign in a query string reads as a space
         wanted: tuple[Format | None, ...] = (_FORMATS.get(_media(given).replace(" ", "+")),)

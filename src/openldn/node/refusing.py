@@ -72,10 +72,10 @@ class Keeping:
             except LdnError as error:
                 self._refused(request, error, dialect)
                 raise
-            told = getattr(request.state, "refused", None)
+            told = request.scope.get("state", {}).get("refused")
             if isinstance(told, LdnError):
                 self._refused(request, told, dialect)
-            elif response.status_code == 200 and request.url.path.endswith("/token"):
+            elif response.status_code == 200 and request.scope["path"].endswith("/token"):
                 self._met(peer_of(request), Direction.IN)
             return response
 

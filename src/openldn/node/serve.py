@@ -7,7 +7,7 @@ patient is looked at before the token is verified, and nothing is answered witho
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cache
+from functools import cache, cached_property, lru_cache
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -29,6 +29,7 @@ from openldn.fhir.identifiers import BSN_SYSTEM, Bsn, Ura
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.model import Found
 from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.functions.authorization import policy
 from openldn.functions.authorization.document import OWN_POLICY, document_of_facts
 from openldn.functions.authorization.model import (
     AllowedQuery,
@@ -37,15 +38,6 @@ from openldn.functions.authorization.model import (
     Consent,
     Facts,
     patient_parameter,
-)
-from openldn.functions.authorization.policy import (
-    ASKING,
-    CHEAP,
-    RULES,
-    VERSION,
-    checks,
-    denials,
-    first_denial,
 )
 from openldn.functions.authorization.question import EMERGENCIES, Reason
 from openldn.functions.consent.model import Answer
@@ -87,7 +79,7 @@ class Holder:
     overrules: bool = False  # whether an emergency passes an objection
     pages: bytes = field(default_factory=lambda: AESSIV.generate_key(512), repr=False)
 
-    @property
+    @cached_property
     def consulting(self) -> Consulting:
         """Who is asked for consent on our behalf."""
         return Consulting(self.consents, self.clock, self.kind, self.kind_of)
@@ -152,7 +144,10 @@ async def _visit(holder: Holder, request: Request) -> _Visit:
     version = _version(request)
     peer = require_party(peer_certificate(request.scope), started).ura
     grant = await holder.verify(shown(request, holder.public))
-    exchange, unread = _exchange(grant), _wanted(holder, version, _rest(request), ())
+    exchange, unread = (
+        _exchange(grant.requester.scopes),
+        _wanted(holder, version, _rest(request), ()),
+    )
     asked = Asked(unread.type, (), unread.operation, _interaction(request))
     visit = _Visit(holder, request, version, peer, grant, exchange, asked, unread, started)
     try:
@@ -177,10 +172,11 @@ def _rest(request: Request) -> str:
     return str(request.path_params.get("rest", ""))
 
 
-def _exchange(grant: Grant) -> Exchange:
+@lru_cache(maxsize=256)
+def _exchange(scopes: frozenset[str]) -> Exchange:
     """The exchange the token is for; without one of ours, policy refuses the scope."""
     exchanges = by(Pattern.PULL)
-    fitting = (e for e in exchanges if e.scope(Pattern.PULL) in grant.requester.scopes)
+    fitting = (e for e in exchanges if e.scope(Pattern.PULL) in scopes)
     return next(fitting, exchanges[0])
 
 
@@ -232,7 +228,7 @@ async def _answer(visit: _Visit) -> Response:
     try:
         visit.known = await holder.known(visit.grant.requester.organization)
         visit.facts = facts = _facts(visit)
-        _refuse(facts, denials(facts, CHEAP))
+        _refuse(facts, policy.denials(facts, policy.CHEAP))
         facts = await _consented(visit, facts)
         await _own(visit, facts)
         source = holder.sources[visit.version]
@@ -252,14 +248,16 @@ async def _answer(visit: _Visit) -> Response:
 def _refuse(facts: Facts, reasons: Sequence[str]) -> None:
     if reasons:
         text = "refused: " + "; ".join(reasons)
-        raise LdnError(Issue.FORBIDDEN, text, detail=first_denial(facts))
+        raise LdnError(Issue.FORBIDDEN, text, detail=policy.first_denial(facts))
 
 
 async def _consented(visit: _Visit, facts: Facts) -> Facts:
     """Asked after the rest allowed; raises Unconsented, with what it found, when it denies."""
     consulting, task = visit.holder.consulting, visit.grant.authorization_base
     facts, answer = await consulting.ask(facts, _patient(visit), visit.exchange.code, task)
-    if reasons := denials(facts, ASKING):  # the other rules look at nothing that was asked
+    if reasons := policy.denials(
+        facts, policy.ASKING
+    ):  # the other rules look at nothing that was asked
         raise Unconsented("refused: " + "; ".join(reasons), facts, answer)
     visit.facts, visit.answer = facts, answer
     return facts
@@ -353,9 +351,11 @@ def _access(visit: _Visit, *, count: int = 0, error: LdnError | None = None) -> 
         reason=error.message if error else "",
         token=visit.grant.id,
         peer=request.client.host if request.client else "",
-        checks=checks(facts, RULES if error else ()),  # no rule denied what was answered
+        checks=policy.checks(
+            facts, policy.RULES if error else ()
+        ),  # no rule denied what was answered
         legal_basis=facts.basis,
-        policy=f"{visit.exchange.code}|{VERSION}",
+        policy=f"{visit.exchange.code}|{policy.VERSION}",
         relation=facts.relation,
         consent=said(visit.answer),
         interaction=visit.asked.interaction,

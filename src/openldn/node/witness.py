@@ -68,8 +68,9 @@ def decided(access: Access) -> bool:
 def decision(access: Access, source: Source) -> Event:
     """What was decided, with its four checks."""
     denied = _refused(access)
-    return replace(
-        event_of(access, source),
+    return event_of(
+        access,
+        source,
         code=DECIDED,
         outcome=FAILED if denied else SUCCESS,
         reason=access.reason if denied else "",

@@ -9,7 +9,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -84,6 +84,7 @@ def digest(before: bytes, body: bytes) -> bytes:
     return hashlib.sha256(before + body).digest()
 
 
+@lru_cache(maxsize=4096)  # one pull writes dozens of events about one patient
 def patient_key(key: bytes, patient: Bsn) -> bytes:
     """What a patient is found by without the BSN in an index; also in `once`."""
     return hmac.digest(key, b"patient|" + patient.value.encode(), "sha256")

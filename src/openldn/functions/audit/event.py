@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from functools import lru_cache
+from typing import Any
 
 import msgspec
 
@@ -40,37 +41,48 @@ _MINIMAL = f"{BALP}/StructureDefinition/IHE.BasicAudit.OAUTHaccessTokenUse.Minim
 _TOKENED = frozenset({REQUESTED, SERVED})
 
 
-def event_of(access: Access, source: Source) -> Event:
-    """The access as an event of the catalogue: who called whom, seen from the keeper of the log."""
+def event_of(access: Access, source: Source, **instead: Any) -> Event:
+    """The access as an event of the catalogue: who called whom, seen from the keeper of the log.
+
+    `instead` takes the place of what the event has of these names.
+    """
     asked = access.requester
     other = Party(str(asked.organization), CLIENT, access.peer)
     asking = access.code == REQUESTED
     holder = access.holder if asking else None
     server = Party(str(holder), URA_SYSTEM, access.peer) if asking else None
     client = None if asking else other
-    return Event(
-        access.code, access.started, access.ended, access.outcome, access.reason,
-        asked.purpose, client, server, asked.person,
-        organization=asked.organization,
-        organization_name=asked.organization_name,
-        holder=holder,
-        patient=access.patient,
-        query=access.query,
-        interaction=access.interaction,
-        correlation=access.correlation,
-        trace=access.trace,
-        token=access.token,
-        checks=access.checks,
-        legal_basis=access.legal_basis,
-        policy=access.policy,
-        relation=access.relation,
-        consent=access.consent,
-        exchange=access.exchange,
-        pattern=access.pattern,
-        count=access.count,
-        dialect=access.dialect,
-        act=access.act,
-    )  # fmt: skip
+    facts: dict[str, Any] = {
+        "code": access.code,
+        "started": access.started,
+        "ended": access.ended,
+        "outcome": access.outcome,
+        "reason": access.reason,
+        "purpose": asked.purpose,
+        "client": client,
+        "server": server,
+        "person": asked.person,
+        "organization": asked.organization,
+        "organization_name": asked.organization_name,
+        "holder": holder,
+        "patient": access.patient,
+        "query": access.query,
+        "interaction": access.interaction,
+        "correlation": access.correlation,
+        "trace": access.trace,
+        "token": access.token,
+        "checks": access.checks,
+        "legal_basis": access.legal_basis,
+        "policy": access.policy,
+        "relation": access.relation,
+        "consent": access.consent,
+        "exchange": access.exchange,
+        "pattern": access.pattern,
+        "count": access.count,
+        "dialect": access.dialect,
+        "act": access.act,
+    }
+    return Event(**{**facts, **instead})
 
 
 def per_patient(event: Event, patients: Sequence[Bsn]) -> list[Event]:

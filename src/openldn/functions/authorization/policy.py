@@ -76,8 +76,9 @@ def about_one_patient(facts: Facts) -> str | None:
 
 def in_dataset(facts: Facts) -> str | None:
     """The query stands in the exchange's table."""
-    fixed = facts.requester.patient is not None
-    if any(matches(facts.asked, row, patient_fixed=fixed) for row in facts.allowed):
+    fixed, asked = facts.requester.patient is not None, facts.asked
+    rows = [r for r in facts.allowed if r.type == asked.type and r.operation == asked.operation]
+    if any(matches(asked, row, patient_fixed=fixed) for row in rows):
         return None
     return "the query is outside the data set of the exchange"
 

@@ -159,7 +159,8 @@ def weighed(
     if local.decision is Decision.DENY or basis is Basis.IMPLIED or national is None:
         return local
     waits = basis is Basis.EMERGENCY and national.decision is Decision.UNKNOWN
-    return replace(national, emergency=waits and policy.emergency_without_answer)
+    passes = waits and policy.emergency_without_answer
+    return national if national.emergency == passes else replace(national, emergency=passes)
 
 
 @dataclass(frozen=True)

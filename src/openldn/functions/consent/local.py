@@ -18,6 +18,7 @@ from openldn.fhir.model import Resource
 from openldn.functions.consent import store_local as store
 from openldn.functions.consent import wire
 from openldn.functions.consent.deciding import (
+    NOTHING,
     POLICY,
     Policy,
     bound,
@@ -109,7 +110,8 @@ class LocalConsents:
     def _answer(
         self, choices: Sequence[Choice], disclosure: Disclosure, origin: Origin, at: datetime
     ) -> Answer:
-        return answered(decide(choices, fits(disclosure, self.kinds), at), origin, at)
+        verdict = decide(choices, fits(disclosure, self.kinds), at) if choices else NOTHING
+        return answered(verdict, origin, at)
 
     async def record(self, consent: Resource, id: str = "", version: int = 0) -> Recorded:
         """Keep this Consent: a new one, or in the place of `version` of the one with this `id`.

@@ -6,6 +6,7 @@ Source: AORTA-on-FHIR, Interfaces Common (AORTA-ID 1.0.0, AORTA-Version); rule R
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import NewId
@@ -57,11 +58,7 @@ class AortaVersion:
     @classmethod
     def read(cls, values: Sequence[str]) -> "AortaVersion":
         """The versions in the header, all its values given; raises LdnError(invalid)."""
-        match = _VERSION.fullmatch(values[0]) if len(values) == 1 else None
-        if match is None:
-            text = "send AORTA-Version once: contentVersion=<semver>; acceptVersion=<semver range>"
-            raise LdnError(Issue.INVALID, text, detail="aorta-version")
-        return cls(Version.parse(match.group(1)), Range.parse(match.group(2)))
+        return _version(values[0] if len(values) == 1 else "")
 
     def answer_in(self, offered: Sequence[Version]) -> Version:
         """The highest of our versions that is welcome; raises LdnError with status 406."""
@@ -80,3 +77,12 @@ class AortaVersion:
 
     def __str__(self) -> str:
         return f"contentVersion={self.content}; acceptVersion={self.accept}"
+
+
+@lru_cache(maxsize=64)  # a peer says the same with each message
+def _version(text: str) -> AortaVersion:
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        wanted = "send AORTA-Version once: contentVersion=<semver>; acceptVersion=<semver range>"
+        raise LdnError(Issue.INVALID, wanted, detail="aorta-version")
+    return AortaVersion(Version.parse(match.group(1)), Range.parse(match.group(2)))
