@@ -1,6 +1,7 @@
 """Writes docs/reference/dialects.md out of the tables of the dialects."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
 
 from openldn.patterns.dialects import DIALECTS
 from openldn.patterns.dialects.hearing import REPEATED, REPLIES
@@ -20,6 +21,7 @@ _SHAPES = {
     Shape.S5: "`POST {base}`, a Bundle with SubscriptionStatus",
     Shape.S6: "`PUT {base}/Task?identifier=…`, the Task cancelled",
 }
+_AT_A_NODE = Path(__file__).with_name("dialects_at_a_node.md")
 _SIGNS = {"carried": "yes", "not sent": "kept", "not expressible": "no"}
 
 
@@ -36,6 +38,7 @@ def _lines() -> Iterator[str]:
     )
     yield "\n## The dialects\n"
     yield from _table(("", *DIALECTS), (_fact(name, of) for name, of in _FACTS))
+    yield f"\n{_AT_A_NODE.read_text(encoding='utf-8').rstrip()}"
     yield "\n## How a receiver is told\n"
     yield (
         "One address takes all of these; what has another form is refused with 400. A sender\n"
