@@ -44,6 +44,20 @@ def _played(journey: Journey, laptop: Laptop) -> None:
     assert JANSEN not in done.stdout + done.stderr
 
 
+def test_a_journey_that_fails_names_the_step_and_whose_turn_it_is(simulated: Laptop) -> None:
+    party = json.loads(simulated.plan.network_file.read_text())["simulators"][0]
+    fault, kind = f"{party['api']}/fault", {"content-type": "application/json"}
+    broken = json.dumps({"kind": "error-500", "at": "fhir", "times": 100}).encode()
+    assert simulated.call(party["key"], "POST", fault, broken, kind).status == 200
+
+    done = openldn("journey", "run", "pull-simulated", "--network", str(simulated.folder))
+
+    assert simulated.call(party["key"], "DELETE", fault).status == 200
+    assert done.returncode == 1
+    *_, last = done.stdout.splitlines()
+    assert last == f"step 1 of 12 failed; it is the turn of {party['name']}"
+
+
 def test_a_journey_with_existing_systems_says_what_it_needs(network: Laptop) -> None:
     done = openldn("journey", "run", "pull-simulated", "--network", str(network.folder))
 

@@ -106,13 +106,11 @@ class Means:
 
     def roads(self) -> Mapping[str, Direct]:
         """An adapter for each road."""
-        found = {}
+        found, own = {}, self._tokens("direct")
         for road in ROADS:
-            tokens = self._tokens(road)
-            forget = getattr(tokens, "forget", _keep)
-            found[road] = Direct(
-                self.clients.holder, tokens, forget, self._headers(road), self.clock
-            )
+            tokens = InEmergency(self._tokens(road), own)
+            clients, headers = self.clients.holder, self._headers(road)
+            found[road] = Direct(clients, tokens, tokens.forget, headers, self.clock)
         return found
 
     def _headers(self, road: str) -> Headers:
@@ -201,6 +199,28 @@ class Means:
             account = _account(agreed, self.settings, self.signing(), applies_to)
             self._services[applies_to] = StsClient(account, http, self.clock, self.new_id)
         return self._services[applies_to]
+
+
+@dataclass(frozen=True)
+class InEmergency:
+    """Asks by our own signed word when the glass is broken; implements `Tokens`.
+
+    The reason stands in that word: no assertion of Zorgplatform, no presentation and no word of a
+    broker has a place for it.
+    """
+
+    usual: Tokens
+    own: Tokens
+
+    async def token(self, holder: Ura, issuer: str, requester: Requester) -> AccessToken:
+        """A token for this holder; raises LdnError as the one that is asked."""
+        chosen = self.usual if requester.emergency is None else self.own
+        return await chosen.token(holder, issuer, requester)
+
+    def forget(self, token: AccessToken) -> None:
+        """Do not use this token again, whoever gave it."""
+        for one in (self.usual, self.own):
+            getattr(one, "forget", _keep)(token)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,17 @@ from openldn.access.frame.network import Network, Node, Nodes, object_of
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
 from openldn.fhir.codec import dump, parse
+from openldn.fhir.identifiers import BSN_SYSTEM
 from openldn.testbench.journeys.model import Facts
 from openldn.testbench.journeys.simulated import SIMULATED
 from openldn.testbench.synth.story import JANSEN
 
 DEADLINE = 60.0  # seconds for one call
 PATIENTS = {"jansen": JANSEN.bsn}  # by name, so that no BSN stands in a journey or its outcome
+HIGH = "http://eidas.europa.eu/LoA/high"  # how firmly who breaks the glass signed in
+REVIEWER = {"id": "desk-journey", "name": "TEST openldn reviewer"}
 DOCTOR = {"uzi": "900000000", "role": "01.015", "name": "TEST openldn journey"}
+_OUTCOME = "OperationOutcome"
 _JSON = {"content-type": "application/json", "accept": "application/fhir+json"}
 
 
@@ -60,8 +64,18 @@ class Stage:
     ) -> Reply:
         """What the node of this party answers to its own organization."""
         node = self.party(who)
+        return await self._sent(node, method, f"{node.api}{path}", body)
+
+    async def keep(self, who: str, fhir: str, bundle: Mapping[str, Any]) -> Reply:
+        """What the record of this party answers to a transaction of its own systems."""
+        node = self.party(who)
+        origin = node.api.removesuffix("/api")
+        return await self._sent(node, "POST", f"{origin}/station/{fhir}", bundle)
+
+    async def _sent(
+        self, node: Node, method: str, url: str, body: Mapping[str, Any] | None
+    ) -> Reply:
         sent = dump(dict(body)) if body is not None else None
-        url = f"{node.api}{path}"
         http = self.nodes.client(node)
         return await http.send(method, url, headers=_JSON, body=sent, deadline=DEADLINE)
 
@@ -116,15 +130,75 @@ async def _find(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
     """Find an offer among those this party received, by the Task at its sender."""
     found = object_of(await stage.call(who, "GET", "/offers?side=received&count=500"))
     sender = stage.party(given["sender"]).ura
-    for offer in found["offers"]:
-        if offer["task"] == given["task"] and offer["placer"]["ura"] == sender:
-            return _offered(offer)
-    return {}
+    task = given["task"]
+    ours = [o for o in found["offers"] if (o["task"], o["placer"]["ura"]) == (task, sender)]
+    return {**_offered(ours[0]), "found": len(ours)} if ours else {}
 
 
 async def _look(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
     """Look at where an offer stands, on this party's side."""
     return _offered(object_of(await stage.call(who, "GET", f"/offers/{given['offer']}")))
+
+
+async def _fetch(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Fetch what an offer names, on the right that came with it."""
+    body = {"purpose": "TREAT", "practitioner": DOCTOR}
+    reply = await stage.call(who, "POST", f"/offers/{given['offer']}/$pull", body)
+    return {**_answered(reply), "correlation": reply.headers.get("x-request-id", "")}
+
+
+async def _record(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Write resources in this party's own record, with the patient they are about."""
+    patient = PATIENTS[given.get("patient", "jansen")]
+    named = {"system": BSN_SYSTEM, "value": patient.value}
+    whom = {"resourceType": "Patient", "id": given.get("patient", "jansen"), "identifier": [named]}
+    entries = [
+        {"resource": r, "request": {"method": "PUT", "url": f"{r['resourceType']}/{r['id']}"}}
+        for r in (whom, *given["resources"])
+    ]
+    bundle = {"resourceType": "Bundle", "type": "transaction", "entry": entries}
+    reply = await stage.keep(who, given["fhir"], bundle)
+    return {"answer": reply.status, "kept": len(entries) if reply.status == 200 else 0}
+
+
+async def _collect(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Ask everyone who holds data of a patient, in an emergency where a reason is given."""
+    body = {**_asked(given), **({"emergency": given["emergency"]} if "emergency" in given else {})}
+    if "emergency" in given:
+        body["practitioner"] = {**DOCTOR, "loa": HIGH}
+    path = f"/exchanges/{given.get('exchange', 'bgz')}/$collect"
+    reply = await stage.call(who, "POST", path, body)
+    labels = [c["code"] for c in parse(reply.body).get("meta", {}).get("security", ())]
+    found = {**_answered(reply), "labels": ", ".join(labels)}
+    return {**found, "correlation": reply.headers.get("x-request-id", "")}
+
+
+async def _cases(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Look at the cases of broken glass that wait for a review here."""
+    found = object_of(await stage.call(who, "GET", "/emergencies"))["emergencies"]
+    ours = [c for c in found if c["side"] == given["side"] and c["exchange"] == given["exchange"]]
+    newest: Mapping[str, Any] = max(ours, key=lambda c: str(c["began"]), default={})
+    told = {"cases": len(ours), "case": newest.get("id", ""), "code": newest.get("code", "")}
+    return {**told, "opened": newest.get("opened", False)}
+
+
+async def _review(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Keep what a second person found of a case."""
+    body = {"outcome": given["outcome"], "text": given["text"], "reviewer": REVIEWER}
+    reply = await stage.call(who, "POST", f"/emergencies/{given['case']}/$review", body)
+    content = parse(reply.body)
+    if reply.status != 200:
+        return {"answer": reply.status, "reason": _reason(content)}
+    return {"answer": 200, "outcome": content["outcome"]}
+
+
+async def _messages(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """What is kept here for the patient of who broke the glass."""
+    bsn = PATIENTS[given.get("patient", "jansen")].value
+    found = object_of(await stage.call(who, "POST", "/emergencies/messages", {"bsn": bsn}))
+    newest: Mapping[str, Any] = next(iter(found["messages"]), {})
+    told = {"messages": len(found["messages"]), "by": newest.get("name", "")}
+    return {**told, "outcome": newest.get("outcome", "")}
 
 
 async def _act(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
@@ -149,7 +223,14 @@ def _offered(offer: Mapping[str, Any]) -> dict[str, Any]:
         "version": offer["version"],
         "turn": ", ".join(offer["turn"]),
         "why": why.get("text", ""),
+        **(_told(offer["dialect"] or {}) if "dialect" in offer else {}),
     }
+
+
+def _told(dialect: Mapping[str, Any]) -> dict[str, Any]:
+    """In which dialect the other side is told, and what it has no words for."""
+    lost = "; ".join(loss["element"] for loss in dialect.get("losses", ()))
+    return {"dialect": dialect.get("wire", "H"), "lost": lost}
 
 
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -163,10 +244,16 @@ def _answered(reply: Reply) -> dict[str, Any]:
     content = parse(reply.body)
     if reply.status != 200:
         return {"status": reply.status, "reason": _reason(content)}
-    kinds = Counter(e["resource"]["resourceType"] for e in content.get("entry", ()))
-    gaps = kinds.pop("OperationOutcome", 0)
+    found = [e["resource"] for e in content.get("entry", ())]
+    kinds = Counter(r["resourceType"] for r in found if r["resourceType"] != _OUTCOME)
+    gaps = sum(r["resourceType"] == _OUTCOME and _lacks(r) for r in found)
     said = ", ".join(f"{kind} {count}" for kind, count in sorted(kinds.items()))
     return {"status": 200, "resources": kinds.total(), "gaps": gaps, "of": said}
+
+
+def _lacks(outcome: Mapping[str, Any]) -> bool:
+    """Whether it says that something is missing; that all is well is an outcome too."""
+    return any(i["severity"] != "information" for i in outcome["issue"])
 
 
 def _reason(content: Any) -> str:
@@ -177,9 +264,15 @@ def _reason(content: Any) -> str:
 ACTS: Mapping[str, Act] = {
     "act": _act,
     "ask": _ask,
+    "cases": _cases,
+    "collect": _collect,
     "evidence": _evidence,
+    "fetch": _fetch,
     "find": _find,
     "locate": _locate,
     "look": _look,
+    "messages": _messages,
     "offer": _offer,
+    "record": _record,
+    "review": _review,
 }

@@ -47,7 +47,8 @@ def _proven(asker: str, holder: str, exchange: str = "bgz") -> tuple[Step, Step]
     )
 
 
-def _round(asker: str, holder: str, exchange: str = "bgz") -> tuple[Step, ...]:
+def round_(asker: str, holder: str, exchange: str = "bgz") -> tuple[Step, ...]:
+    """A question, and the evidence of it on both sides."""
     return (_asking(asker, holder, exchange), *_proven(asker, holder, exchange))
 
 
@@ -58,12 +59,12 @@ PULL = Journey(
         "Pull over three infrastructures: the basic data set and the nursing handoff",
     ),
     (
-        *_round("clinic", "hospital"),  # LSP asks Zorgplatform
-        *_round("hospital", "clinic"),
-        *_round("rehabilitation", "hospital"),  # Nuts asks Zorgplatform
-        *_round("gp", "rehabilitation"),  # LSP asks Nuts
-        *_round("rehabilitation", "hospital", "eoverdracht"),
-        *_round("hospital", "rehabilitation", "eoverdracht"),
+        *round_("clinic", "hospital"),  # LSP asks Zorgplatform
+        *round_("hospital", "clinic"),
+        *round_("rehabilitation", "hospital"),  # Nuts asks Zorgplatform
+        *round_("gp", "rehabilitation"),  # LSP asks Nuts
+        *round_("rehabilitation", "hospital", "eoverdracht"),
+        *round_("hospital", "rehabilitation", "eoverdracht"),
     ),
 )
 

@@ -2,10 +2,22 @@
 
 from openldn.base.errors import Issue, LdnError
 from openldn.testbench.journeys.asking import PAIRS, PULL, PULL_SIMULATED
+from openldn.testbench.journeys.existing import CN_4_SIMULATED, CN_5_SIMULATED, NURSING_HOMES
+from openldn.testbench.journeys.handing import (
+    EMERGENCY,
+    EOVERDRACHT,
+    EOVERDRACHT_REQUEST,
+    REFERRAL,
+)
 from openldn.testbench.journeys.model import Journey
 from openldn.testbench.journeys.offering import CN_4, CN_5, JANSEN
 
-JOURNEYS = {journey.name: journey for journey in (PULL, PAIRS, CN_4, CN_5, JANSEN, PULL_SIMULATED)}
+_EVERY = (
+    *(PULL, PAIRS, CN_4, CN_5, JANSEN),
+    *(EOVERDRACHT, EOVERDRACHT_REQUEST, EMERGENCY, REFERRAL),
+    *(PULL_SIMULATED, CN_4_SIMULATED, CN_5_SIMULATED, NURSING_HOMES),
+)
+JOURNEYS = {journey.name: journey for journey in _EVERY}
 
 
 def journey_of(name: str) -> Journey:

@@ -13,7 +13,7 @@ from openldn.exchanges.eoverdracht import ADVANCE_NOTICE, HANDOFF
 from openldn.patterns.exchange import Title
 from openldn.testbench.journeys.model import SOMETHING, Journey, Step, at_least
 
-TOLD = 10.0  # seconds in which the other side hears of it
+TOLD = 20.0  # seconds in which the other side hears of it
 NO_PLACE = "geen plaats op de afdeling"
 LATER = {"start": "2031-03-03T09:00:00+01:00"}
 
@@ -104,17 +104,18 @@ class Way:
             ),
         )
 
-    def fetched(self) -> Step:
-        """The receiver fetches what was offered."""
+    def fetched(self, least: int = 1) -> Step:
+        """The receiver fetches what was offered, on the right that came with the offer."""
         return Step(
             self.receiver,
-            "ask",
+            "fetch",
             Title(
                 f"{{{self.receiver}}} haalt op: {self.title.nl}",
                 f"{{{self.receiver}}} fetches: {self.title.en}",
             ),
-            {"holder": self.sender, "exchange": self.exchange},
-            {"status": 200, "gaps": 0, "resources": at_least(1)},
+            {"offer": f"${self.name}-received"},
+            {"status": 200, "gaps": 0, "resources": at_least(least)},
+            {"correlation": f"{self.name}-fetched"},
             turn=self.sender,
         )
 
@@ -248,7 +249,8 @@ class Way:
         return (*before, self.fetched(), *self.completed())
 
 
-def _refer(name: str, sender: str, receiver: str) -> Way:
+def refer(name: str, sender: str, receiver: str) -> Way:
+    """A referral with the BgZ."""
     return Way(name, sender, receiver, "bgz", "refer")
 
 
@@ -256,7 +258,8 @@ def _document(id_: str, code: Any) -> Mapping[str, str]:
     return {"value": f"Composition/{id_}", "code": code.code, "system": code.system}
 
 
-def _transfer(name: str, sender: str, receiver: str) -> Way:
+def transfer(name: str, sender: str, receiver: str) -> Way:
+    """A transfer with registration message and handoff."""
     documents = (
         _document("jansen-advance-notice", ADVANCE_NOTICE),
         _document("jansen-handoff", HANDOFF),
@@ -264,9 +267,9 @@ def _transfer(name: str, sender: str, receiver: str) -> Way:
     return Way(name, sender, receiver, "eoverdracht", "transfer", documents)
 
 
-_THERE, _BACK = _refer("there", "hospital", "clinic"), _refer("back", "clinic", "hospital")
-_NO, _OFF = _refer("no", "hospital", "clinic"), _refer("off", "clinic", "hospital")
-_MOVED = _refer("moved", "hospital", "clinic")
+_THERE, _BACK = refer("there", "hospital", "clinic"), refer("back", "clinic", "hospital")
+_NO, _OFF = refer("no", "hospital", "clinic"), refer("off", "clinic", "hospital")
+_MOVED = refer("moved", "hospital", "clinic")
 CN_4 = Journey(
     "cn-4",
     Title(
@@ -282,10 +285,10 @@ CN_4 = Journey(
     ),
 )
 
-_OUT = _transfer("out", "hospital", "rehabilitation")
-_IN = _transfer("in", "rehabilitation", "hospital")
-_FULL = _transfer("full", "hospital", "rehabilitation")
-_EMPTY = _transfer("empty", "rehabilitation", "hospital")
+_OUT = transfer("out", "hospital", "rehabilitation")
+_IN = transfer("in", "rehabilitation", "hospital")
+_FULL = transfer("full", "hospital", "rehabilitation")
+_EMPTY = transfer("empty", "rehabilitation", "hospital")
 CN_5 = Journey(
     "cn-5",
     Title(
@@ -300,7 +303,7 @@ CN_5 = Journey(
     ),
 )
 
-_STORY = _refer("story", "hospital", "rehabilitation")
+_STORY = refer("story", "hospital", "rehabilitation")
 JANSEN = Journey(
     "jansen",
     Title(
@@ -334,14 +337,14 @@ JANSEN = Journey(
         _STORY.accepted()[1],
         Step(
             "rehabilitation",
-            "ask",
+            "fetch",
             Title(
                 "{rehabilitation}: ik haal de patiëntsamenvatting op en neem de diagnose en de "
                 "behandelaanwijzing over",
                 "{rehabilitation}: I fetch the patient summary and take over the diagnosis and the "
                 "treatment directive",
             ),
-            {"holder": "hospital", "exchange": "bgz"},
+            {"offer": "$story-received"},
             {"status": 200, "gaps": 0, "resources": at_least(20)},
             {"correlation": "story-fetched"},
             turn="hospital",

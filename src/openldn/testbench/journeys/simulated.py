@@ -49,12 +49,21 @@ async def _look(call: Call, ura: UraOf, given: Mapping[str, Any]) -> Facts:
 
 
 async def _act(call: Call, ura: UraOf, given: Mapping[str, Any]) -> Facts:
-    """Decide about an offer, notify again, or fetch what it names."""
+    """Decide about an offer, or notify again."""
     body = {
         "reason": given.get("reason", {}).get("text", ""),
         "proposed": given.get("proposed", {}).get("start", ""),
     }
     return _offered(await call("POST", f"/offers/{given['offer']}/${given['event']}", body), 200)
+
+
+async def _fetch(call: Call, ura: UraOf, given: Mapping[str, Any]) -> Facts:
+    """Fetch what an offer names, on the right that came with it."""
+    reply = await call("POST", f"/offers/{given['offer']}/$fetch", {})
+    content = parse(reply.body)
+    if reply.status != 200:
+        return {"status": reply.status, "reason": _reason(content)}
+    return {"status": 200, **{name: content[name] for name in ("resources", "gaps", "of")}}
 
 
 async def _evidence(call: Call, ura: UraOf, given: Mapping[str, Any]) -> Facts:
@@ -93,6 +102,7 @@ SIMULATED: Mapping[str, Act] = {
     "ask": _ask,
     "evidence": _evidence,
     "fault": _fault,
+    "fetch": _fetch,
     "find": _find,
     "look": _look,
     "offer": _offer,
