@@ -244,9 +244,9 @@ def test_what_cannot_be_proven_is_not_done(databases: Databases, pki: Path) -> N
     async def run(network: Network, node: Node, peers: Peers) -> None:
         async with connection(node.parts.audit.pool) as db:
             await db.execute(
-                """CREATE FUNCTION full() RETURNS trigger LANGUAGE plpgsql AS
+                """CREATE FUNCTION no_room() RETURNS trigger LANGUAGE plpgsql AS
                    $$ BEGIN RAISE EXCEPTION 'full' USING ERRCODE = '53100'; END $$;
-                   CREATE TRIGGER full BEFORE INSERT ON audit_event EXECUTE FUNCTION full()"""
+                   CREATE TRIGGER no_room BEFORE INSERT ON audit_event EXECUTE FUNCTION no_room()"""
             )
         assert (await call(network, "POST", "/m1/$drop", {"reason": "sent by post"}))[0] == 503
         assert (await call(network, "POST", "/m2/$retry", {}))[0] == 503
