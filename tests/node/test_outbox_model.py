@@ -63,9 +63,6 @@ class Slow:
     worker: Worker
     lanes: list[Lane]
 
-    def holds(self, known: Known) -> bool:
-        return (known.peer, known.subject) in {lane.key for lane in self.lanes}
-
 
 class Machine(RuleBasedStateMachine):
     """Every act on an outbox, by workers that live and die, an operator and a clock that jumps."""
@@ -79,6 +76,7 @@ class Machine(RuleBasedStateMachine):
         self.had: list[str] = []  # effects at the receivers: each id once, in order
         self.wrong: list[str] = []
         self.slow: Slow | None = None
+        self.abandoned: set[tuple[str, str]] = set()  # lanes of dead workers, until a sweep
         self.world: World = world_of(self.pool, Time(), Peers(), patience=1e9)
         self.world.peers.hold = self.arrives
         self.run(self.pool.execute("TRUNCATE outbox_message, outbox_lane, outbox_peer"))
@@ -162,6 +160,7 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def deliver(self) -> None:
         self.run(self.world.round())
+        self.abandoned.clear()
 
     @rule(most=st.integers(0, 3))
     def crash(self, most: int) -> None:
@@ -173,6 +172,7 @@ class Machine(RuleBasedStateMachine):
                 assert await worker.register(db)
                 for lane in await worker.claim(db, self.world.time(), share(), {}):
                     await self.carry(lane, most)
+                    self.abandoned.add(lane.key)
                 await worker.leave(db)
 
         before = {id: one.state for id, one in self.known.items()}
@@ -249,7 +249,8 @@ class Machine(RuleBasedStateMachine):
     def may_change(self, one: Known, act: Awaitable[None]) -> bool:
         """Whether the operator could; final is final, and what may be under way is left alone."""
         refused = self.refused(act)
-        busy = one.state is State.QUEUED and self.slow is not None and self.slow.holds(one)
+        held = self.abandoned | ({lane.key for lane in self.slow.lanes} if self.slow else set())
+        busy = one.state is State.QUEUED and (one.peer, one.subject) in held
         if one.state in FINAL or (busy and refused):
             assert refused is Issue.CONFLICT
             return False
