@@ -119,10 +119,14 @@ class Pair:
 
 @asynccontextmanager
 async def pair(
-    databases: Databases, pki: Path, takes: PushSettings = TAKES, clock: Clock = utc_now
+    databases: Databases,
+    pki: Path,
+    takes: PushSettings = TAKES,
+    clock: Clock = utc_now,
+    back: PushSettings | None = None,  # what the hospital takes
 ) -> AsyncIterator[Pair]:
     async with small_network(databases, pki, clock) as network:
-        hospital = await network.node("hospital")
+        hospital = await network.node("hospital", push=back or PushSettings())
         clinic = await network.node("clinic", push=takes)
         yield Pair(
             network,

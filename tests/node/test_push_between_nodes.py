@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from conftest import Databases
-from node.push_network import Pair, Stranger, pair, reasons, wish
+from node.push_network import App, Pair, Stranger, pair, reasons, wish
 from node.small_network import CLINIC, HOSPITAL, JANSEN
 from pushes import OTHER, SYSTEM, document, observation, patient, transaction, urn
 
@@ -409,6 +409,33 @@ def test_other_organizations_do_not_see_what_is_pushed(told: Tell) -> None:
         assert reply.status == 403
         assert (await two.receiver.send("GET", "/unknown")).status == 404
         assert (await two.receiver.send("GET", "?side=both")).status == 400
-        assert str(CLINIC) == "90000002"
+
+    told(story)
+
+
+def test_the_network_map_knows_who_takes_pushes_and_tries_the_way(told: Tell) -> None:
+    async def asked(app: App, path: str) -> dict[str, Any]:
+        reply = await app.http.send("GET", f"{app.node.url}/api/{path}", deadline=30)
+        assert reply.status == 200, reply.body
+        found: dict[str, Any] = parse(reply.body)
+        return found
+
+    async def story(two: Pair) -> None:
+        way = f"reach?to={CLINIC}&exchange=referral&pattern=push"
+        open_ = await asked(two.sender, way)
+        closed = await asked(two.receiver, way.replace(str(CLINIC), str(HOSPITAL)))
+
+        came = {s["step"]: s["came"] for s in open_["steps"]}
+        assert open_["verdict"] == "yes", came
+        assert open_["steps"][-1]["key"] == "policy.open"
+        assert (closed["verdict"], closed["failing"]) == ("no", "endpoint")
+
+        listed = (await asked(two.sender, "network"))["organizations"]
+        pushes = {
+            one["ura"]: [o["exchange"] for o in one["offers"] if "push" in o["patterns"]]
+            for one in listed
+        }
+        assert pushes[str(CLINIC)] == ["eoverdracht", "referral"]
+        assert pushes[str(HOSPITAL)] == []
 
     told(story)

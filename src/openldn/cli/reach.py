@@ -27,6 +27,9 @@ def reach(  # noqa: PLR0913  (each is an argument or option of the command)
     exchange: Annotated[str, typer.Argument(metavar="EXCHANGE", help="Which exchange: bgz.")],
     network: Annotated[Path, typer.Option(help="Folder of a running network (its network.json).")],
     purpose: Annotated[str, typer.Option(help="Purpose of use: TREAT, COC, ETREAT.")] = "TREAT",
+    pattern: Annotated[
+        str, typer.Option(help="By which pattern: pull, push …; left out: pull where it can be.")
+    ] = "",
     role: Annotated[str, typer.Option(help="UZI role code of who would ask.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The report as JSON.")] = False,
 ) -> None:
@@ -36,6 +39,7 @@ def reach(  # noqa: PLR0913  (each is an argument or option of the command)
     """
     found = network_at(network)
     wanted = {"to": _ura(found, holder), "exchange": exchange, "purpose": purpose, "role": role}
+    wanted |= {"pattern": pattern}
     report = asyncio.run(_asked(found, sender, {k: v for k, v in wanted.items() if v}))
     if as_json:
         print(dump(report).decode())

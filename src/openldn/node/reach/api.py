@@ -49,12 +49,14 @@ def aim_of(pairs: list[tuple[str, str]]) -> Aim:
         text = f"give {', '.join(NAMES)}, each once; to and exchange are needed"
         raise LdnError(Issue.INVALID, text)
     exchange = exchange_of(given.get("exchange", ""))
+    pattern = _pattern(given, exchange)
     return Aim(
         Ura.parse(given.get("to", "")),
         exchange,
-        _pattern(given, exchange),
+        pattern,
         given.get("purpose") or min(exchange.purposes & {"TREAT"} or exchange.purposes),
         given.get("role", "")[:_LONGEST],
+        next((c for c in exchange.use_cases if c.push and pattern is Pattern.PUSH), None),
     )
 
 

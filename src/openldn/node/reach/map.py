@@ -1,12 +1,13 @@
 """Who takes part in the network, on which road, with which exchanges: as the directory tells."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from openldn.base.errors import Issue, LdnError
 from openldn.exchanges import EXCHANGES
 from openldn.functions.addressing.model import Directory, Endpoint, Organization
-from openldn.patterns.exchange import Exchange
+from openldn.patterns.exchange import Exchange, Pattern
 from openldn.trust.peers import INFRASTRUCTURES
 
 MOST = 300  # organizations told of
@@ -51,20 +52,29 @@ async def _member(directory: Directory, one: Organization) -> dict[str, Any]:
 async def _offers(directory: Directory, one: Organization) -> list[Offer]:
     found = []
     for exchange in EXCHANGES.values():
-        try:
-            endpoint = await directory.endpoint(one.ura, exchange.payload)
-        except LdnError as error:
-            if error.issue is not Issue.NOT_FOUND:
-                raise
-            continue
-        found.append(_offer(exchange, endpoint))
+        if endpoint := await _address(directory, one, exchange.payload):
+            asked = [p for p in _patterns(exchange) if p != Pattern.PUSH]
+            found.append(_offer(exchange, asked, endpoint))
+        for case in (c for c in exchange.use_cases if c.push is not None):
+            if endpoint := await _address(directory, one, exchange.receives(case)):
+                found.append(_offer(exchange, [Pattern.PUSH], endpoint))
+                break  # one line for what it takes of this exchange
     return found
 
 
-def _offer(exchange: Exchange, endpoint: Endpoint) -> Offer:
+async def _address(directory: Directory, one: Organization, payload: str) -> Endpoint | None:
+    try:
+        return await directory.endpoint(one.ura, payload)
+    except LdnError as error:
+        if error.issue is not Issue.NOT_FOUND:
+            raise
+        return None
+
+
+def _offer(exchange: Exchange, patterns: Sequence[str], endpoint: Endpoint) -> Offer:
     road = endpoint.infrastructure
     agreement = INFRASTRUCTURES.get(road, "")
-    return Offer(exchange.code, tuple(_patterns(exchange)), road, str(endpoint.fhir), agreement)
+    return Offer(exchange.code, tuple(patterns), road, str(endpoint.fhir), agreement)
 
 
 def _patterns(exchange: Exchange) -> list[str]:

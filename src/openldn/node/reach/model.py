@@ -9,7 +9,7 @@ from typing import Any
 from openldn.base.runtime import instant
 from openldn.fhir.identifiers import Ura
 from openldn.node.reach.sayings import SAYINGS
-from openldn.patterns.exchange import Exchange, Pattern
+from openldn.patterns.exchange import Exchange, Pattern, UseCase
 
 
 class Came(StrEnum):
@@ -64,6 +64,17 @@ class Aim:
     pattern: Pattern
     purpose: str
     role: str = ""  # UZI role code of who would ask; empty: no matter
+    pushed: UseCase | None = None  # of pattern push: what is sent
+
+    @property
+    def payload(self) -> str:
+        """What its address is known by in the directory."""
+        return self.exchange.receives(self.pushed) if self.pushed else self.exchange.payload
+
+    @property
+    def scope(self) -> str:
+        """The scope of the token."""
+        return self.pushed.scope if self.pushed else self.exchange.scope(self.pattern)
 
 
 @dataclass(frozen=True)

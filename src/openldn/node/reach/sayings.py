@@ -117,6 +117,7 @@ SAYINGS: Mapping[str, Saying] = {
         PEER,
         "it must serve the exchange, or take its address out of the directory",
     ),
+    "capability.pushed": Saying("It has an address for what is pushed in this exchange."),
     "capability.untold": Saying(
         "It does not tell what it can answer; a question may be put all the same.",
         NOBODY,

@@ -124,7 +124,7 @@ class Reach:
 
     async def _endpoint(self, way: _Way) -> Found:
         try:
-            way.endpoint = await self.directory.endpoint(way.aim.holder, way.aim.exchange.payload)
+            way.endpoint = await self.directory.endpoint(way.aim.holder, way.aim.payload)
         except LdnError as error:
             return _undirected(error, "endpoint.none")
         return Found("endpoint.found", facts={"address": way.at.url})
@@ -144,6 +144,8 @@ class Reach:
 
     async def _dialect(self, way: _Way) -> Found:
         fhir = way.at.fhir
+        if way.aim.pushed is not None:
+            return Found("dialect.shared", facts={"fhir": str(fhir)})
         way.release = next((r for r in way.aim.exchange.releases if r.fhir is fhir), None)
         if way.release is None:
             return Found("dialect.fhir", _FAIL, facts={"fhir": str(fhir)})
@@ -173,7 +175,7 @@ class Reach:
 
     async def _token(self, way: _Way) -> Found:
         aim, road = way.aim, self.ways.roads[way.at.infrastructure]
-        scopes = frozenset({aim.exchange.scope(aim.pattern)})
+        scopes = frozenset({aim.scope})
         # Without a person and a patient: nobody is named who did not ask.
         requester = Requester(self.ura, scopes, aim.purpose, self.name)
         try:
@@ -186,6 +188,8 @@ class Reach:
         return Found("token.given", facts={"scope": " ".join(sorted(scopes))})
 
     async def _capability(self, way: _Way) -> Found:
+        if way.aim.pushed is not None:
+            return Found("capability.pushed")
         assert way.statement and way.release  # noqa: S101  (the order of STEPS)
         named = of_infrastructure(way.at.infrastructure).patient != "token"
         ability = judge(way.statement, way.release, way.at.fhir, named)
@@ -207,6 +211,8 @@ class Reach:
             return Found("policy.purpose", _FAIL)
         if aim.role and not _ROLE.fullmatch(aim.role):
             return Found("policy.role", _FAIL)
+        if aim.pushed is not None:
+            return await self._knocked(way)
         assert way.release and way.token  # noqa: S101  (the order of STEPS)
         first = next(q for q in way.release.plan if not q.operation)
         # No patient, and none wanted: a holder that answers all the same tells a number at most.
@@ -219,6 +225,20 @@ class Reach:
             return unpatiented(await road.tried(way.at, search, call, way.token))
         except LdnError as error:
             return Found("policy.fails", _FAIL, error.message)
+
+    async def _knocked(self, way: _Way) -> Found:
+        """A push of nothing, about nobody: refused for that alone where the way is open."""
+        assert way.token  # noqa: S101  (the order of STEPS)
+        url, mime = way.at.url, f"application/fhir+json; fhirVersion={way.at.fhir.mime}"
+        headers = {"content-type": mime, "accept": mime, **way.token.headers("POST", url)}
+        client = self.ways.clients(way.at.holder).counted(Bound())
+        try:
+            reply = await client.send(
+                "POST", url, headers=headers, body=b"", deadline=self.patience
+            )
+        except LdnError as error:
+            return Found("policy.fails", _FAIL, error.message)
+        return unpatiented(reply)
 
 
 _Walk = Callable[[Reach, _Way], Awaitable[Found]]
