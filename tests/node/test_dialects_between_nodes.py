@@ -225,3 +225,29 @@ def transfer(notice: str, handoff: str) -> dict[str, Any]:
         {**PARTS[1], "value": f"Composition/{handoff}"},
     ]
     return {**TRANSFER, "resources": parts}
+
+
+def test_a_care_plan_tells_of_a_task_and_takes_the_answer_on_it(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(note="graag met spoed")
+        assert offer["dialect"]["wire"] == "O"
+        lost = [loss["element"] for loss in offer["dialect"]["losses"]]
+        assert lost == ["queries", "authorization"]
+        copy = await two.arrived(offer["task"])
+        assert (copy["dialect"]["wire"], copy["patient"]) == ("O", offer["patient"])
+        assert (copy["queries"], copy["note"]) == ([], "graag met spoed")
+
+        await two.fulfiller.act(copy["id"], "receive")
+        await two.fulfiller.act(copy["id"], "accept")
+        assert (await two.placer.show(offer["id"]))["status"] == "accepted"
+        await two.fulfiller.act(copy["id"], "start")
+        await two.fulfiller.act(copy["id"], "fail", reason={"text": "toch geen plaats"})
+        shown = await two.placer.show(offer["id"])
+        assert (shown["status"], shown["reason"]["text"]) == ("failed", "toch geen plaats")
+
+        other = await two.offer()
+        second = await two.arrived(other["task"])
+        await two.placer.act(other["id"], "cancel", reason={"text": "toch niet"})
+        await two.until(two.fulfiller, second["id"], "cancelled")
+
+    nodes.play(scene, "O")

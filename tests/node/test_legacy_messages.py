@@ -22,11 +22,14 @@ from node.dialect_network import (
 )
 from node.small_network import CLINIC, HOSPITAL, JANSEN, Node
 
-from openldn.fhir.model import Resource
+from openldn.base.errors import Issue, LdnError
+from openldn.fhir.codec import Format, encode
+from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.model import AuditFilter
 from openldn.patterns.dialects import tasks
+from openldn.patterns.notified_pull.shapes import Shape
 
-SENDER = "eOverdracht-sender"
+SENDER, BGZ = "eOverdracht-sender", OF["bgz"]
 
 
 @pytest.fixture(scope="module")
@@ -337,3 +340,117 @@ def test_a_task_of_the_harmonized_form_is_not_shown_in_stu3(nodes: Stage) -> Non
         assert (await two.clinic.task(two.placer.node, offer["id"])).status == 404
 
     nodes.play(scene, "H")
+
+
+def test_a_care_plan_is_read_at_its_own_base_and_nowhere_else(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer()
+        clinic, hospital = two.clinic, two.placer.node
+        task = json(
+            await clinic.send("GET", hospital, f"/care-plans/Task/{offer['id']}", scope=BGZ)
+        )
+        assert (task["status"], task["owner"], task["requester"]) == (
+            "requested",
+            party(CLINIC),
+            party(HOSPITAL),
+        )
+        assert JANSEN not in str(task)
+        for place in (task["focus"]["reference"], task["for"]["reference"]):
+            reply = await clinic.send("GET", hospital, f"/care-plans/{place}", scope=BGZ)
+            assert reply.status == 200
+        assert (await clinic.task(hospital, offer["id"])).status == 404
+        moved = {**task, "owner": party(HOSPITAL)}
+        path = f"/care-plans/Task/{offer['id']}"
+        kind = "application/fhir+json; fhirVersion=4.0"
+        refused = await clinic.send("PUT", hospital, path, moved, scope=BGZ, kind=kind)
+        assert refused.status == 422
+
+    nodes.play(scene, "O")
+
+
+@pytest.mark.parametrize(
+    "focus",
+    [
+        "https://evil.example/fhir/Task/1",
+        "http://169.254.169.254/latest/Task/..",
+        "Task/..",
+        "Patient/1",
+        "//evil.example/Task/x",
+    ],
+)
+def test_r13_an_address_in_a_bundle_of_a_care_plan_leads_nowhere(nodes: Stage, focus: str) -> None:
+    async def scene(two: Both) -> None:
+        clinic = two.fulfiller.node
+        parts = [{"name": "focus", "valueReference": {"reference": focus}}]
+        told = {"name": "notification-event", "part": parts}
+        status = {"resourceType": "Parameters", "parameter": [told]}
+        bundle = {"resourceType": "Bundle", "type": "history", "entry": [{"resource": status}]}
+        kind = "application/fhir+json; fhirVersion=4.0"
+        before = len(await two.fulfiller.received())
+        reply = await two.hospital.send("POST", clinic, "/notification", bundle, kind=kind)
+        assert reply.status in {200, 422}
+        await quiet(clinic)
+        assert len(await two.fulfiller.received()) == before
+
+    nodes.play(scene, "O")
+
+
+def test_r06_viplive_names_no_owner_and_parties_by_agb_code(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        two.speak("", profile="viplive", agb="06010101")
+        clinic = two.fulfiller.node
+        agb = {"identifier": {"system": "urn:oid:2.16.840.1.113883.2.4.6.1", "value": "06010101"}}
+        task = notification(requester={"agent": agb, "onBehalfOf": agb}, owner=None)
+        reply = await two.hospital.send("POST", clinic, "/notification/Task", task)
+        assert reply.status == 201, reply.body
+        assert (await two.arrived(group(task)))["placer"]["ura"] == str(HOSPITAL)
+
+        other = {"identifier": {**agb["identifier"], "value": "06019999"}}
+        unknown = notification(requester={"agent": other, "onBehalfOf": other}, owner=None)
+        refused = await two.hospital.send("POST", clinic, "/notification/Task", unknown)
+        assert refused.status == 404
+
+    nodes.play(scene)
+
+
+def test_a_notification_in_xml_says_the_same(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        task = notification()
+        body, kind = encode(task, Format.XML, FhirVersion.STU3), "application/fhir+xml"
+        clinic = two.fulfiller.node
+        reply = await two.hospital.send("POST", clinic, "/notification/Task", body, kind=kind)
+        assert reply.status == 201, reply.body
+        await two.arrived(group(task))
+
+        path, cancelled = withdrawn(task)
+        body = encode(cancelled, Format.XML, FhirVersion.STU3)
+        assert (await two.hospital.send("PUT", clinic, path, body, kind=kind)).status == 200
+
+    nodes.play(scene)
+
+
+def test_r17_a_receiver_that_is_away_is_told_when_it_is_back(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        clinic = two.fulfiller.node
+        hearing = clinic.parts.offering.shapes[Shape.S3]
+        away = {Shape.S3: failing}
+        shapes = clinic.parts.offering.shapes
+        assert isinstance(shapes, dict)
+        shapes |= away
+        try:
+            offer = await two.offer()
+            async with asyncio.timeout(10):
+                sql = "SELECT max(attempts) FROM outbox_message WHERE kind = 'offer-event'"
+                while not (await rows(two.placer.node, sql))[0][0]:
+                    await asyncio.sleep(0.02)
+            assert (await two.placer.show(offer["id"]))["delivery"]["state"] == "waiting"
+        finally:
+            shapes[Shape.S3] = hearing
+        await two.arrived(offer["task"])
+        assert (await two.told(offer["id"]))["delivery"]["state"] == "delivered"
+
+    nodes.play(scene)
+
+
+async def failing(came: object) -> None:
+    raise LdnError(Issue.TRANSIENT, "the store is away")

@@ -7,6 +7,7 @@ set. All in FHIR STU3 with the zib 2017 profiles.
 
 from dataclasses import replace
 
+from openldn.fhir.identifiers import CANON
 from openldn.fhir.model import FhirVersion
 from openldn.patterns.exchange import (
     Code,
@@ -242,6 +243,7 @@ _TWIIN = (
 
 REFERRAL = Code(SCT, "3457005")
 _RECEIVER = "Twiin-TA-notification"
+CARE_TEAM = f"{CANON}/CapabilityStatement/care-plan-contributor"  # of Shared Care Planning
 _SENT = Wire("ta-np-notification", "bgz-sender", _RECEIVER, REFERRAL)
 _REFER = UseCase(
     name="refer",
@@ -253,6 +255,7 @@ _REFER = UseCase(
         "T": replace(_SENT, intent="proposal", answers=False),
         "NP": _SENT,
         "K": replace(_SENT, intent="proposal"),
+        "O": replace(_SENT, receiver=CARE_TEAM),
         "H": _SENT,
     },
     parts=(Part("bgz", Title("Basisgegevensset Zorg", "Basic health data set"), "accepted"),),

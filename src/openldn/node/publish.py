@@ -7,9 +7,12 @@ from typing import Protocol
 from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.exchanges import EXCHANGES
+from openldn.exchanges.bgz import CARE_TEAM
 from openldn.fhir.model import FhirVersion
 from openldn.functions.addressing.model import Endpoint, Organization
 from openldn.node.coordination.peers import NOTIFIED, PLACES
+from openldn.node.dialects.speech import CARE_PLANS
+from openldn.node.dialects.telling import PLANS
 from openldn.node.push.wiring import published
 from openldn.node.settings import NodeSettings
 from openldn.patterns.exchange import Exchange
@@ -66,6 +69,8 @@ def _offering(settings: NodeSettings) -> list[Endpoint]:
         Endpoint(holder, "direct", r4, tasks, issuer, (PLACES,), "tasks"),
         Endpoint(holder, "direct", r4, told, issuer, (NOTIFIED,), "notification"),
         Endpoint(holder, settings.infrastructure, stu3, told, issuer, RECEIVERS, "notification"),
+        Endpoint(holder, "direct", r4, told, issuer, (CARE_TEAM,), "care-team"),
+        Endpoint(holder, "direct", r4, f"{settings.public}{PLANS}", issuer, (CARE_PLANS,), "plans"),
     ]
 
 

@@ -48,8 +48,8 @@ class Came:
     version: FhirVersion = FhirVersion.R4
 
 
-# Takes a message of one shape; what is answered.
-Take = Callable[[Came], Awaitable[Response]]
+# Takes a message of one shape; what is answered, or None for one in the harmonized form.
+Take = Callable[[Came], Awaitable[Response | None]]
 
 
 @dataclass(frozen=True)
@@ -264,13 +264,14 @@ def _notification_routes(doors: Doors) -> list[BaseRoute]:
         body = await read_body(request, LARGEST)
         segments = request.path_params.get("rest", "").split("/")
         came = Came(request, grant, heading(request.method, segments, _kind(body)), body)
-        if came.heading.shape is Shape.S5:
-            return await _event(doors, came)
         taker = doors.shapes.get(came.heading.shape)
-        if taker is None:
+        answer = await taker(came) if taker else None
+        if answer is None and came.heading.shape is Shape.S5:
+            return await _event(doors, came)
+        if answer is None:
             text = "this node takes no notifications of this dialect; send a Bundle"
             raise LdnError(Issue.NOT_SUPPORTED, text, status=501)
-        return await taker(came)
+        return answer
 
     every = ["POST", "PUT"]
     return [

@@ -24,11 +24,11 @@ from openldn.node.dialects.speech import Speech
 from openldn.node.dialects.store import Spoken, Told
 from openldn.node.inbox.service import Inbox
 from openldn.node.outbox.model import Message
-from openldn.patterns.dialects import twiin
+from openldn.patterns.dialects import orca, twiin
 from openldn.patterns.dialects.hearing import REPEATED, REPLIES, Arrived, hear
 from openldn.patterns.dialects.model import Dialect, Heard
 from openldn.patterns.dialects.organizations import told_by
-from openldn.patterns.dialects.table import DIALECTS, TRANSFER
+from openldn.patterns.dialects.table import CARE_PLAN, DIALECTS, TRANSFER
 from openldn.patterns.notified_pull.shapes import Shape
 from openldn.trust.tokens.model import Grant
 
@@ -74,6 +74,19 @@ class Hearing:
             text = "the receiver in the message is not the organization at this address"
             raise LdnError(Issue.NOT_FOUND, text, "R06", where="Task.owner")
         return heard, self.speech.dialect(sender, heard.dialect)
+
+    async def bundle(self, came: Came) -> Response | None:
+        """Keep what a care plan tells: which Tasks changed; None from everyone else."""
+        sender = came.grant.requester.organization
+        if self.speech.wire(sender) != CARE_PLAN.code:
+            return None
+        bundle = decode(came.body, media_type(came.request), CARE_PLAN.fhir)
+        told = [_changed(sender, task, _did(came.grant)) for task in orca.told(bundle)]
+        async with transaction(self.pool) as db:
+            heard = [await self.spoken.hear(db, one) for one in told]
+            await self.ledger.outbox.enqueue(db, [self._reading(h, h.told) for h in heard])
+        self.ledger.outbox.wake()
+        return Response(status_code=REPLIES[Shape.S5])
 
     async def _withdrawn(self, sender: Ura, identifier: str) -> Response:
         """Twiin-02: never a create (R04)."""
@@ -154,6 +167,12 @@ def _told(sender: Ura, heard: Heard) -> Told:
         losses=losses,
         notice=heard.body,
     )
+
+
+def _changed(sender: Ura, task: str, did: str) -> Told:
+    """A Task of a care plan that changed; raises LdnError(business-rule) for what is no id."""
+    handle = handle_of(sender, require_id(task, "Task"))
+    return Told(handle, Side.RECEIVED, sender, CARE_PLAN.code, task, did=did, told=1)
 
 
 def _arrived(came: Came) -> Arrived:

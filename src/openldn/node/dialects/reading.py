@@ -20,7 +20,7 @@ from openldn.node.coordination.model import Change, Doer, Kept, Side
 from openldn.node.coordination.tables import offered
 from openldn.node.dialects.calls import At, Calls, Served
 from openldn.node.dialects.losing import Losing
-from openldn.node.dialects.speech import Case, Speech, cases
+from openldn.node.dialects.speech import Case, Speech, cases, hosts
 from openldn.node.dialects.store import Spoken, Told
 from openldn.node.outbox.model import Delivered, Message
 from openldn.patterns.dialects import read as read_offer
@@ -141,7 +141,7 @@ class Reading:
         raise missing or LdnError(Issue.NOT_FOUND, text)
 
     async def _at(self, told: Told, case: Case, base: str) -> At:
-        endpoint = await self.speech.directory.endpoint(told.peer, case.exchange.payload)
+        endpoint = await self.speech.directory.endpoint(told.peer, hosts(told.wire, case))
         return At(endpoint, case.wire.fetch, base)
 
     async def _patient(self, at: At, offer: Offer) -> Bsn | None:

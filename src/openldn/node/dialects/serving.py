@@ -25,10 +25,11 @@ from openldn.node.coordination.fulfilling import event_between, require_current
 from openldn.node.coordination.ledger import Act, Found, Outcome
 from openldn.node.coordination.model import Change, Doer, Kept
 from openldn.node.coordination.placing import seen_by
+from openldn.node.coordination.requests import service_request_of
 from openldn.node.coordination.service import Coordination
 from openldn.node.dialects.speech import case_of
 from openldn.node.dialects.store import Told
-from openldn.node.dialects.telling import PATIENT, Telling
+from openldn.node.dialects.telling import PATIENT, PLANS, Telling
 from openldn.node.evidence import outcome_code
 from openldn.patterns.dialects.answers import take
 from openldn.patterns.dialects.model import Dialect
@@ -52,21 +53,35 @@ class Desk:
     scopes: tuple[str, ...]  # each of which opens what is offered by one of our use cases
 
 
-def routes(desk: Desk) -> list[BaseRoute]:
-    """The addresses below our STU3 base that are about offers."""
+@dataclass(frozen=True)
+class Base:
+    """Where the Tasks of some dialects are found."""
 
+    path: str
+    fhir: FhirVersion
+
+
+BASES = (Base("/fhir/STU3", STU3), Base(PLANS, FhirVersion.R4))
+
+
+def routes(desk: Desk) -> list[BaseRoute]:
+    """The addresses of parties of other dialects that are about offers."""
+    return [route for base in BASES for route in _routes(desk, base)]
+
+
+def _routes(desk: Desk, base: Base) -> list[BaseRoute]:
     async def read(request: Request) -> Response:
         """GET: the Task as it stands, for its receiver."""
 
         async def found(grant: Grant) -> tuple[Kept, Resource]:
-            told, kept = await _of_task(desk, request, grant)
+            told, kept = await _of_task(desk, base, request, grant)
             return kept, _task(desk, told, kept)
 
-        return await _answered(desk, request, found)
+        return await _answered(desk, base, request, found)
 
     async def change(request: Request) -> Response:
         """PUT the whole Task, or PATCH it: with what its receiver decided."""
-        return await _changed(desk, request)
+        return await _changed(desk, base, request)
 
     async def patient(request: Request) -> Response:
         """GET: whom an offer is about."""
@@ -74,32 +89,45 @@ def routes(desk: Desk) -> list[BaseRoute]:
         async def found(grant: Grant) -> tuple[Kept, Resource]:
             caller, subject = grant.requester.organization, request.path_params["subject"]
             kept = await desk.coordination.behind(caller, subject)
-            await _require(desk, kept, grant)
+            await _require(desk, base, kept, grant)
             return kept, _patient(kept)
 
-        return await _answered(desk, request, found)
+        return await _answered(desk, base, request, found)
 
+    async def behind(request: Request) -> Response:
+        """GET: the request behind a Task, in R4."""
+
+        async def found(grant: Grant) -> tuple[Kept, Resource]:
+            caller, subject = grant.requester.organization, request.path_params["subject"]
+            kept = await desk.coordination.behind(caller, subject)
+            await _require(desk, base, kept, grant)
+            return kept, service_request_of(kept)
+
+        return await _answered(desk, base, request, found)
+
+    below = [Route(f"{base.path}/ServiceRequest/{{subject}}", behind, methods=["GET"])]
     return [
-        Route("/fhir/STU3/Task/{id}", read, methods=["GET"]),
-        Route("/fhir/STU3/Task/{id}", change, methods=["PUT", "PATCH"]),
-        Route(f"/fhir/STU3/Patient/{PATIENT}{{subject}}", patient, methods=["GET"]),
+        Route(f"{base.path}/Task/{{id}}", read, methods=["GET"]),
+        Route(f"{base.path}/Task/{{id}}", change, methods=["PUT", "PATCH"]),
+        Route(f"{base.path}/Patient/{PATIENT}{{subject}}", patient, methods=["GET"]),
+        *(below if base.fhir is FhirVersion.R4 else []),
     ]
 
 
-async def _of_task(desk: Desk, request: Request, grant: Grant) -> tuple[Told, Kept]:
+async def _of_task(desk: Desk, base: Base, request: Request, grant: Grant) -> tuple[Told, Kept]:
     caller, task = grant.requester.organization, request.path_params["id"]
     kept = await desk.coordination.seen(caller, task)
-    return await _require(desk, kept, grant), kept
+    return await _require(desk, base, kept, grant), kept
 
 
-async def _require(desk: Desk, kept: Kept, grant: Grant) -> Told:
+async def _require(desk: Desk, base: Base, kept: Kept, grant: Grant) -> Told:
     """How this offer is told; raises LdnError: not-found for one of another form, forbidden for a
     token of another use case or with the authorization base of another offer (R11).
     """
     async with connection(desk.coordination.ledger.pool) as db:
         told = await desk.telling.spoken.read(db, kept.handle)
-    if told is None or desk.telling.writing.dialect(told).fhir is not STU3:
-        text = "there is no Task with this id in STU3; look for it in R4"
+    if told is None or desk.telling.writing.dialect(told).fhir is not base.fhir:
+        text = "there is no Task with this id in this form; look where you were told of it"
         raise LdnError(Issue.NOT_FOUND, text)
     wire = case_of(told.wire, kept.offer.exchange, kept.offer.use_case).wire
     if wire.fetch not in grant.requester.scopes:
@@ -128,10 +156,10 @@ def _patient(kept: Kept) -> Resource:
     }
 
 
-async def _changed(desk: Desk, request: Request) -> Response:
+async def _changed(desk: Desk, base: Base, request: Request) -> Response:
     grant = await desk.admit(request, *desk.scopes)
-    told, kept = await _of_task(desk, request, grant)
-    version, edit = _version(request), await _edit(request)
+    told, kept = await _of_task(desk, base, request, grant)
+    version, edit = _version(request), await _edit(request, base.fhir)
     dialect, doer = desk.telling.writing.dialect(told), doer_of(grant, request)
     ledger = desk.coordination.ledger
 
@@ -147,7 +175,7 @@ async def _changed(desk: Desk, request: Request) -> Response:
 
     outcome = await ledger.act(Act(decide, (kept.handle,)))
     last = outcome.changes[-1].kept if outcome.changes else await ledger.one(kept.handle)
-    return _shown(desk, request, told, last)
+    return _respond(request, base, _task(desk, told, last), last)
 
 
 def _change(  # noqa: PLR0913  (one change of one offer)
@@ -175,7 +203,7 @@ def _version(request: Request) -> int | None:
     return int(match[1])
 
 
-async def _edit(request: Request) -> Callable[[Resource], Resource]:
+async def _edit(request: Request, fhir: FhirVersion) -> Callable[[Resource], Resource]:
     """What the body makes of the Task; raises LdnError for a body that cannot be read."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "PATCH":
@@ -184,9 +212,9 @@ async def _edit(request: Request) -> Callable[[Resource], Resource]:
         operations = parse(await read_body(request, LARGEST))
         if not isinstance(operations, list):
             raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
-        return lambda task: _checked(request, check(patched(task, operations), STU3))
+        return lambda task: _checked(request, check(patched(task, operations), fhir))
     form = media_type(request)
-    whole = decode(await read_body(request, LARGEST), form, STU3)
+    whole = decode(await read_body(request, LARGEST), form, fhir)
     return lambda _: _checked(request, whole)
 
 
@@ -200,7 +228,10 @@ def _checked(request: Request, task: Resource) -> Resource:
 
 
 async def _answered(
-    desk: Desk, request: Request, found: Callable[[Grant], Awaitable[tuple[Kept, Resource]]]
+    desk: Desk,
+    base: Base,
+    request: Request,
+    found: Callable[[Grant], Awaitable[tuple[Kept, Resource]]],
 ) -> Response:
     """The resource, once its evidence is safe; a refusal leaves evidence too."""
     grant = await desk.admit(request, *desk.scopes)
@@ -211,16 +242,12 @@ async def _answered(
         await desk.audit.record([_access(desk, request, grant, started, None, error)])
         raise
     await desk.audit.record([_access(desk, request, grant, started, kept, None)])
-    return _respond(request, resource, kept)
+    return _respond(request, base, resource, kept)
 
 
-def _shown(desk: Desk, request: Request, told: Told, kept: Kept) -> Response:
-    return _respond(request, _task(desk, told, kept), kept)
-
-
-def _respond(request: Request, resource: Resource, kept: Kept) -> Response:
+def _respond(request: Request, base: Base, resource: Resource, kept: Kept) -> Response:
     etag = {} if resource["resourceType"] != "Task" else {"etag": f'W/"{kept.offer.version}"'}
-    return respond(request, resource, STU3, headers=etag)
+    return respond(request, resource, base.fhir, headers=etag)
 
 
 def _access(  # noqa: PLR0913  (one line of evidence)
@@ -231,7 +258,7 @@ def _access(  # noqa: PLR0913  (one line of evidence)
     kept: Kept | None,
     error: LdnError | None,
 ) -> Access:
-    below = request.url.path.removeprefix("/fhir/STU3/")
+    below = "/".join(request.url.path.rsplit("/", 2)[-2:])
     return Access(
         code=SERVED,
         started=started,

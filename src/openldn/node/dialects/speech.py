@@ -10,7 +10,7 @@ from datetime import datetime
 
 from openldn.base.errors import Issue, LdnError
 from openldn.exchanges import EXCHANGES
-from openldn.fhir.identifiers import URA_SYSTEM, Ura
+from openldn.fhir.identifiers import CANON, URA_SYSTEM, Ura
 from openldn.functions.addressing.model import Directory, Endpoint
 from openldn.node.coordination.peers import NOTIFIED
 from openldn.node.coordination.requests import OURS
@@ -19,7 +19,7 @@ from openldn.patterns.dialects import DIALECTS, of_peer
 from openldn.patterns.dialects.hearing import Known
 from openldn.patterns.dialects.model import Content, Dialect, Named, Parties
 from openldn.patterns.dialects.organizations import AGB_OID, DID
-from openldn.patterns.dialects.table import MIXED
+from openldn.patterns.dialects.table import CARE_PLAN, MIXED
 from openldn.patterns.exchange import Exchange, Pattern, UseCase, Wire
 from openldn.trust.peers import INFRASTRUCTURES, Profile, profile
 
@@ -55,6 +55,14 @@ def case_of(code: str, exchange: str, use_case: str) -> Case:
     raise LdnError(Issue.NOT_SUPPORTED, text, status=422)
 
 
+CARE_PLANS = f"{CANON}/CapabilityStatement/care-plan-service"  # hosts Tasks of care plans
+
+
+def hosts(code: str, case: Case) -> str:
+    """What the address is known by at which a party of this dialect hosts its Tasks."""
+    return CARE_PLANS if code == CARE_PLAN.code else case.exchange.payload
+
+
 def contents(code: str) -> tuple[Content, ...]:
     """What the codes of Tasks in this dialect mean."""
     return tuple(
@@ -78,7 +86,7 @@ class Speech:
         Raises LdnError: not-found for a peer that takes no notifications, not-supported when its
         dialect has no words for this.
         """
-        code = self._set(peer)
+        code = self.wire(peer)
         if not code and await self._serves(peer, NOTIFIED):
             return None
         code = code or await self._by_road(peer, case)
@@ -91,7 +99,7 @@ class Speech:
 
     async def known(self, peer: Ura) -> Known:
         """What is known of who sends us a notification."""
-        agreed, code = self._profile(peer), self._set(peer)
+        agreed, code = self._profile(peer), self.wire(peer)
         if agreed is None and not code:
             agreed = await self._of_road(peer)
         wire = code or (agreed.wire if agreed else MIXED.code)
@@ -130,7 +138,8 @@ class Speech:
             return None
         return Named(DID, f"{self.own.did}{_SYSTEM}")
 
-    def _set(self, peer: Ura) -> str:
+    def wire(self, peer: Ura) -> str:
+        """The code of the dialect that is set for this peer; empty where none is."""
         told = self.peers.get(peer)
         if told is None or (not told.wire and not told.profile):
             return ""
@@ -142,7 +151,7 @@ class Speech:
 
     async def _by_road(self, peer: Ura, case: UseCase) -> str:
         for code, wire in case.wires.items():
-            if code == OURS:
+            if code in (OURS, CARE_PLAN.code):  # in a care plan is only who is set so
                 continue
             if (endpoint := await self._found(peer, wire.receiver)) is not None:
                 usual = road_profile(endpoint).wire

@@ -12,6 +12,7 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.sql import connection, transaction
 from openldn.fhir.identifiers import BSN_SYSTEM, Ura
+from openldn.fhir.model import Resource
 from openldn.node.coordination.ledger import Ledger
 from openldn.node.coordination.model import Kept, Side
 from openldn.node.coordination.requests import OURS
@@ -31,7 +32,10 @@ from openldn.patterns.dialects.telling import message as message_of
 from openldn.patterns.exchange import Exchange, UseCase
 from openldn.patterns.moves import START, Actor
 from openldn.patterns.notified_pull.model import Offer
+from openldn.patterns.notified_pull.notification import Event, Kind, Notification, bundle_of
+from openldn.patterns.notified_pull.shapes import Shape
 
+PLANS = "/care-plans"  # our base of Shared Care Planning, below our origin
 PATIENT = "offer-"  # begins the id of the Patient of an offer, in STU3
 
 
@@ -79,6 +83,7 @@ class Telling:
     calls: Calls
     losing: Losing
     inner: Deliver
+    plans: str = ""  # our own base of care plans (URL)
 
     @property
     def speech(self) -> Speech:
@@ -155,7 +160,7 @@ class Telling:
         async with connection(self.ledger.pool) as db:
             kept = await self.ledger.offers.read(db, told.handle)
             history = await self.ledger.offers.history(db, told.handle)
-        message = self._message(told, kept, history, event.version) if kept else None
+        message = self._message(told, kept, history, event) if kept else None
         if message is not None:
             wire = case_of(told.wire, told.exchange, kept.offer.use_case if kept else "").wire
             endpoint = await self.speech.directory.endpoint(told.peer, wire.receiver)
@@ -167,13 +172,23 @@ class Telling:
             await self.ledger.events.delivered(db, event.subscription, [event.number], now)
 
     def _message(
-        self, told: Told, kept: Kept, history: Sequence[Happened], version: int
+        self, told: Told, kept: Kept, history: Sequence[Happened], event: Numbered
     ) -> Said | None:
         """How this change is told; None where the dialect does not tell it."""
+        version, dialect = event.version, self.writing.dialect(told)
         at = next((n for n, h in enumerate(history) if h.version == version), None)
         if at is None or history[at].actor == Actor.FULFILLER:
             return None
+        if dialect.shape is Shape.S5:
+            return Said(dialect.method, dialect.path, self._bundle(event), dialect.replies)
         before = history[at - 1].state if at else START
         then = replace(kept, offer=replace(kept.offer, state=history[at].state, version=version))
         found = self.writing.written(told, then)
-        return message_of(before, then.offer, found, self.writing.dialect(told))
+        return message_of(before, then.offer, found, dialect)
+
+    def _bundle(self, event: Numbered) -> Resource:
+        """The notification of a care plan: that its Task changed."""
+        focus = f"{self.plans}/Task/{event.handle}"
+        told = Event(event.number, event.moment, focus)
+        subscription = f"{self.plans}/Subscription/{event.subscription}"
+        return bundle_of(Notification(Kind.EVENT, subscription, event.number, (told,)))

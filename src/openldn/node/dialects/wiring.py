@@ -22,7 +22,7 @@ from openldn.node.dialects.reading import Reading
 from openldn.node.dialects.settings import PeerSettings
 from openldn.node.dialects.speech import Speech, checked
 from openldn.node.dialects.store import Spoken, prepare
-from openldn.node.dialects.telling import Telling, Writing
+from openldn.node.dialects.telling import PLANS, Telling, Writing
 from openldn.node.inbox.service import Inbox
 from openldn.node.outbox.model import Kind
 from openldn.node.roads import ROADS, Means
@@ -74,7 +74,8 @@ def with_dialects(
     kinds = offering.carrying.kinds()
     answering = Answering(ledger, spoken, reading, losing, kinds[ANSWER].deliver)
     writing = Writing(speech, ledger)
-    telling = Telling(ledger, spoken, writing, calls, losing, kinds[EVENT].deliver)
+    plans = f"{settings.public}{PLANS}"
+    telling = Telling(ledger, spoken, writing, calls, losing, kinds[EVENT].deliver, plans)
     hearing = Hearing(ground.pool, spoken, inbox, ledger, speech)
     coordination = replace(offering.coordination, voices=telling)
 
@@ -85,7 +86,7 @@ def with_dialects(
         offering,
         coordination=coordination,
         register=replace(offering.register, wire=telling.wire),
-        shapes=dict.fromkeys((s for s in Shape if s is not Shape.S5), hearing.take),
+        shapes=dict.fromkeys(Shape, hearing.take) | {Shape.S5: hearing.bundle},
         other_kinds={
             READ: Kind(reading.deliver),
             ANSWER: Kind(answering.deliver),

@@ -7,7 +7,7 @@ from openldn.fhir.model import Resource
 from openldn.patterns.dialects import shared, tasks
 from openldn.patterns.dialects.model import Dialect, Loss, Parties, Read, Written
 from openldn.patterns.dialects.organizations import organization
-from openldn.patterns.dialects.queries import is_search, judged
+from openldn.patterns.dialects.queries import MOST, is_search, judged
 from openldn.patterns.dialects.states import ON_HOLD, status_of
 from openldn.patterns.notified_pull.model import Offer, Period
 
@@ -63,7 +63,22 @@ def read(
         expires=tasks.moment_of(end, "Task.restriction.period.end"),
         resources=tuple(p for p in found.usable if not is_search(p.value)),
     )
-    return Read(offer, (*found.unusable, *_unread(given)))
+    return Read(offer, (*found.unusable, *_unread(given)), tasks.bsn_of(given))
+
+
+def told(bundle: Resource) -> tuple[str, ...]:
+    """The ids of the Tasks that a notification tells of, each once; addresses are not looked at.
+
+    Its events may be without a number, and a Task may come along whole: it is read all the same.
+    """
+    named = [tasks.text(e, "fullUrl") for e in tasks.objects(bundle.get("entry"))]
+    for entry in tasks.objects(bundle.get("entry")):
+        for parameter in tasks.objects(tasks.part(entry, "resource").get("parameter")):
+            parts = tasks.objects(parameter.get("part"))
+            focus = [p for p in parts if p.get("name") == "focus"]
+            named += [tasks.text(p, "valueReference", "reference") for p in focus]
+    places = (name.rsplit("/", 2)[-2:] for name in named if "/" in name)
+    return tuple(dict.fromkeys(id for type, id in places if type == "Task"))[:MOST]
 
 
 def _proposed(task: Resource) -> Period | None:
