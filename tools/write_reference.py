@@ -13,6 +13,7 @@ import msgspec
 import typer
 from dialects_page import text as dialects_page
 from peers_page import text as peers_page
+from reconciliation_page import text as reconciliation_page
 from transformation_page import text as transformation_page
 from typer.main import get_command
 
@@ -68,6 +69,7 @@ def pages() -> dict[str, str]:
         "issues.md": "\n".join(_issues()) + "\n",
         "dialects.md": dialects_page(),
         "peers.md": peers_page(),
+        "reconciliation.md": reconciliation_page(),
         "transformation.md": transformation_page(),
     }
 

@@ -52,6 +52,8 @@ WRONG = [
     (["policy", "explain", "absent.json"], REFUSED, "cannot read absent.json"),
     (["policy", "explain", "x", "--shape", "telex"], USAGE, "--shape"),
     (["policy", "replay", "--network", "absent", "--node", "gp"], REFUSED, "no network at absent"),
+    (["reconcile", "absent"], USAGE, "--bsn"),
+    (["reconcile", "absent", "--bsn", "999911120", "--at", "2026-01-01T12:00:00Z"], 1, "no folder"),
     (["run", "king", "--settings", "x.toml"], REFUSED, "no role 'king'"),
     (["run", "node", "--settings", "absent.toml"], REFUSED, "settings file absent.toml"),
     (["station", "--fhir", "R4", "--port", "0"], REFUSED, "say --open"),

@@ -30,6 +30,7 @@ COMMANDS = (
     "pseudonyms",
     "push",
     "reach",
+    "reconcile",
     "run",
     "send",
     "station",

@@ -1,0 +1,1 @@
+"""Many holders' answers become one coherent, explained, safe set; nothing is kept."""
