@@ -27,6 +27,7 @@ SUBJECTS = (
         "gateway",
         "transformation",
         "indexed_pull",
+        "reconcile",
     ),
 )
 Row = dict[str, object]  # name, value, unit, and where they apply baseline, ratio, target

@@ -237,6 +237,10 @@ def _documents(facts: Facts, member: Member, rule: Rule) -> Iterable[str]:
     ]
 
 
+def _elsewhere(facts: Facts, one: Member, other: Member, rule: Rule) -> Tie | None:
+    return None if one.ura == other.ura else Tie.POSSIBLE
+
+
 def _accessions(facts: Facts, member: Member, rule: Rule) -> Iterator[str]:
     for identifier in member.resource.get("identifier", ()):
         codings = (identifier.get("type") or {}).get("coding", ())
@@ -274,7 +278,7 @@ POSSIBLE: dict[str, tuple[Keys, Test]] = {
     "measurement": (moments, _measurement),
     "day": (_days, _same_day),
     "contact": (_contacts, _contact),
-    "document": (_documents, _always),
+    "document": (_documents, _elsewhere),
     "accession": (_accessions, _always),
     "topic": (by_code, _topic),
 }

@@ -70,7 +70,9 @@ _SHIFTED = {
     "Cel": (Fraction(1), Fraction("273.15")),
     "[degF]": (Fraction(5, 9), Fraction("459.67") * Fraction(5, 9)),
 }
-_TERM = re.compile(r"([./]?)(10[*^]-?\d+|\d+|[^./\d{}+-]*(?:\[[^\]]*\])?)(-?\d+)?(?:\{[^}]*\})?")
+_TERM = re.compile(
+    r"([./]?)(10[*^]-?\d+|\d+|[^./\d{}+\-\[\]]*(?:\[[^\]]*\])?)(-?\d+)?(?:\{[^}]*\})?"
+)
 _POWER = re.compile(r"([A-Z0a-z]+?)(-?\d+)?")
 
 
