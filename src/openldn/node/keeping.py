@@ -1,5 +1,6 @@
-"""The audit log of a node, from its settings."""
+"""What a node keeps beside its records, from its settings."""
 
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 from openldn.fhir.model import FhirVersion
@@ -10,6 +11,7 @@ from openldn.functions.audit.model import Source as Keeper
 from openldn.functions.audit.service import AuditLog, key_of
 from openldn.functions.audit.spool import Spool
 from openldn.functions.audit.vouching import Vouching
+from openldn.functions.authorization.own import OwnPolicy
 from openldn.node.settings import NodeSettings
 
 
@@ -26,3 +28,12 @@ def vouching_of(audit: AuditLog, sealing: Path) -> Vouching:
     """Heads are signed with a key beside that of the log, and kept in a file beside both."""
     key = HeadKey.at(sealing.with_suffix(".heads.pem"))
     return Vouching(audit, key, KeptHeads(sealing.with_suffix(".heads")))
+
+
+async def own_policy_of(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolicy | None:
+    """The organization's own policy; raises LdnError(invalid) for a file that cannot be used."""
+    if settings.own_policy is None:
+        return None
+    own = await OwnPolicy.open(settings.own_policy, settings.own_patience)
+    stack.push_async_callback(own.close)
+    return own

@@ -42,7 +42,7 @@ from openldn.node.dialects import wiring as dialects
 from openldn.node.emergencies.opened import Emergencies, emergencies_of
 from openldn.node.evidence import Gathered
 from openldn.node.granting import Granting
-from openldn.node.keeping import audit_of, vouching_of
+from openldn.node.keeping import audit_of, own_policy_of, vouching_of
 from openldn.node.keys import keys_of
 from openldn.node.lifetime import lifetime, stop
 from openldn.node.localizing import parties_of
@@ -148,7 +148,7 @@ async def open_node(
             Dealings(settings.holder, DealingsStore(pool)),
             CredentialStore(pool),
             vouchers(settings.people, settings.holder, clock) if settings.people else None,
-            await _own_policy(settings, stack),
+            await own_policy_of(settings, stack),
             await stack.enter_async_context(
                 open_national(settings.national, _self(settings), clients, records, audit)
             ),
@@ -172,15 +172,6 @@ async def open_node(
         stack.push_async_callback(kept.dealings.close, asyncio.create_task(kept.dealings.run()))
         stack.push_async_callback(_finish, parts)  # first of all: the rest serves it
         yield parts
-
-
-async def _own_policy(settings: NodeSettings, stack: AsyncExitStack) -> OwnPolicy | None:
-    """The organization's own policy; raises LdnError(invalid) for a file that cannot be used."""
-    if settings.own_policy is None:
-        return None
-    own = await OwnPolicy.open(settings.own_policy, settings.own_patience)
-    stack.push_async_callback(own.close)
-    return own
 
 
 def _self(settings: NodeSettings) -> Ourselves:
@@ -298,6 +289,7 @@ def trust_state(parts: NodeParts) -> TrustState:
         documents=DocumentsShown(parts.believed.documents),
         revocations=_own_revocation(parts),
         profile=lambda road: of_infrastructure(road).name,
+        waiting=parts.emergencies.reviewing.store.waiting,
     )
 
 

@@ -93,6 +93,7 @@ class TrustState:
     documents: Fetched | None = None
     revocations: Revocations | None = None
     profile: Callable[[str], str] = lambda road: ""  # road -> name of the peer profile
+    waiting: Callable[[], Awaitable[int]] | None = None  # broken glass that nobody reviewed yet
     more: Mapping[str, Any] = field(default_factory=lambda: OWN)  # rules of the node itself
 
     async def whole(self) -> dict[str, Any]:
@@ -108,7 +109,8 @@ class TrustState:
             "refusals": await self._part(reasons, "refusals", self._latest),
             "documents": await self._part(reasons, "documents", self._documents),
         }
-        return {**state, "lost": self.dealings.lost, "reasons": reasons}
+        waiting = await self.waiting() if self.waiting else 0
+        return {**state, "lost": self.dealings.lost, "waiting": waiting, "reasons": reasons}
 
     async def _part(
         self,

@@ -11,7 +11,9 @@ from datetime import UTC, datetime
 from typing import Any, TypeGuard
 
 from openldn.trust.certificates import thumbprint
+from openldn.trust.emergencies import emergency_in
 from openldn.trust.evidence import Evidence, Kind, Proof, Status, Value
+from openldn.trust.parties import Emergency
 from openldn.trust.trail import Rule, Trail
 
 CREDENTIAL = "BrokeredOrganizationCredential"  # the kind in which a broker speaks to Nuts holders
@@ -20,6 +22,7 @@ ACT = Rule("brokered.act", "RFC 8693 §4.1", "the chain of actors is whole and n
 BOUND = Rule("brokered.cnf", "RFC 8705 §3.1", "made for the certificate of this connection")
 STATUS = Rule("brokered.status", "trust and broker §9 B9", "it says where it can be revoked")
 STILL = Rule("brokered.status.still", "trust and broker §9 B9", "its broker did not withdraw it")
+WHY = Rule("brokered.emergency", "exchange patterns §7.3", "a reason that is told is whole")
 SCOPED = Rule("brokered.scope", "RFC 8693 §4.2", "it says which scopes it is for")
 
 DEEPEST = 3  # brokers between asker and holder
@@ -73,7 +76,20 @@ def completed(
         scopes=scopes if proof.scopes is None else scopes & proof.scopes,
         evidence=(*proof.evidence, *listed),
         claims={**proof.claims, "via": {"infrastructure": _via(proof, said)}},
+        emergency=_emergency(said, trail),
     )
+
+
+def _emergency(said: Mapping[str, Any], trail: Trail) -> Emergency | None:
+    """Why the glass is broken, as the broker read it of who asks."""
+    try:
+        found = emergency_in(said.get("emergency"))
+    except ValueError:
+        trail.require(False, WHY)
+        raise
+    if found is not None:
+        trail.note(WHY)
+    return found
 
 
 def status_claim(status: Status, issuer: str, expires: datetime) -> dict[str, Any]:

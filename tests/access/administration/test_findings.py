@@ -2,7 +2,7 @@
 
 from access.administration.world import AUDIT, key, refusal, refused, trouble, well
 
-from openldn.access.administration.findings import ALERT, CAUTION, INFO, findings, verdict
+from openldn.access.administration.findings import ALERT, CAUTION, INFO, US, findings, verdict
 
 
 def whats(state: object, lately: object = ()) -> list[str]:
@@ -69,6 +69,15 @@ def test_a_policy_that_says_no_is_told_but_is_nothing_wrong() -> None:
 
     assert [f.level for f in found] == [INFO]
     assert verdict(found) == "ok"
+
+
+def test_broken_glass_that_nobody_reviewed_is_work_of_ours() -> None:
+    [found] = findings(well() | {"waiting": 2}, [])
+
+    assert (found.level, found.what, found.turn, found.values) == (
+        *(CAUTION, "waiting", US),
+        {"count": 2},
+    )
 
 
 def test_whatever_a_node_of_another_version_tells_gives_findings_and_no_crash() -> None:

@@ -21,5 +21,6 @@ def mine(citizen_world: World) -> Iterator[World]:
     citizen_world.registry.waiting.clear()
     citizen_world.registry.down = None
     citizen_world.log.lines, citizen_world.log.silent = (), ()
+    citizen_world.log.messages = ()
     citizen_world.log.asked.clear()
     citizen_world.clock.ahead *= 0

@@ -9,6 +9,8 @@ from access.citizen.world import JANSEN, World, line
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
+from openldn.access.citizen.desk import Message
+from openldn.base.runtime import instant, utc_now
 from openldn.functions.consent.model import Choice, Decision, Level, Target
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -52,6 +54,9 @@ def fill(mine: World) -> None:
     mine.registry.kept[JANSEN] = [CHOSEN]
     mine.log.lines = (line(count=4), line(emergency=True), line(refused=True))
     mine.log.silent = ("Apotheek De Vijzel",)
+    told = {"at": instant(utc_now()), "role": "01.015", "holder": "Ziekenhuis De Brug"}
+    about = {"organization": "Kliniek", "code": "other", "outcome": "", "reason": "een reden"}
+    mine.log.messages = (Message(**told, **about, opened=True),)
 
 
 @pytest.mark.parametrize(("locale", "scheme"), [("nl-NL", "light"), ("en-GB", "dark")])

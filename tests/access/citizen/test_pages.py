@@ -10,10 +10,10 @@ import httpx2
 import pytest
 from access.citizen.world import CODE, HOSTILE, JANSEN, OTHER, World, line
 
-from openldn.access.citizen.desk import open_desk
+from openldn.access.citizen.desk import Message, open_desk
 from openldn.access.citizen.settings import CitizenSettings
 from openldn.base.errors import Issue, LdnError
-from openldn.base.runtime import new_uuid, utc_now
+from openldn.base.runtime import instant, new_uuid, utc_now
 from openldn.functions.consent.model import Choice, Decision, Level, Target
 
 YES = {"decision": "yes", "user": "category:RPZAC001", "holder": "category:hospital"}
@@ -235,6 +235,29 @@ def test_each_look_is_told_with_who_when_of_whom_and_why(jansen: Person, mine: W
     assert "Spoed, zonder toestemming" in page and "Geweigerd: niets gezien" in page
     assert "Niet alle zorgaanbieders gaven antwoord" in page and "Apotheek De Vijzel" in page
     assert HOSTILE not in reply.text
+
+
+def test_g18_somebody_who_looked_in_an_emergency_is_told_with_why_and_what_a_review_found(
+    jansen: Person, mine: World
+) -> None:
+    known = {"at": instant(utc_now()), "role": "01.015", "holder": "Ziekenhuis De Brug"}
+    seen = Message(
+        **known, organization=HOSTILE, code="unconscious", opened=True, outcome="", reason="naast"
+    )
+    tried = Message(
+        **known, organization="Kliniek", code="", opened=False, outcome="not-justified", reason=""
+    )
+    mine.log.messages = (seen, tried)
+
+    for path in ("/mijn/", "/mijn/looked"):
+        reply = jansen.open(path)
+        page = text_of(reply.text)
+        assert "zag gegevens bij Ziekenhuis De Brug" in page
+        assert "U was buiten bewustzijn: “naast”" in page
+        assert "Wordt nog door een ander beoordeeld" in page
+        assert "Kliniek vroeg gegevens bij Ziekenhuis De Brug, maar kreeg niets" in page
+        assert "niet terecht" in page
+        assert HOSTILE not in reply.text
 
 
 def test_a_registry_that_is_away_hides_nothing_else(jansen: Person, mine: World) -> None:

@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from openldn.access.citizen.desk import Citizen
-from openldn.access.citizen.reaching import Providers, Registered
+from openldn.access.citizen.reaching import Looking, Providers, Registered
 from openldn.access.frame.network import Nodes
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import HttpClient, Reply
@@ -90,3 +90,21 @@ def test_without_a_node_that_answers_nobody_is_listed(tmp_path: Path) -> None:
 
     with pytest.raises(LdnError):
         asyncio.run(providers())
+
+
+def test_g18_emergencies_come_from_every_node_and_who_does_not_tell_is_silent(
+    tmp_path: Path,
+) -> None:
+    told = {"at": "2026-03-01T09:00:00Z", "organization": "90000002", "name": "Clinic"}
+    told |= {"role": "01.015", "code": "other", "reason": "why", "outcome": ""}
+    log: dict[str, Any] = {"holder": "90000094", "sights": []}
+    known = {"/access-log": (200, log), "/messages": (200, {"messages": [told | {"opened": True}]})}
+    looking = Looking(nodes(tmp_path, answering := Answering(known)), lambda: NOW)
+
+    seen = asyncio.run(looking(CHILD.bsn, NOW))
+
+    [message] = seen.messages
+    assert (message.organization, message.holder, message.opened) == ("Clinic", "Practice", True)
+    assert all(CHILD.bsn.value not in url for _, url, _ in answering.sent)
+    answering.answers = known | {"/messages": (503, {})}
+    assert asyncio.run(looking(CHILD.bsn, NOW)).silent == ("Practice",)

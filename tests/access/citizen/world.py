@@ -14,7 +14,7 @@ from access.world import Clock
 
 from openldn.access.citizen.api import app
 from openldn.access.citizen.choosing import Known
-from openldn.access.citizen.desk import Citizen, Line, Overview, Profile, open_desk
+from openldn.access.citizen.desk import Citizen, Line, Message, Overview, Profile, open_desk
 from openldn.access.citizen.settings import CitizenSettings, PersonSettings
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import serving
@@ -67,11 +67,12 @@ class FakeLog:
 
     lines: tuple[Line, ...] = ()
     silent: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()
     asked: list[Bsn] = field(default_factory=list)
 
     async def __call__(self, patient: Bsn, since: datetime) -> Overview:
         self.asked.append(patient)
-        return Overview(self.lines, self.silent)
+        return Overview(self.lines, self.silent, self.messages)
 
 
 def line(**more: object) -> Line:

@@ -48,6 +48,22 @@ def test_the_word_of_a_broker_completes_the_proof() -> None:
     )
 
 
+WHY = {"case": "c-1", "code": "other", "text": "naast haar fiets", "level": "x", "began": 12}
+
+
+def test_r83_the_reason_that_a_broker_passes_on_is_whole_or_refused() -> None:
+    assert completed(PROOF, token(emergency=WHY), DER, Trail()).emergency is not None
+    whole: list[object] = [
+        *({**WHY, "text": ""}, {**WHY, "text": "x" * 1001}, {**WHY, "text": "a\u200bb"}),
+        *({**WHY, "began": "12"}, {**WHY, "began": True}, {**WHY, "began": -1}),
+        *({**WHY, "case": 1}, {}, [], "broken"),
+    ]
+    for wrong in whole:
+        with pytest.raises(LdnError) as error:
+            completed(PROOF, token(emergency=wrong), DER, Trail())
+        assert error.value.detail == "brokered.emergency"
+
+
 def test_a_scope_is_only_ever_narrowed() -> None:
     narrow = replace(PROOF, scopes=frozenset({"lab:pull", "bgz:pull"}))
     found = completed(narrow, token(scope="bgz:pull med:pull"), DER, Trail())

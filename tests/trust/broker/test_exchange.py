@@ -25,14 +25,17 @@ from openldn.trust.broker.rate import Rate
 from openldn.trust.broker.saml import BROKERED, brokered
 from openldn.trust.broker.service import JWT, SAML, VP
 from openldn.trust.certificates import thumbprint
+from openldn.trust.emergencies import emergency_in
 from openldn.trust.evidence import Kind
 from openldn.trust.jose import jwk_thumbprint, read, verify
+from openldn.trust.parties import Emergency
 from openldn.trust.peers import profile
 from openldn.trust.saml.organizations import organizations
 from openldn.trust.saml.read import SamlExpected
 from openldn.trust.trail import Trail
 
 Case = Callable[[Bench], Awaitable[None]]
+HIGH = "http://eidas.europa.eu/LoA/high"
 
 
 @pytest.fixture
@@ -162,6 +165,33 @@ def test_a_zorgplatform_holder_gets_saml_that_tells_who_acted(at: Callable[[Case
         assert (listed.id, listed.issuer) == (f"_{answer['jti']}", made.keys.did)
         assert listed.status is not None
         assert (listed.status.url, listed.status.index) == (LIST, 0)
+
+    at(case)
+
+
+def test_r83_the_reason_for_breaking_the_glass_goes_along_in_every_dialect(
+    at: Callable[[Case], None],
+) -> None:
+    why = Emergency("case-0001", "unconscious", "naast haar fiets", HIGH, 1_772_442_000)
+
+    async def case(made: Bench) -> None:
+        made.told.proofs["subject"] = made.proof(purpose="BTG", emergency=why)
+        answer = await made.exchange(made.form("zorgplatform"))
+        xml, der = base64.b64decode(answer["access_token"]), made.world.certificate(ASKER)
+        proof = brokered(xml, expected(made, der), Trail())
+        assert (proof.purpose, proof.emergency) == ("BTG", why)
+
+        for side in ("nuts", "lsp"):
+            made.told.proofs["subject"] = made.proof(
+                purpose="BTG", emergency=why, dialect="vp2" if side == "lsp" else "twiin"
+            )
+            answer = await made.exchange(made.form(side))
+            told = opened(made.keys, answer["access_token"])
+            if side == "nuts":
+                [held] = told["vp"]["verifiableCredential"]
+                told = opened(made.keys, held)["vc"]["credentialSubject"]
+            assert emergency_in(told["emergency"]) == why
+            assert told["purpose"] == "BTG"
 
     at(case)
 

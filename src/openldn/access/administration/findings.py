@@ -21,7 +21,7 @@ class Finding:
     what: str  # key of the sentence, with `values` filled in
     turn: str  # us, peer
     step: str  # key of the next step
-    page: str  # where to read more
+    page: str  # where to read more; empty: not here
     values: Mapping[str, object] = field(default_factory=dict)
     correlation: str = ""  # of the latest, to give to another party
     query: str = ""  # narrows that page to this
@@ -36,6 +36,8 @@ def findings(trust: Row, lately: Sequence[Row]) -> list[Finding]:
         *_documents(rows(trust, "documents")),
         *_refusals(lately),
     ]
+    if trust.get("waiting"):
+        found.append(Finding(CAUTION, "waiting", US, "review", "", {"count": trust["waiting"]}))
     if trust.get("lost"):
         values = {"count": trust["lost"]}
         found.append(Finding(CAUTION, "lost", US, "store", "refusals", values))

@@ -67,6 +67,7 @@ async def overview(visit: Visit) -> Response:
         "lines": seen.lines[:LATEST] if seen else (),
         "seen_problem": seen_problem,
         "silent": seen.silent if seen else (),
+        "messages": seen.messages if seen else (),
     }
     return visit.render("overview.html", context)
 
@@ -89,7 +90,8 @@ async def _seen(visit: Visit) -> tuple[Overview | None, LdnError | None]:
 async def looked(visit: Visit) -> Response:
     """Who saw something of this person, when, of whom, and on what ground."""
     seen = await visit.desk.looked(visit.member.bsn, visit.desk.clock() - LOOKED)
-    return visit.render("looked.html", {"lines": seen.lines, "silent": seen.silent})
+    context = {"lines": seen.lines, "silent": seen.silent, "messages": seen.messages}
+    return visit.render("looked.html", context)
 
 
 async def choices(visit: Visit) -> Response:

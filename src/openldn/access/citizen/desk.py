@@ -80,11 +80,26 @@ class Line:
 
 
 @dataclass(frozen=True)
+class Message:
+    """Somebody looked in an emergency, without known consent, or tried to."""
+
+    at: str  # instant
+    organization: str
+    role: str  # UZI role code
+    holder: str  # whose data these were
+    code: str  # the coded reason
+    opened: bool  # whether anything was seen
+    outcome: str  # of the review; empty: it waits for one
+    reason: str = field(default="", repr=False)
+
+
+@dataclass(frozen=True)
 class Overview:
     """Every line, newest first, and the names of the care providers that did not tell."""
 
     lines: tuple[Line, ...]
     silent: tuple[str, ...] = ()
+    messages: tuple[Message, ...] = ()  # newest first
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """What the pages of citizens reach: the consent registry, the directory and the nodes' logs."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 
 from openldn.access.citizen.choosing import Known
-from openldn.access.citizen.desk import Citizen, Line, Overview, Ports, Profile
+from openldn.access.citizen.desk import Citizen, Line, Message, Overview, Ports, Profile
 from openldn.access.frame.network import Node, Nodes, object_of
 from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId, instant
@@ -141,8 +142,25 @@ class Looking:
             return await self._page(by_url[keeper.url], patient, period, page)
 
         period = Period(since, self.clock() + timedelta(minutes=1))
-        found = await Collector(ask).overview(patient, period, keepers)
-        return _overview(found, {str(k.holder): k.name for k in keepers})
+        async with asyncio.TaskGroup() as group:
+            told = [group.create_task(self._messages(n, patient)) for n in by_url.values()]
+            found = await Collector(ask).overview(patient, period, keepers)
+        seen = _overview(found, {str(k.holder): k.name for k in keepers})
+        return _with(seen, [task.result() for task in told])
+
+    async def _messages(self, node: Node, patient: Bsn) -> tuple[Node, Sequence[Message] | None]:
+        """What this node tells of emergencies; None when it does not."""
+        url, body = f"{node.api}/emergencies/messages", dump({"bsn": patient.value})
+        try:
+            reply = await self.nodes.client(node).send(
+                "POST", url, headers=_JSON, body=body, deadline=_DEADLINE
+            )
+            listed = object_of(reply).get("messages")
+        except LdnError:
+            return node, None
+        if not isinstance(listed, list) or not all(isinstance(m, dict) for m in listed):
+            return node, None
+        return node, [_message(told, node.name) for told in listed]
 
     async def _page(self, node: Node, patient: Bsn, period: Period, page: int) -> Told:
         body = {
@@ -167,6 +185,20 @@ class Looking:
 def _overview(found: AccessOverview, names: Mapping[str, str]) -> Overview:
     lines = tuple(_line(line, names) for line in found.lines)
     return Overview(lines, tuple(gap.keeper.name for gap in found.gaps))
+
+
+def _with(seen: Overview, told: Sequence[tuple[Node, Sequence[Message] | None]]) -> Overview:
+    """The overview with the messages; who did not tell of them is named as silent."""
+    every = [message for _, messages in told for message in messages or ()]
+    newest = sorted(every, key=lambda m: m.at, reverse=True)
+    silent = [*seen.silent, *(node.name for node, messages in told if messages is None)]
+    return Overview(seen.lines, tuple(dict.fromkeys(silent)), tuple(newest))
+
+
+def _message(told: Mapping[str, Any], holder: str) -> Message:
+    words = {name: str(told.get(name, "")) for name in ("at", "role", "code", "reason", "outcome")}
+    who = str(told.get("name") or told.get("organization", ""))
+    return Message(organization=who, holder=holder, opened=told.get("opened") is True, **words)
 
 
 def _line(line: AccessLine, names: Mapping[str, str]) -> Line:

@@ -87,6 +87,14 @@ class CaseStore:
         """The cases, newest first; only those that wait for a review, or all."""
         return await self._cases("(outcome IS NULL OR NOT $2::boolean)", waiting)
 
+    async def waiting(self) -> int:
+        """How many cases wait for a review; raises LdnError(transient)."""
+        sql = """SELECT count(*) AS count FROM emergency_case
+                 WHERE organization = $1 AND outcome IS NULL"""
+        async with connection(self.pool) as db:
+            row = await db.fetchrow(sql, *self._key)
+        return int(row["count"]) if row else 0
+
     async def of(self, patient: Bsn) -> list[Case]:
         """The cases in which somebody looked, or tried to, at what is held here of this patient."""
         return await self._cases("patient = $2 AND side = 'held'", patient.value)

@@ -6,8 +6,8 @@ from typing import Any
 from openldn.base.runtime import instant
 from openldn.trust.broker.model import Draft
 from openldn.trust.brokered import CREDENTIAL, nested, status_claim
+from openldn.trust.emergencies import told_of
 from openldn.trust.evidence import Status
-from openldn.trust.tokens.assertions import told_of
 
 _UZI = re.compile(r"[0-9]{1,12}", re.ASCII)
 _ROLE = re.compile(r"[0-9]{2}\.[0-9]{3}", re.ASCII)
@@ -73,6 +73,7 @@ def subject(draft: Draft, did: str) -> dict[str, Any]:
         "purpose": proof.purpose,
         "authorization_base": proof.authorization_base,
         "patient": proof.patient.value if proof.patient else "",
+        "emergency": told_of(proof.emergency) if proof.emergency else None,
         "employee": _employee(draft),
         "act": nested(draft.act),
         "via": list(draft.via),

@@ -21,6 +21,7 @@ from openldn.base.errors import LdnError
 from openldn.trust.broker.model import Draft, Made
 from openldn.trust.broker.service import SAML as SAML_TYPE
 from openldn.trust.brokered import flat, nested, status_claim, status_of
+from openldn.trust.emergencies import emergency_in, told_of
 from openldn.trust.evidence import Proof, Status, Value
 from openldn.trust.parties import Person
 from openldn.trust.saml import claims, confirmation
@@ -43,6 +44,7 @@ BROKERED = Variant(
 )
 EXTRA = Rule("broker.saml", "trust and broker §9 B6", "the attributes of the broker can be read")
 
+URGENT, BROKEN = "ETREAT", "BTG"  # v3-ActReason: emergency treatment, break the glass
 _OWN = "https://openldn.nl/claims/"  # attributes that only a broker writes
 _URA_OID = "2.16.528.1.1007.3.3"
 _UZI_OID = "2.16.528.1.1007.3.1"
@@ -105,8 +107,10 @@ def values(draft: Draft) -> dict[str, str]:
     purposes = {ours: theirs for theirs, ours in reasons().items()}
     known, proof = roles(), draft.proof
     role = known.snomed.get(proof.person.role, known.otherwise) if proof.person else known.system
+    # the dialect has one word for emergencies; the reason beside it tells that glass was broken
+    purpose = URGENT if proof.emergency else proof.purpose
     return {
-        "purpose": purposes.get(proof.purpose, ""),
+        "purpose": purposes.get(purpose, ""),
         "role": role,
         "resource": proof.patient.value if proof.patient else "",
         "organization": f"urn:oid:{_URA_OID}.{proof.organization.value}",
@@ -125,6 +129,7 @@ def extras(draft: Draft, status: Status, did: str) -> dict[str, str]:
         "person": {"uzi": person.uzi, "role": person.role} if person else None,
         "scope": " ".join(sorted(draft.scopes)),
         "organization_name": draft.proof.organization_name,
+        "emergency": told_of(draft.proof.emergency) if draft.proof.emergency else None,
     }
     return {k: v if isinstance(v, str) else _json(v) for k, v in own.items() if v}
 
@@ -152,6 +157,7 @@ def _completed(proof: Proof, own: Mapping[str, Any]) -> Proof:
     if said := own.get("person"):
         name = person.name if person else ""
         person = Person(str(said["uzi"]), str(said["role"]), name)
+    why = emergency_in(own.get("emergency"))
     via = tuple(Value(str(v), proof.system, proof.issued, proof.expires) for v in own["via"])
     return replace(
         proof,
@@ -161,6 +167,8 @@ def _completed(proof: Proof, own: Mapping[str, Any]) -> Proof:
         person=person,
         scopes=frozenset(own["scope"].split()),
         organization_name=str(own.get("organization_name", "")),
+        purpose=BROKEN if why else proof.purpose,
+        emergency=why,
         claims={**proof.claims, "via": {"infrastructure": via}},
     )
 

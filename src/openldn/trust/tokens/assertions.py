@@ -20,6 +20,7 @@ from openldn.base.errors import LdnError
 from openldn.fhir.identifiers import Bsn, Ura
 from openldn.trust import jose
 from openldn.trust.certificates import party_of
+from openldn.trust.emergencies import emergency_in
 from openldn.trust.evidence import Evidence
 from openldn.trust.jose import Jws, Key
 from openldn.trust.parties import Emergency, Person
@@ -56,7 +57,6 @@ PERSON = Rule("assertion.person", "CIBG UZI role codes", "the person has a numbe
 USER = Rule("assertion.user", "trust and broker §9 B7", "a user of the organization has a role")
 PATIENT = Rule("assertion.patient", "BSN, eleven test", "the patient is a BSN")
 EMERGENCY = Rule("assertion.emergency", "exchange patterns §7.3", "a reason that is told is whole")
-_LONGEST = {"case": 64, "code": 64, "text": 1000, "level": 100}  # characters
 
 
 @dataclass(frozen=True)
@@ -240,23 +240,10 @@ def patient_of(word: Word, trail: Trail) -> Bsn | None:
 
 def emergency_of(word: Word, trail: Trail) -> Emergency | None:
     """Why the glass is broken; None when it is not."""
-    given = word.claims.get("emergency")
-    if given is None:
-        return None
-    values = given if isinstance(given, dict) else {}
-    texts = [values.get(name) for name in _LONGEST]
-    fits = all(isinstance(t, str) and t.isprintable() for t in texts)
-    fits = fits and all(0 < len(str(values[name])) <= most for name, most in _LONGEST.items())
-    began = moment(values.get("began"))
-    trail.require(fits and began is not None, EMERGENCY)
-    case, code, text, level = map(str, texts)
-    return Emergency(case, code, text, level, int(began or 0))
-
-
-def told_of(emergency: Emergency) -> dict[str, str | int]:
-    """The same as a claim."""
-    told = {name: str(getattr(emergency, name)) for name in _LONGEST}
-    return {**told, "began": emergency.began}
+    try:
+        return emergency_in(word.claims.get("emergency"))
+    except ValueError as error:
+        raise _failed(trail, EMERGENCY) from error
 
 
 def chain_of(token: Jws, trail: Trail) -> tuple[x509.Certificate, ...]:

@@ -14,9 +14,9 @@ from openldn.fhir.codec import dump, parse
 from openldn.trust import jose
 from openldn.trust.credentials.definitions import load_definition, policy_of
 from openldn.trust.credentials.model import Definition, ScopePolicy
+from openldn.trust.emergencies import told_of
 from openldn.trust.parties import Requester
 from openldn.trust.peers import Profile
-from openldn.trust.tokens.assertions import told_of
 from openldn.trust.tokens.dialects import (
     CLIENT_ASSERTION_TYPE,
     CLIENT_CREDENTIALS,
