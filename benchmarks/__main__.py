@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 SUBJECTS = (
-    *("laptop", "pull", "trusted_hop", "store", "codec", "audit", "localization", "crossing"),
-    "outbox",
+    *("laptop", "pull", "notified_pull", "trusted_hop", "store", "codec", "audit"),
+    *("localization", "crossing", "outbox"),
     *(
         "trust_certificates",
         "trust_credentials",
