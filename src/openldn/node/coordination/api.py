@@ -232,13 +232,23 @@ async def _edit(request: Request) -> Callable[[Resource], Resource]:
         operations = parse(await read_body(request, LARGEST))
         if not isinstance(operations, list):
             raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
-        return lambda task: _checked(patched(task, operations))
+        return lambda task: _changed(task, patched(task, operations))
     form = media_type(request)
     whole = decode(await read_body(request, LARGEST), form, FhirVersion.R4)
     if whole.get("id") != request.path_params["id"]:
         text = "the id in the Task is not the id in the address"
         raise LdnError(Issue.INVALID, text, where="Task.id")
     return lambda _: _checked(whole)
+
+
+_ALWAYS = frozenset({"resourceType", "id", "status", "intent"})  # what no Task can do without
+
+
+def _changed(before: Resource, after: Resource) -> Resource:
+    """The Task after a patch; only what is not as it was needs to be looked at."""
+    differs = {n: v for n, v in after.items() if n in _ALWAYS or v != before.get(n)}
+    _checked(differs)
+    return after
 
 
 def _checked(task: Any) -> Resource:

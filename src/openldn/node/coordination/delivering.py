@@ -35,13 +35,12 @@ from openldn.node.coordination.model import (
 )
 from openldn.node.coordination.peers import Peers
 from openldn.node.coordination.receiving import Receiving
-from openldn.node.coordination.tables import table_of_task
+from openldn.node.coordination.tables import read_offer
 from openldn.node.outbox.model import Delivered, Kind, Message
 from openldn.patterns.notified_pull.model import Offer
 from openldn.patterns.notified_pull.notification import MOST, Event, Notification, bundle_of
 from openldn.patterns.notified_pull.notification import Kind as Told
 from openldn.patterns.notified_pull.profile import require
-from openldn.patterns.notified_pull.task import offer_of
 
 _TRIES = 5  # at most so often the placer may be ahead of us before we leave it for later
 _FINAL = frozenset({400, 403, 404, 409, 410, 413, 422})  # the placer understood and refused
@@ -69,7 +68,7 @@ class Carrying:
         return {name: Kind(deliver) for name, deliver in rows.items()}
 
     async def event(self, message: Message) -> Delivered:
-        """The events from this one on, as many as fit, in one notification."""
+        """The events from this one on that are not told yet, as many as fit."""
         about = _about(message)
         id_, number = str(about["subscription"]), int(about["number"])
         events = self.ledger.events
@@ -77,8 +76,8 @@ class Carrying:
             subscription = await events.read(db, id_)
             found = await events.between(db, id_, number, number + MOST - 1, MOST)
         left = [t for t in found if t.delivered is None]
-        if subscription is None or not left or left[0].number != number:
-            return Delivered()  # it went along with one before
+        if subscription is None or not left:
+            return Delivered()  # they went along with those before
         told = Notification(
             Told.EVENT,
             f"{self.base}/Subscription/{id_}",
@@ -169,7 +168,7 @@ class Carrying:
     def _read(self, task: Resource, placer: Ura, id_: str) -> Offer:
         """The offer in a Task that this placer hosts under this id and made for us."""
         require(task)
-        offer = offer_of(task, table_of_task(task))
+        offer = read_offer(task)
         ours = (offer.id, offer.placer, offer.fulfiller) == (id_, placer, self.peers.ura)
         if not ours:
             text = "the Task is not one of this placer for our organization; the placer's turn"

@@ -6,6 +6,7 @@ are locked in one order, so that two processes on one database do the same.
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -20,11 +21,12 @@ from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Ura
 from openldn.functions.audit.model import Event
 from openldn.node.coordination.model import EVENT, Answer, Change, Kept, Side, Standing
-from openldn.node.coordination.store import Answers, Events, Heard, Offers, Subscription
+from openldn.node.coordination.store import Answers, Events, Heard, Offers, Subscription, Told
 from openldn.node.coordination.store.stirring import stir
 from openldn.node.coordination.witness import changed
 from openldn.node.evidence import Log
 from openldn.node.outbox.model import Message
+from openldn.patterns.notified_pull.notification import MOST
 
 _MOST = 100  # acts that share one commit
 _LEAST = timedelta(milliseconds=1)  # between two changes of an offer, as the wire tells them
@@ -229,7 +231,10 @@ class Ledger:
         await stir(db, self.holder, list((settled | moved).items()))
 
     async def _announced(self, db: Connection, changes: Sequence[Change]) -> list[Message]:
-        """The events of changes to what we offered, as messages to their fulfillers."""
+        """The events of changes to what we offered, as messages to their fulfillers.
+
+        One message tells of all that were numbered with it.
+        """
         if not changes:
             return []
         now = self.clock()
@@ -245,7 +250,7 @@ class Ledger:
                 msgspec.json.encode({"subscription": told.subscription, "number": told.number}),
                 now,
             )
-            for peer, told in await self.events.happen(db, changes)
+            for peer, told in _first(await self.events.happen(db, changes))
         ]
 
     def _witness(self, outcomes: Sequence[tuple[_Call, Outcome]]) -> None:
@@ -294,6 +299,17 @@ class Ledger:
             await asyncio.sleep(0)
         if self._witnessing:
             await asyncio.wait(self._witnessing)
+
+
+def _first(told: Sequence[tuple[Ura, Told]]) -> list[tuple[Ura, Told]]:
+    """The events that a message is needed for: each takes along as many as fit after it."""
+    place: Counter[str] = Counter()
+    found = []
+    for peer, event in told:
+        if place[event.subscription] % MOST == 0:
+            found.append((peer, event))
+        place[event.subscription] += 1
+    return found
 
 
 def _ours(change: Change) -> bool:

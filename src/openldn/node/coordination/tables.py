@@ -1,10 +1,13 @@
 """Which state table an offer follows, by its use case."""
 
+from dataclasses import replace
+
 from openldn.base.errors import Issue, LdnError
 from openldn.exchanges import EXCHANGES
 from openldn.fhir.model import Resource
 from openldn.patterns.exchange import Exchange, Pattern, UseCase
 from openldn.patterns.moves import Table
+from openldn.patterns.notified_pull.model import Offer
 from openldn.patterns.notified_pull.states import CANDIDATES, FULFILLER_STARTS, TABLES
 from openldn.patterns.notified_pull.task import offer_of
 
@@ -27,10 +30,16 @@ def table_of(case: UseCase, *, several: bool = False) -> Table:
     return CANDIDATES if several else TABLES[case.table]
 
 
-def table_of_task(task: Resource) -> str:
-    """The name of the table that a Task of another placer follows; referrals if unknown."""
+def read_offer(task: Resource) -> Offer:
+    """The offer in a checked Task of another placer, with its table: referrals if unknown.
+
+    Raises LdnError(business-rule) for what cannot be an offer at all.
+    """
     read = offer_of(task)
+    if read.table == CANDIDATES.name:
+        return read
     try:
-        return table_of(offered(read.exchange, read.use_case)[1]).name
+        table = table_of(offered(read.exchange, read.use_case)[1]).name
     except LdnError:
-        return FULFILLER_STARTS.name
+        table = FULFILLER_STARTS.name
+    return replace(read, table=table)

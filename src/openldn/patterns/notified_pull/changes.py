@@ -4,12 +4,12 @@ Source: exchange patterns §4.4 (last paragraph), R18, R34; W04.
 """
 
 from collections.abc import Iterator, Sequence
-from copy import deepcopy
 from typing import Any
 
 from jsonpath import JSONPatch, JSONPatchError
 
 from openldn.base.errors import Issue, LdnError
+from openldn.fhir.codec import dump, parse
 from openldn.fhir.model import Resource
 from openldn.patterns.notified_pull.model import Given, Period
 from openldn.patterns.notified_pull.reading import code_of, inputs, moment
@@ -85,7 +85,7 @@ def patched(task: Resource, operations: Sequence[Any]) -> Resource:
     except JSONPatchError as error:
         raise LdnError(Issue.INVALID, "this is no JSON Patch (RFC 6902)") from error
     try:
-        after = patch.apply(deepcopy(task))
+        after = patch.apply(parse(dump(task)))  # a copy, for a fraction of what deepcopy costs
     except JSONPatchError as error:
         text = "the patch does not fit the Task as it is now; read it again"
         raise LdnError(Issue.CONFLICT, text) from error

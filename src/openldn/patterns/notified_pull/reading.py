@@ -35,7 +35,11 @@ def concept(system: str, code: str, text: str = "") -> Element:
 
 def inputs(task: Element, kind: str) -> list[Element]:
     """The inputs of a Task of this kind."""
-    return [i for i in task.get("input", ()) if code_of(i["type"], (kind,))]
+    return [
+        i
+        for i in task.get("input", ())
+        if any(c.get("code") == kind for c in i["type"].get("coding", ()))
+    ]
 
 
 def moment(text: str, *, end: bool = False) -> datetime:

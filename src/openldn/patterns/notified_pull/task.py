@@ -139,13 +139,14 @@ def offer_of(task: Resource, table: str = "fulfiller-starts") -> Offer:
     service = None if is_organization(owner) else label_of(owner)
     asked = code_of(task.get("code")) == ASK_WHO
     chosen = code_of(task.get("businessStatus")) == CHOSEN
+    use_case, exchange = _work(task)
     return Offer(
         id=task.get("id", ""),
         identifier=_identifier(task),
         placer=ura_of(_element(task, "requester"), "Task.requester"),
         fulfiller=fulfiller_of(task),
-        exchange=_work(task)[1],
-        use_case=_work(task)[0],
+        exchange=exchange,
+        use_case=use_case,
         created=_at(task.get("authoredOn"), "Task.authoredOn"),
         changed=_at(task.get("lastModified") or task.get("authoredOn"), "Task.lastModified"),
         state=state_of(task["status"], code_of(task.get("businessStatus"))),
