@@ -26,6 +26,7 @@ def desk(desk_world: World) -> Iterator[World]:
     node.state, node.refusals, node.down = well(), [], False
     node.status, node.addresses = remembered().told(), None
     node.network, node.reached = network(), reached()
+    node.messages, node.acts = [], []
     node.asked.clear()
     node.wanted.clear()
     desk_world.clock.ahead *= 0

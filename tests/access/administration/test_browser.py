@@ -6,12 +6,20 @@ from contextlib import ExitStack
 from typing import Any
 
 import pytest
-from access.administration.world import HOSTILE, World, mixed, reached, refused, trouble
+from access.administration.world import (
+    HOSTILE,
+    World,
+    mixed,
+    reached,
+    refused,
+    trouble,
+    waiting,
+)
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect
 
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SECTIONS = ["", "keys", "credentials", "peers", "refusals", "documents", "network", "map"]
+SECTIONS = ["", "keys", "credentials", "peers", "refusals", "documents", "outbox", "network", "map"]
 WAY = "map?from=hospital&to=90000002&exchange=bgz&purpose=TREAT&try=1"
 PAGES = [*SECTIONS, WAY, "sign-in", "nowhere"]
 Open = Callable[..., Page]
@@ -53,7 +61,7 @@ def test_no_page_has_a_barrier_that_axe_can_find(
     page = window(locale=locale, color_scheme=scheme)
     found = violations(page)
     desk.node.state, desk.node.refusals = trouble(), refused()
-    desk.node.addresses = mixed()
+    desk.node.addresses, desk.node.messages = mixed(), waiting()
     for name in PAGES:
         page.goto(f"/beheer/{name}")
         found += violations(page)
@@ -68,7 +76,7 @@ def test_no_page_has_a_barrier_that_axe_can_find(
 def test_no_page_scrolls_sideways(window: Open, desk: World, width: int) -> None:
     page = window(viewport={"width": width, "height": 800})
     desk.node.state, desk.node.refusals = trouble(), refused()
-    desk.node.addresses = mixed()
+    desk.node.addresses, desk.node.messages = mixed(), waiting()
 
     for name in PAGES:
         page.goto(f"/beheer/{name}")
@@ -133,10 +141,10 @@ def test_the_whole_way_can_be_walked_by_keyboard(window: Open, desk: World) -> N
 
 def test_what_a_node_tells_can_do_no_harm(window: Open, desk: World) -> None:
     desk.node.state, desk.node.refusals = trouble(), refused()
-    desk.node.addresses = mixed()
+    desk.node.addresses, desk.node.messages = mixed(), waiting()
     page = window()
 
-    for name in ("", "refusals", "network"):
+    for name in ("", "refusals", "outbox", "network"):
         page.goto(f"/beheer/{name}")
         assert page.evaluate("window.harmed") is None
         assert page.locator("main script, main img").count() == 0
@@ -162,7 +170,8 @@ def test_every_target_is_large_enough_to_hit(window: Open, desk: World) -> None:
     desk.node.state, desk.node.refusals = trouble(), refused()
     page = window()
     small: list[str] = []
-    for name in ("", "peers", "refusals"):
+    desk.node.messages = waiting()
+    for name in ("", "peers", "refusals", "outbox"):
         page.goto(f"/beheer/{name}")
         small += page.evaluate(
             """() => [...document.querySelectorAll('a, button, select, input:not([type=hidden])')]
@@ -195,3 +204,32 @@ def test_a_way_is_tried_with_the_keyboard_and_its_outcome_read(window: Open, des
     assert page.get_by_label("B: wie antwoordt").input_value() == "90000002"
     assert desk.node.wanted == ["to=90000002&exchange=bgz&purpose=TREAT"]
     assert page.locator("svg .edge.chosen").count() == 1
+
+
+def test_a_message_is_retried_or_dropped_with_the_keyboard_and_without_javascript(
+    window: Open, desk: World
+) -> None:
+    desk.node.messages = waiting()
+    page = window(java_script_enabled=False)
+    page.locator(".main-nav a", has_text="Postvak uit").click()
+    second = page.locator("table.outbox tbody tr").nth(1)
+    gone = desk.node.messages[1]["id"]
+
+    second.locator("summary").press("Enter")
+    second.get_by_label("Waarom hoeft het niet aan te komen?").fill("telefonisch verteld")
+    second.get_by_role("button", name="Laat het vervallen").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Het is vervallen")
+    expect(page.locator("table.outbox")).not_to_contain_text(gone)
+
+    again = desk.node.messages[2]["id"]
+    row = page.locator("table.outbox tbody tr").nth(1)
+    row.get_by_role("button", name="Probeer opnieuw").press("Enter")
+    expect(page.get_by_role("status")).to_contain_text("Het staat weer in de rij")
+    page.select_option("#state", "queued")
+    page.locator(".filter button").click()
+    expect(page.locator("table.outbox")).to_contain_text(again)
+    expect(page.locator("table.outbox")).to_contain_text("Nu onderweg")
+    assert desk.node.acts == [
+        ("drop", gone, {"reason": "telefonisch verteld"}),
+        ("retry", again, {}),
+    ]

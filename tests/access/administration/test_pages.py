@@ -28,6 +28,7 @@ from access.administration.world import (
     remembered,
     tried,
     trouble,
+    waiting,
 )
 
 from openldn.access.administration.desk import open_desk
@@ -40,7 +41,17 @@ from openldn.node.reach.sayings import SAYINGS
 
 PAGES = [
     f"/beheer/{n}"
-    for n in ("", "keys", "credentials", "peers", "refusals", "documents", "network", "map")
+    for n in (
+        "",
+        "keys",
+        "credentials",
+        "peers",
+        "refusals",
+        "documents",
+        "outbox",
+        "network",
+        "map",
+    )
 ]
 
 
@@ -553,3 +564,42 @@ def test_whatever_a_node_tells_of_the_network_stays_text(operator: Operator, des
     page = operator.open(WAY).text
 
     assert "<script>window" not in page and "<img src=x" not in page
+
+
+def test_the_outbox_tells_what_was_given_up_who_is_silent_and_pages_on(
+    operator: Operator, desk: World
+) -> None:
+    assert "Er is niets opgegeven" in text_of(operator.open("/beheer/outbox").text)
+    desk.node.messages = waiting()
+
+    page = operator.open("/beheer/outbox").text
+    said = text_of(page)
+    assert "Opgegeven 50" in said
+    assert "54 aan u" in said
+    assert "Aan Kliniek Het Veer" in said and "geen antwoord sinds" in said
+    assert "de oudste sinds" in said
+    assert "mislukte pogingen: 1" in said
+    rest = re.search(r'href="(/beheer/outbox\?[^"]*after=50)"', page)
+    assert rest is not None
+    assert "Opgegeven 4" in text_of(operator.open(unescape(rest[1])).text)
+    assert operator.open("/beheer/outbox?x=1").status_code == 400
+
+
+def test_what_the_node_refuses_of_a_message_is_told_on_the_page(
+    operator: Operator, desk: World
+) -> None:
+    desk.node.messages = waiting()
+    dead, busy = desk.node.messages[1]["id"], desk.node.messages[-1]["id"]
+    operator.open("/beheer/outbox")
+
+    reply = operator.send("/beheer/outbox", act="drop", id=dead, reason=" ", state="dead")
+    assert reply.status_code == 400
+    assert "Geef een reden van 3 tot 200 tekens" in text_of(reply.text)
+    reply = operator.send("/beheer/outbox", act="retry", id=busy, state="queued")
+    assert reply.status_code == 409
+    assert "Het is intussen onderweg of afgehandeld" in text_of(reply.text)
+    assert operator.send("/beheer/outbox", act="burn", id=dead).status_code == 400
+    assert (
+        operator.http.post("/beheer/outbox", data={"act": "retry", "id": dead}).status_code == 403
+    )
+    assert desk.node.acts == []

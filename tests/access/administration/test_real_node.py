@@ -77,7 +77,17 @@ async def pages(network: Network, folder: Path, node: str) -> dict[str, str]:
         proof = re.findall(r'name="proof" value="([0-9a-f]+)"', page)[0]
         await http.post("/beheer/sign-in", data={"proof": proof, "node": node})
         found = {}
-        for name in ("", "keys", "credentials", "peers", "refusals", "documents", "map", WAY):
+        for name in (
+            "",
+            "keys",
+            "credentials",
+            "peers",
+            "refusals",
+            "documents",
+            "outbox",
+            "map",
+            WAY,
+        ):
             reply = await http.get(f"/beheer/{name}")
             assert reply.status_code == 200, (name, reply.text)
             found[name] = reply.text

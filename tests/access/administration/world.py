@@ -234,6 +234,52 @@ def mixed() -> dict[str, Any]:
     )
 
 
+def message(number: int, state: str = "dead", **more: Any) -> dict[str, Any]:
+    """A message as the outbox of a node tells of it."""
+    made = instant(utc_now() - timedelta(minutes=200 - number))
+    refused = "business-rule (422): the other party refuses it with status 422; find out why"
+    shown = {
+        "id": f"5f0c1d9e-0000-4000-8000-{number:012}",
+        "sequence": number,
+        "state": state,
+        "peer": CLINIC,
+        "kind": "notification",
+        "subject": f"Task/{number}",
+        "bytes": 812,
+        "attempts": 1,
+        "reason": refused if state == "dead" else "",
+        "created": made,
+        "tried": made,
+        "due": None,
+        "settled": made if state == "dead" else None,
+    }
+    return shown | more
+
+
+def waiting() -> list[dict[str, Any]]:
+    """Dead letters, more than fit on a page, some that wait and one that does harm."""
+    harm = {"id": HOSTILE, "peer": "90000008", "kind": HOSTILE, "subject": HOSTILE}
+    return [
+        message(1, reason=HOSTILE, **harm),
+        *(message(n) for n in range(2, 55)),
+        message(60, "queued", attempts=7, due=instant(utc_now())),
+        message(61, "leased"),
+    ]
+
+
+def silent(ura: str, circuit: str = "open") -> dict[str, Any]:
+    """A party we send to, as the outbox of a node tells of it."""
+    since = None if circuit == "closed" else instant(utc_now() - timedelta(hours=1))
+    return {
+        "ura": ura,
+        "circuit": circuit,
+        "failures": 0 if circuit == "closed" else 9,
+        "failing": since,
+        "retry": since and instant(utc_now()),
+        "queued": 2,
+    }
+
+
 def offer(road: str, **more: Any) -> dict[str, Any]:
     shown = {"exchange": "bgz", "patterns": ["pull"], "infrastructure": road, "fhir": "STU3"}
     return {**shown, "agreement": {"direct": "twiin"}.get(road, road), **more}
@@ -299,13 +345,48 @@ class FakeNode:
     network: dict[str, Any] = field(default_factory=network)
     reached: dict[str, Any] = field(default_factory=reached)
     wanted: list[str] = field(default_factory=list)  # ways that were asked
+    messages: list[dict[str, Any]] = field(default_factory=list)  # of the outbox
+    acts: list[tuple[str, str, Any]] = field(default_factory=list)  # on it: act, id, body
 
     def app(self) -> Starlette:
         trust, refusals = "/api/trust", "/api/trust/refusals"
         routes = [Route(trust, self.trust), Route(refusals, self.listed)]
         told = [Route("/status", self.told), Route("/health/addresses", self.works)]
         ways = [Route("/api/network", self.map), Route("/api/reach", self.way)]
-        return Starlette(routes=[*routes, *told, *ways])
+        acts = [Route("/api/outbox/{id}/${act}", self.act, methods=["POST"])]
+        box = [Route("/api/outbox", self.outbox), *acts]
+        return Starlette(routes=[*routes, *told, *ways, *box])
+
+    async def outbox(self, request: Request) -> Response:
+        """As a node tells what it has to tell others."""
+        query = request.query_params
+        states = {"queued", "leased"} if query["state"] == "queued" else {query["state"]}
+        fits = [m for m in self.messages if m["state"] in states]
+        fits = [m for m in fits if m["sequence"] > int(query.get("after", 0))]
+        page = fits[: int(query["count"])]
+        dead = sum(m["state"] == "dead" for m in self.messages)
+        oldest = self.messages[0]["created"] if self.messages else None
+        return JSONResponse(
+            {
+                "messages": page,
+                "next": "/api/outbox?after=1" if len(fits) > len(page) else "",
+                "counts": {"queued": len(self.messages) - dead, "dead": dead, "oldest": oldest},
+                "peers": [silent(CLINIC), silent(PHARMACY, "closed")] if self.messages else [],
+            }
+        )
+
+    async def act(self, request: Request) -> Response:
+        """As a node retries or drops; a message that is gone is a conflict."""
+        id, act = request.path_params["id"], request.path_params["act"]
+        body = await request.json()
+        if act == "drop" and len(body["reason"]) < 3:
+            return outcome(400, "invalid", "give a reason of 3 to 200 signs")
+        kept = [m for m in self.messages if m["id"] == id]
+        if not kept or kept[0]["state"] == "leased":
+            return outcome(409, "conflict", "a message that is leased cannot make the move")
+        self.acts.append((act, id, body))
+        kept[0]["state"] = "queued" if act == "retry" else "dropped"
+        return JSONResponse(kept[0])
 
     async def map(self, request: Request) -> Response:
         """As a node tells who takes part."""

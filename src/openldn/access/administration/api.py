@@ -7,6 +7,7 @@ from urllib.parse import parse_qsl, urlencode
 from starlette.responses import Response
 from starlette.types import ASGIApp
 
+from openldn.access.administration import outbox as messages
 from openldn.access.administration import reaching
 from openldn.access.administration.addresses import addresses
 from openldn.access.administration.desk import Desk
@@ -14,8 +15,10 @@ from openldn.access.administration.filters import NAMES, asked, typed
 from openldn.access.administration.findings import findings, rows, verdict
 from openldn.access.administration.functions import functions, worst
 from openldn.access.administration.pages import Visit, entrance
+from openldn.access.administration.settings import PREFIX
 from openldn.access.frame.entry import Row
 from openldn.access.frame.network import Node
+from openldn.access.frame.pages import to
 from openldn.base.errors import Issue, LdnError
 
 
@@ -30,6 +33,8 @@ def app(desk: Desk) -> ASGIApp:
         ("GET", "/peers", peers, True),
         ("GET", "/documents", documents, True),
         ("GET", "/refusals", refusals, True),
+        ("GET", "/outbox", outbox, True),
+        ("POST", "/outbox", change_outbox, True),
         ("GET", "/network", network, True),
         ("GET", "/map", map_, True),
     )
@@ -90,6 +95,30 @@ async def network(visit: Visit) -> Response:
         found = await functions(nodes)
     context = {"found": found, "worst": worst(found), "addresses": asked.result()}
     return visit.render("network.html", context)
+
+
+async def outbox(visit: Visit) -> Response:
+    """What does not arrive at others, page by page."""
+    fields = messages.typed(parse_qsl(visit.request.url.query, keep_blank_values=True))
+    return await _outbox(visit, fields, None)
+
+
+async def change_outbox(visit: Visit) -> Response:
+    """Try one message again or let it go; what the node refuses is told on the page."""
+    form = await visit.form()
+    fields = {"state": form.get("state") or messages.STATES[0]}
+    try:
+        fields["done"] = await messages.acted(visit.desk, visit.member, form)
+    except LdnError as error:
+        return await _outbox(visit, fields, error)
+    return to(f"{PREFIX}/outbox?{urlencode(fields)}")
+
+
+async def _outbox(visit: Visit, fields: dict[str, str], failure: LdnError | None) -> Response:
+    trust = await visit.desk.trust(visit.member)
+    shown = await messages.shown(visit.desk, visit.member, fields)
+    context = shown | {"names": messages.names_of(trust), "failure": failure}
+    return visit.render("outbox.html", context, status=failure.status if failure else 200)
 
 
 async def map_(visit: Visit) -> Response:

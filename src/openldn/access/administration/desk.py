@@ -15,6 +15,7 @@ from openldn.access.frame.visits import Visits
 from openldn.base.errors import Issue, LdnError
 from openldn.base.log import emit
 from openldn.base.runtime import Clock, NewId, instant
+from openldn.fhir.codec import dump
 
 DAY = timedelta(hours=24)
 REACHING = 80.0  # seconds a node may take to try every step of a way
@@ -57,6 +58,18 @@ class Desk:
     async def reach(self, node: Node, wanted: Mapping[str, str]) -> dict[str, Any]:
         """What came of each step of the way from this node; raises LdnError."""
         return await self._read(node, f"reach?{urlencode(wanted)}", REACHING)
+
+    async def outbox(self, node: Node, wanted: Mapping[str, str]) -> dict[str, Any]:
+        """The messages that are wanted, and who does not answer; raises LdnError."""
+        return await self._read(node, f"outbox?{urlencode(wanted)}")
+
+    async def change_message(self, node: Node, act: str, body: Mapping[str, str]) -> None:
+        """Do this with a message of the outbox; raises LdnError in the words of the node."""
+        headers = {"content-type": "application/json"}
+        url, deadline = f"{node.api}/outbox/{act}", self.settings.patience
+        client = self.nodes.client(node)
+        reply = await client.send("POST", url, headers=headers, body=dump(body), deadline=deadline)
+        object_of(reply)
 
     async def _read(self, node: Node, path: str, patience: float = 0.0) -> dict[str, Any]:
         deadline = patience or self.settings.patience

@@ -16,7 +16,7 @@ FOLDER = Path(__file__).parent
 DOOR = door(FOLDER)
 COOKIE = "openldn-desk"
 PARTS = ("keys", "credentials", "peers", "refusals", "documents")  # of one node
-SECTIONS = ("", *PARTS, "network", "map")  # in the order of the menu
+SECTIONS = ("", *PARTS, "outbox", "network", "map")  # in the order of the menu
 Visit = entry.Visit[Desk, Node]
 Entry = entry.Entry[Desk, Node]
 
