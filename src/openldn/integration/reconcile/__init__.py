@@ -42,7 +42,10 @@ def reconcile(  # noqa: PLR0913  (tables and what was told before are seldom giv
         reading.take(source)
     codes = Codes(maps, policy.lists["unspecific"])
     facts = Facts(reading, codes, Units(codes, factors), spans, policy.lists)
-    return emitting.bundle(reading, coherent(reading, facts, policy), policy)
+    found = coherent(reading, facts, policy)
+    del facts
+    reading.close()
+    return emitting.bundle(reading, found, policy)
 
 
 def coherent(reading: Reading, facts: Facts, policy: Policy = DEFAULT) -> Reconciled:

@@ -57,6 +57,11 @@ class Codes:
         self._above: dict[str, frozenset[str]] = {}
         self._read: dict[tuple[object, object], str] = {}
 
+    @property
+    def flat(self) -> bool:
+        """Whether no table says that one is a kind of another."""
+        return not self._parents
+
     def of(self, concept: object) -> tuple[str, ...]:
         """The meanings of a CodeableConcept, one for each coding that says something."""
         codings = concept.get("coding") if isinstance(concept, dict) else None

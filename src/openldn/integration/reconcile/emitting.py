@@ -4,6 +4,7 @@ Source: integration §5.1; hl7.org/fhir/R4 provenance.html, linkage.html, detect
 """
 
 from collections.abc import Iterable, Iterator
+from functools import lru_cache
 from typing import Any
 
 from openldn.base.runtime import instant
@@ -171,14 +172,20 @@ def member(each: Member) -> Resource:
     if "source" in meta:
         before = {"url": ORIGINAL_SOURCE, "valueUri": meta["source"]}
         meta["extension"] = [*meta.get("extension", ()), before]
-    meta["source"] = f"{URA_SYSTEM}/{each.ura}"
-    system, value = f"{SOURCE_ID}{each.ura}", f"{each.type}/{each.id}"
+    meta["source"], system = _words_of(each.ura)
+    value = f"{each.type}/{each.id}"
     if each.type in _WITHOUT_IDENTIFIERS:
         meta["tag"] = [*meta.get("tag", ()), {"system": system, "code": value}]
     else:
         made["identifier"] = [*made.get("identifier", ()), {"system": system, "value": value}]
     made["meta"] = meta
     return made
+
+
+@lru_cache(1024)
+def _words_of(ura: str) -> tuple[str, str]:
+    """What stands in each member of a source; once, for it stands there so often."""
+    return f"{URA_SYSTEM}/{ura}", f"{SOURCE_ID}{ura}"
 
 
 def _display(cluster: Cluster) -> tuple[Any, ...]:

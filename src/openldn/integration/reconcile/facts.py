@@ -54,6 +54,8 @@ class Facts:
         self.reading, self.codes, self.units = reading, codes, units
         self.spans, self.lists = spans, lists
         self._codes: dict[int, tuple[str, ...]] = {}
+        self._starts: dict[int, Span | None] = {}
+        self._values: dict[int, dict[tuple[str, ...], Value]] = {}
 
     def code(self, member: Member) -> tuple[str, ...]:
         """What it is about: the meanings of its code."""
@@ -64,6 +66,13 @@ class Facts:
 
     def start(self, member: Member) -> Span | None:
         """When what it tells began or was measured."""
+        try:
+            return self._starts[id(member)]
+        except KeyError:
+            found = self._starts[id(member)] = self._start(member)
+            return found
+
+    def _start(self, member: Member) -> Span | None:
         resource = member.resource
         for name in _STARTS.get(member.type, ()):
             value = resource.get(name)
@@ -93,6 +102,12 @@ class Facts:
 
     def value(self, member: Member) -> dict[tuple[str, ...], Value]:
         """What was measured, by code: of the whole and of each component, in any order."""
+        known = self._values.get(id(member))
+        if known is None:
+            known = self._values[id(member)] = self._value(member)
+        return known
+
+    def _value(self, member: Member) -> dict[tuple[str, ...], Value]:
         resource, code = member.resource, self.code(member)
         found: dict[tuple[str, ...], Value] = {}
         if one := self._one(resource, code):

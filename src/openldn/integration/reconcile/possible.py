@@ -68,16 +68,18 @@ def _directed(rule: Rule, tie: Tie, one: Cluster, other: Cluster) -> Pair:
 
 
 def _parents(facts: Facts, clusters: list[Cluster], rule: Rule) -> Iterator[Pair]:
+    if facts.codes.flat:
+        return
     by_code: dict[str, list[Cluster]] = {}
     for cluster in clusters:
         for meaning in facts.code(cluster.shown):
             by_code.setdefault(meaning, []).append(cluster)
     for child in clusters:
-        for meaning in facts.code(child.shown):
-            for above in sorted(facts.codes.above(meaning)):
-                for parent in by_code.get(above, ())[:NEAREST]:
-                    if parent is not child and _fitting(facts, parent.shown, child.shown, rule):
-                        yield Pair(Tie.PARENT, rule.id, parent, child)
+        above = {a for meaning in facts.code(child.shown) for a in facts.codes.above(meaning)}
+        parents = [p for code in sorted(above) for p in by_code.get(code, ())[:NEAREST]]
+        for parent in parents:
+            if parent is not child and _fitting(facts, parent.shown, child.shown, rule):
+                yield Pair(Tie.PARENT, rule.id, parent, child)
 
 
 def _fitting(facts: Facts, one: Member, other: Member, rule: Rule) -> bool:

@@ -35,7 +35,7 @@ _SPARED = frozenset(
         *("lifecycleStatus", "description", "author", "title", "date"),
     }
 )
-_ABOUT = ("subject", "patient", "beneficiary", "individual", "for")
+_ABOUT = ("subject", "patient", "beneficiary", "for")
 ASKED = ("answered", "empty", "quarantined", "failed", "refused", "late")
 COVERAGE = "coverage"
 _AGAIN = frozenset({"source-isolated", "subject-unknown", "no-locations"})  # found again
@@ -84,6 +84,10 @@ class Reading:
             return next((r for r in held if r.get("id") == target[1:]), None)
         places = self._places[member.ura]
         return places.get(target) or places.get("/".join(target.split("/")[-2:]))
+
+    def close(self) -> None:
+        """Forget where references lead: nothing is read any more."""
+        self._places.clear()
 
     def _hold(self, source: Source, entries: list[tuple[str, Resource]], people: set[str]) -> None:
         seen: dict[tuple[str, str], list[Resource]] = {}
@@ -241,16 +245,15 @@ def _bsn(identifier: Any) -> str:
     return value.strip() if of_people and isinstance(value, str) else ""
 
 
-def _abouts(resource: Resource) -> Iterator[dict[str, Any]]:
-    for name in _ABOUT:
-        about = resource.get(name)
-        if isinstance(about, dict):
-            yield about
+def _abouts(resource: Resource) -> list[dict[str, Any]]:
+    return [about for n in _ABOUT if n in resource and isinstance(about := resource[n], dict)]
 
 
 def _of_another(resource: Resource, bsn: Bsn) -> bool:
-    values = [_bsn(about.get("identifier")) for about in _abouts(resource)]
-    return any(value and value != bsn.value for value in values)
+    for about in _abouts(resource):
+        if "identifier" in about and _bsn(about["identifier"]) not in ("", bsn.value):
+            return True
+    return False
 
 
 def _stranger(resource: Resource, people: set[str]) -> bool:

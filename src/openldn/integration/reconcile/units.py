@@ -10,7 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
-from typing import Any
+from functools import cache
+from typing import Any, TypeVar
 
 from openldn.base.errors import Issue, LdnError
 from openldn.integration.reconcile.codes import Codes
@@ -145,7 +146,8 @@ class Units:
         if there is None:
             return None
         factor, shift = there
-        return _near(one.exact * factor + shift, one.half * abs(factor), other.exact, other.half)
+        exact, half = Fraction(one.exact) * factor + shift, Fraction(one.half) * abs(factor)
+        return _near(exact, half, Fraction(other.exact), Fraction(other.half))
 
     def _into(self, one: "Amount", other: "Amount") -> tuple[Fraction, Fraction] | None:
         if found := self._between(one.unit, other.unit):
@@ -177,8 +179,8 @@ class Units:
 class Amount:
     """A number as it was reported: its value, half of its last digit, its unit."""
 
-    exact: Fraction
-    half: Fraction
+    exact: Decimal
+    half: Decimal
     unit: str
     analyte: tuple[str, ...] = ()
 
@@ -188,18 +190,26 @@ def amount(quantity: object, analyte: tuple[str, ...] = ()) -> Amount | None:
     if not isinstance(quantity, dict) or "comparator" in quantity:
         return None
     value = quantity.get("value")
-    if isinstance(value, bool) or not isinstance(value, int | Decimal | float):
-        return None
-    exact = value if isinstance(value, Decimal) else Decimal(str(value))
-    exponent = exact.as_tuple().exponent
-    if not isinstance(exponent, int) or abs(exponent) > 100:
+    if type(value) is not Decimal:
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            return None
+        value = Decimal(str(value))
+    exponent = value.as_tuple().exponent
+    if not isinstance(exponent, int) or abs(exponent) > 100 or abs(value.adjusted()) > 100:
         return None
     text = quantity.get("code") or quantity.get("unit") or ""
-    half = Fraction(10) ** exponent / 2
-    return Amount(Fraction(exact), half, str(text), analyte)
+    return Amount(value, _half(exponent), str(text), analyte)
 
 
-def _near(one: Fraction, half: Fraction, other: Fraction, other_half: Fraction) -> bool:
+@cache
+def _half(exponent: int) -> Decimal:
+    return Decimal(5).scaleb(exponent - 1)
+
+
+Number = TypeVar("Number", Decimal, Fraction)
+
+
+def _near(one: Number, half: Number, other: Number, other_half: Number) -> bool:
     return abs(one - other) <= max(half, other_half)
 
 
