@@ -1,13 +1,17 @@
 """Every journey is played on a running network, by the command that people type."""
 
+import asyncio
 import json
 from collections.abc import Iterator
 
 import pytest
-from journeys.laptop import JANSEN, Laptop, clear, fresh, openldn
+from journeys.laptop import JANSEN, Laptop, clear, fresh, openldn, until
 
+from openldn.base.runtime import utc_now
 from openldn.testbench.journeys.known import JOURNEYS
 from openldn.testbench.journeys.model import Journey
+from openldn.testbench.laptop.leaving import take_out
+from openldn.testbench.members import PARTIES
 
 ALONE = [journey for journey in JOURNEYS.values() if not journey.simulators]
 WITH_SIMULATORS = [journey for journey in JOURNEYS.values() if journey.simulators]
@@ -73,6 +77,19 @@ def test_a_journey_is_told_in_plain_words(network: Laptop) -> None:
     assert first.startswith("pull: Gericht bevragen")
     assert "Kliniek Het Veer vraagt bij Ziekenhuis De Brug op: Basisgegevensset Zorg" in done.stdout
     assert last.startswith(f"alle {len(JOURNEYS['pull'].steps)} stappen gelukt")
+
+
+def test_parties_that_no_longer_take_part_leave_the_directory(simulated: Laptop) -> None:
+    """The last with these parties: they come back when their simulator starts again."""
+    assert asyncio.run(take_out(simulated.plan, utc_now)) == [p.name for p in PARTIES]
+    assert asyncio.run(take_out(simulated.plan, utc_now)) == []
+
+    def gone() -> bool:
+        found = simulated.call("hospital", "GET", f"{simulated.node('hospital')['api']}/holders")
+        active = {h["ura"] for h in json.loads(found.body)["holders"] if h["active"]}
+        return not active & {p.ura for p in PARTIES}
+
+    until(gone, "the hospital no longer hears of them", 20)
 
 
 def test_without_a_network_nothing_is_played_and_one_line_says_so() -> None:

@@ -22,6 +22,7 @@ from openldn.fhir.codec import parse
 from openldn.testbench.laptop import ground, parts
 from openldn.testbench.laptop.agreeing import consent, patients_in, register_index
 from openldn.testbench.laptop.certify import certify
+from openldn.testbench.laptop.leaving import take_out
 from openldn.testbench.laptop.loading import client_of, load
 from openldn.testbench.laptop.plan import Plan
 from openldn.testbench.laptop.screen import Screen
@@ -95,6 +96,8 @@ class Network:
         await self._roles(commands)
         await register_index(self.plan, self.clock, self.new_id)
         await self._load()
+        for name in await take_out(self.plan, self.clock):
+            self.screen.line(f"  {name} takes no part this time")
         await self._found()
         text = json.dumps(self.plan.network(), indent=2, ensure_ascii=False)
         ground.write(self.plan.network_file, text + "\n")
