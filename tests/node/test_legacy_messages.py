@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -21,11 +22,14 @@ from node.dialect_network import (
     stage,
 )
 from node.small_network import CLINIC, HOSPITAL, JANSEN, Node
+from starlette.responses import Response
 
 from openldn.base.errors import Issue, LdnError
+from openldn.base.runtime import utc_now
 from openldn.fhir.codec import Format, encode
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.model import AuditFilter
+from openldn.node.dialects.again import EVERY, Again
 from openldn.patterns.dialects import tasks
 from openldn.patterns.notified_pull.shapes import Shape
 
@@ -454,3 +458,49 @@ def test_r17_a_receiver_that_is_away_is_told_when_it_is_back(nodes: Stage) -> No
 
 async def failing(came: object) -> None:
     raise LdnError(Issue.TRANSIENT, "the store is away")
+
+
+def test_what_was_told_in_vain_is_read_again_once_a_day_and_when_a_node_starts(
+    nodes: Stage,
+) -> None:
+    async def scene(two: Both) -> None:
+        offer = await two.offer(**TRANSFER)
+        copy = await two.arrived(offer["task"])
+        await two.fulfiller.act(copy["id"], "accept")
+        shapes = two.fulfiller.node.parts.offering.shapes
+        assert isinstance(shapes, dict)
+        hearing, again = shapes[Shape.S2], Again(shapes[Shape.S2].__self__)
+        shapes[Shape.S2] = losing
+        try:
+            await two.placer.act(offer["id"], "start")
+            await two.told(offer["id"])
+        finally:
+            shapes[Shape.S2] = hearing
+        assert (await two.fulfiller.show(copy["id"]))["status"] == "accepted"
+
+        now = utc_now()
+        assert await again.due(now - EVERY) == 0
+        assert await again.due(now + timedelta(seconds=5)) >= 1
+        moved = await two.until(two.fulfiller, copy["id"], "in-progress")
+        await quiet(two.fulfiller.node)
+        assert await again.due(now) == 0
+        assert (await two.fulfiller.show(copy["id"]))["version"] == moved["version"]
+
+    nodes.play(scene, "N")
+
+
+async def losing(came: object) -> Response:
+    return Response(status_code=202)
+
+
+def test_r03_of_many_at_once_one_makes_the_offer(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        task, clinic = notification(), two.fulfiller.node
+        sent = [two.hospital.send("POST", clinic, "/notification/Task", task) for _ in range(12)]
+        replies = await asyncio.gather(*sent)
+        assert sorted(r.status for r in replies) == [*[200] * 11, 201]
+        await two.arrived(group(task))
+        await quiet(clinic)
+        assert len([o for o in await two.fulfiller.received() if o["task"] == group(task)]) == 1
+
+    nodes.play(scene)

@@ -39,6 +39,7 @@ from openldn.trust import keyfile
 _SWEEP = 30.0  # seconds between two looks for changes without evidence
 
 Routes = Callable[[Admission, Audit], list[BaseRoute]]
+Work = Callable[[], Coroutine[Any, Any, None]]
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,7 @@ class Offering:
     shapes: Mapping[Shape, api.Take] = field(default_factory=dict)  # of the dialects
     other_kinds: Mapping[str, Kind] = field(default_factory=dict)  # of messages, first of all
     other_routes: Routes | None = None  # for other parties, before ours
+    other_work: Work | None = None  # that goes on beside ours
 
     @property
     def kinds(self) -> Mapping[str, Kind]:
@@ -87,7 +89,8 @@ class Offering:
     def background(self) -> list[Coroutine[Any, Any, None]]:
         """What goes on for as long as the node runs."""
         ground = self.ground
-        return [self.coordination.hub.run(ground.pool, ground.holder), self._sweep()]
+        others = [self.other_work()] if self.other_work else []
+        return [self.coordination.hub.run(ground.pool, ground.holder), self._sweep(), *others]
 
     async def _sweep(self) -> None:
         """Ask placers what we missed, then see to evidence and heartbeats, again and again."""

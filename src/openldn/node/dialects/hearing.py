@@ -83,8 +83,9 @@ class Hearing:
         bundle = decode(came.body, media_type(came.request), CARE_PLAN.fhir)
         told = [_changed(sender, task, _did(came.grant)) for task in orca.told(bundle)]
         async with transaction(self.pool) as db:
-            heard = [await self.spoken.hear(db, one) for one in told]
-            await self.ledger.outbox.enqueue(db, [self._reading(h, h.told) for h in heard])
+            now = self.ledger.clock()
+            heard = [await self.spoken.hear(db, one, now) for one in told]
+            await self.ledger.outbox.enqueue(db, [self.reading(h, h.told) for h in heard])
         self.ledger.outbox.wake()
         return Response(status_code=REPLIES[Shape.S5])
 
@@ -99,7 +100,7 @@ class Hearing:
                 text = "no notification of yours has this identifier; nothing was withdrawn"
                 raise LdnError(Issue.NOT_FOUND, text, "R04")
             if not found[0].cancelled:
-                await self.ledger.outbox.enqueue(db, [self._reading(found[0], found[0].told + 1)])
+                await self.ledger.outbox.enqueue(db, [self.reading(found[0], found[0].told + 1)])
         self.ledger.outbox.wake()
         return Response(status_code=REPLIES[Shape.S6])
 
@@ -113,15 +114,16 @@ class Hearing:
             before = await self.spoken.read(db, told.handle)
             tells = DIALECTS.get(before.wire, dialect).changes if before else dialect.changes
             if first or tells:
-                told = await self.spoken.hear(db, told)
-                await self.ledger.outbox.enqueue(db, [self._reading(told, told.told)])
+                told = await self.spoken.hear(db, told, self.ledger.clock())
+                await self.ledger.outbox.enqueue(db, [self.reading(told, told.told)])
         self.ledger.outbox.wake()
         if not first:
             return Response(status_code=REPEATED)
         headers = {} if bare else {"location": f"Task/{quote(told.handle)}"}
         return Response(status_code=REPLIES[heard.shape], headers=headers)
 
-    def _reading(self, told: Told, number: int) -> Message:
+    def reading(self, told: Told, number: int) -> Message:
+        """The message that lets us look at what we were told so many times."""
         body = msgspec.json.encode({"handle": told.handle})
         id_ = f"{READ}-{told.handle}-{number}"
         return Message(id_, told.peer, READ, f"Task/{told.handle}", body, self.ledger.clock())

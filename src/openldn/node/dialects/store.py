@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 from openldn.base.sql import Connection, Pool, Row, migrate
@@ -57,12 +58,13 @@ class Spoken:
                 *self._columns(one),
             )
 
-    async def hear(self, db: Connection, told: Told) -> Told:
+    async def hear(self, db: Connection, told: Told, at: datetime) -> Told:
         """Keep what we were told, once more; the newest notification stands."""
         row = await db.fetchrow(
-            f"""INSERT INTO dialect_offer AS d (holder, {_ALL})
-                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)
+            f"""INSERT INTO dialect_offer AS d (holder, {_ALL}, looked)
+                VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
                 ON CONFLICT (holder, handle) DO UPDATE SET told = d.told + 1,
+                  looked = excluded.looked,
                   wire = CASE WHEN excluded.notice = '' OR d.exchange <> '' THEN d.wire
                               ELSE excluded.wire END,
                   notice = CASE WHEN excluded.notice = '' THEN d.notice ELSE excluded.notice END,
@@ -70,7 +72,7 @@ class Spoken:
                   identifier = coalesce(nullif(excluded.identifier, ''), d.identifier),
                   losses = CASE WHEN excluded.notice = '' THEN d.losses ELSE excluded.losses END
                 RETURNING {_ALL}""",  # noqa: S608
-            *self._columns(told),
+            *(*self._columns(told), at),
         )
         assert row is not None  # noqa: S101  (it was put there above)
         return self._told(row)
@@ -97,6 +99,22 @@ class Spoken:
                    WHERE holder = $1 AND handle = $2 AND NOT cancelled""",
                 *(self.holder.value, rows[0]["handle"]),
             )
+        return [self._told(row) for row in rows]
+
+    async def again(
+        self, db: Connection, before: datetime, at: datetime, ended: Sequence[str], most: int
+    ) -> list[Told]:
+        """Those that we were offered, are not ended and were not looked at since; told anew."""
+        rows = await db.fetch(
+            f"""UPDATE dialect_offer SET told = told + 1, looked = $3
+                WHERE holder = $1 AND handle IN (
+                  SELECT d.handle FROM dialect_offer d JOIN offer o USING (holder, handle)
+                  WHERE d.holder = $1 AND d.side = 'received' AND d.looked < $2
+                    AND NOT o.state = ANY($4)
+                  ORDER BY d.looked LIMIT $5 FOR UPDATE OF d SKIP LOCKED)
+                RETURNING {_ALL}""",  # noqa: S608
+            *(self.holder.value, before, at, list(ended), most),
+        )
         return [self._told(row) for row in rows]
 
     async def look(self, db: Connection, told: Told, losses: Sequence[str]) -> None:

@@ -13,6 +13,7 @@ from openldn.node.coordination.opened import Offering
 from openldn.node.coordination.register import Opens
 from openldn.node.coordination.requests import OURS
 from openldn.node.dialects import serving
+from openldn.node.dialects.again import Again
 from openldn.node.dialects.answering import Answering
 from openldn.node.dialects.calls import Calls
 from openldn.node.dialects.hearing import READ, Hearing
@@ -93,4 +94,5 @@ def with_dialects(
             EVENT: Kind(telling.deliver),
         },
         other_routes=routes,
+        other_work=Again(hearing).run,
     )
