@@ -93,8 +93,9 @@ def _mark_copies(facts: Facts, members: list[Member]) -> None:
     When all but one source are known to hold copies, that one is the author; when the author is
     known, the others hold copies.
     """
+    uras = {m.ura for m in members}
     for member in members:
-        member.copy = _copy(facts, member)
+        member.copy = _copy(facts, member, uras)
     authors = {m.ura for m in members if m.copy is False}
     unknown = {m.ura for m in members if m.copy is None}
     for member in members:
@@ -102,15 +103,21 @@ def _mark_copies(facts: Facts, members: list[Member]) -> None:
             member.copy = bool(authors) and member.ura not in authors
 
 
-def _copy(facts: Facts, member: Member) -> bool | None:
+def _copy(facts: Facts, member: Member, uras: set[str]) -> bool | None:
+    """Whether it is a copy: an indicator, who assigned its number, who wrote it, in that order.
+
+    A system of identifiers, or a `meta.source`, that has the URA of one of these sources in it
+    is of that source.
+    """
     if (told := facts.copied(member)) is not None:
         return told
     held = several(member.resource.get("identifier"))
     assigned = {facts.organization(member, each.get("assigner")) for each in held}
-    writers = (assigned - {""}) or facts.authors(member)
-    if writers:
-        return member.ura not in writers
-    return None
+    meta = member.resource.get("meta") or {}
+    places = [str(each.get("system", "")) for each in held] + [str(meta.get("source", ""))]
+    named = {ura for ura in uras for place in places if ura in place}
+    writers = (assigned - {""}) or facts.authors(member) or named
+    return member.ura not in writers if writers else None
 
 
 def _withdrawn(members: list[Member]) -> Member | None:

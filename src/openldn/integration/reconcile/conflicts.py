@@ -60,12 +60,20 @@ def _attribute(facts: Facts, cluster: Cluster, rule: Rule) -> Found:
         differing = any(differ(a, b) for a, b in combinations(meanings, 2))
         text = f"{element} differs"
     else:
-        said = {facts.status(m, element) for m in cluster.members} - {""}
+        said = _told(facts, cluster.members, element)
         differing = len(said) > 1
         text = f"{element} differs: {', '.join(sorted(said))}"
     if differing and not cluster.withdrawn:
         severity = "high" if cluster.shown.zib in _HIGH else "moderate"
         yield Conflict(rule.id, "conflict", cluster.members, text, severity)
+
+
+def _told(facts: Facts, members: tuple[Member, ...], element: str) -> set[str]:
+    """What they say of a status; beside a refutation, to say nothing is to hold it for true."""
+    said = {facts.status(m, element) for m in members}
+    if element == "verificationStatus" and "refuted" in said:
+        return {each or "not refuted" for each in said}
+    return said - {""}
 
 
 def _withdrawals(clusters: list[Cluster], rule: Rule) -> Found:
@@ -154,7 +162,7 @@ def _between(facts: Facts, pair: Pair, rule: Rule) -> Found:
     one, other = pair.first.shown, pair.second.shown
     differing = []
     for element in _COMPARED[rule.zib]:
-        said = {facts.status(m, element) for m in (one, other)} - {""}
+        said = _told(facts, (one, other), element)
         if element == "verificationStatus" and "refuted" not in said:
             continue
         if len(said) > 1:

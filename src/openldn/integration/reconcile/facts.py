@@ -230,13 +230,12 @@ class Facts:
         return bool(one[1] == other[1])
 
 
-def content(resource: Resource) -> Iterator[str]:
+def content(facts: Facts, member: Member) -> Iterator[str]:
     """The fingerprint of each attachment of a document: equal for equal bytes."""
-    for each in resource.get("content", ()):
-        attachment = each.get("attachment") if isinstance(each, dict) else None
-        if not isinstance(attachment, dict):
-            continue
-        data, digest = attachment.get("data"), attachment.get("hash")
+    for each in several(member.resource.get("content")):
+        attachment = each.get("attachment") or {}
+        held = facts.reading.find(member, {"reference": attachment.get("url")}) or {}
+        data, digest = attachment.get("data") or held.get("data"), attachment.get("hash")
         if isinstance(data, str):
             yield _sha1(data)
         elif isinstance(digest, str):

@@ -70,7 +70,7 @@ def document(facts: Facts, member: Member, rule: Rule) -> Iterator[str]:
 
 def same_bytes(facts: Facts, member: Member, rule: Rule) -> Iterator[str]:
     """Equal bytes of all attachments of a document."""
-    if digests := sorted(content(member.resource)):
+    if digests := sorted(content(facts, member)):
         yield f"{member.type}|bytes|{' '.join(digests)}"
 
 
@@ -85,10 +85,10 @@ def study(facts: Facts, member: Member, rule: Rule) -> Iterator[str]:
 
 
 def lot(facts: Facts, member: Member, rule: Rule) -> Iterator[str]:
-    """One product from one lot on one day."""
+    """One lot on one day; of products that are told, none may differ."""
     number, start = member.resource.get("lotNumber"), facts.start(member)
     if isinstance(number, str) and number.strip() and start and start.fine >= 10:
-        yield from (f"lot|{number.strip()}|{start.day}|{code}" for code in facts.code(member))
+        yield f"lot|{number.strip()}|{start.day}"
 
 
 IDENTITY: dict[str, Keys] = {
@@ -177,6 +177,8 @@ def _origins(
     facts: Facts, members: list[Member], buckets: dict[str, list[int]]
 ) -> Iterator[tuple[int, int]]:
     """A copy and its original, where the copy tells what it was made from (L2)."""
+    if facts.reading.versions:
+        yield from _versions(members)
     pointing = [p for p, m in enumerate(members) if not m.alone and _points(m)]
     if not pointing:
         return
@@ -189,6 +191,15 @@ def _origins(
             original = places.get((found[1], found[2], found[3]))
             if original is not None and original != place and found[2] == member.type:
                 yield place, original
+
+
+def _versions(members: list[Member]) -> Iterator[tuple[int, int]]:
+    """Two versions of one resource of one source."""
+    first: dict[tuple[str, str, str], int] = {}
+    for place, member in enumerate(members):
+        known = first.setdefault((member.ura, member.type, member.id), place)
+        if known != place:
+            yield place, known
 
 
 def _points(member: Member) -> bool:

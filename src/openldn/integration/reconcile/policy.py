@@ -86,7 +86,7 @@ _MORE = (
     Rule("Z-ALL.withdrawal", "*", "order", "withdrawal", "integration R5; decision 27"),
     Rule("Z-PRC.accession", "Z-PRC", "identity", "accession", _SPEC),
     Rule("Z-PRC.report", "Z-PRC", "identity", "report", _SPEC),
-    Rule("Z-VAC.lot", "Z-VAC", "identity", "lot", "integration R10", {"guard": "lot"}),
+    Rule("Z-VAC.lot", "Z-VAC", "identity", "lot", "integration R10", {"guard": "code"}),
     Rule("Z-LAB.specimen", "Z-LAB", "identity", "specimen", _SPEC, {"guard": "outcome"}),
     Rule("Z-DOC.document", "Z-DOC", "identity", "document", _SPEC),
     Rule("Z-DOC.bytes", "Z-DOC", "identity", "bytes", _SPEC),

@@ -54,6 +54,7 @@ class Reading:
         self.members: list[Member] = []
         self.told: list[Told] = []
         self.coverage: Counter[str] = Counter()
+        self.versions = False  # whether a source gave several versions of one resource
         self._places: dict[str, dict[str, Resource]] = {}
 
     def take(self, source: Source) -> None:
@@ -71,7 +72,7 @@ class Reading:
         if any(_of_another(r, self.question.bsn) for _, r in entries):
             return self._quarantine(source, "something in it is about another patient")
         self._places[source.ura] = _places(entries)
-        self._hold(source, entries, {str(person.get("id", "")) for person in people})
+        self._hold(source, entries, {str(person.get("id", "")) for person in known or people})
         return None
 
     def find(self, member: Member, reference: object) -> Resource | None:
@@ -93,6 +94,9 @@ class Reading:
         seen: dict[tuple[str, str], list[Resource]] = {}
         found = 0
         for url, resource in entries:
+            if resource.get("resourceType") == "OperationOutcome":
+                self._warned(source, resource)
+                continue
             own = _id_of(url, resource)
             if problem := _problem(resource):
                 self._refuse(source, resource, own, problem)
@@ -105,6 +109,7 @@ class Reading:
             self.members.append(self._member(source, resource, own, people))
         for twins in seen.values():
             if len(twins) > 1:
+                self.versions = True
                 self._tell_apart(source.ura, twins)
         self.coverage["answered" if found else "empty"] += 1
 
@@ -133,6 +138,15 @@ class Reading:
             if member.ura == ura and any(member.resource is twin for twin in twins):
                 content = blake2b(dump(member.resource), digest_size=8).hexdigest()
                 member.name = self.name(ura, member.type, member.id, content)
+
+    def _warned(self, source: Source, outcome: Resource) -> None:
+        """A source's own warning is no statement about the patient; its words stay with it."""
+        issues = outcome.get("issue")
+        for issue in issues if isinstance(issues, list) else ():
+            severity = issue.get("severity") if isinstance(issue, dict) else None
+            if severity in {"fatal", "error", "warning"}:
+                text = f"source {source.ura} gave its answer with a message of level {severity}"
+                self.told.append(Told("warning", "incomplete", "source-warned", text))
 
     def _quarantine(self, source: Source, why: str) -> None:
         text = f"source {source.ura} is left out as a whole: {why}"
@@ -179,9 +193,9 @@ def _entries(bundle: object) -> Iterator[tuple[str, Resource]]:
         raise LdnError(Issue.STRUCTURE, "the entries of its Bundle are no list")
     for entry in entries:
         resource = entry.get("resource") if isinstance(entry, dict) else None
+        url = entry.get("fullUrl", "") if isinstance(entry, dict) else ""
         if not isinstance(resource, dict):
-            raise LdnError(Issue.STRUCTURE, "an entry of its Bundle has no resource")
-        url = entry.get("fullUrl", "")
+            resource = {}  # told as a resource that cannot be used
         yield (url if isinstance(url, str) else ""), resource
 
 
@@ -242,7 +256,7 @@ def _bsn(identifier: Any) -> str:
     system = system_of(str(identifier.get("system", "")))
     value = identifier.get("value")
     of_people = system is not None and system.kind is Bsn
-    return value.strip() if of_people and isinstance(value, str) else ""
+    return value.strip().zfill(9) if of_people and isinstance(value, str) else ""
 
 
 def _abouts(resource: Resource) -> list[dict[str, Any]]:
