@@ -32,6 +32,9 @@ def reconcile(  # noqa: PLR0913  (an option each)
     unit_factors: Annotated[
         Path | None, typer.Option(help="Factors between units, by analyte (JSON or CSV).")
     ] = None,
+    situation: Annotated[
+        str, typer.Option(help="Leave out what it has no use for, counted: acute.")
+    ] = "",
     idempotent: Annotated[
         bool, typer.Option("--idempotent", help="Reconcile twice; refuse when that differs.")
     ] = False,
@@ -42,6 +45,7 @@ def reconcile(  # noqa: PLR0913  (an option each)
     tables: dict[str, Any] = {
         "maps": [_json(each) for each in conceptmap or ()],
         "factors": _factors(unit_factors) if unit_factors else (),
+        "situation": situation,
     }
     given, told = _sources(sources)
     body = dump(reconciled(given, question, rules, told=told, **tables))

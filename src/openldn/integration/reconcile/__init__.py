@@ -15,6 +15,7 @@ from openldn.integration.reconcile.model import Conflict, Policy, Question, Reco
 from openldn.integration.reconcile.policy import DEFAULT
 from openldn.integration.reconcile.possible import pairs
 from openldn.integration.reconcile.reading import Reading
+from openldn.integration.reconcile.relevance import relevant
 from openldn.integration.reconcile.units import Units
 
 __all__ = ["DEFAULT", "Codes", "Policy", "Question", "Source", "Told", "Units", "reconcile"]
@@ -28,6 +29,7 @@ def reconcile(  # noqa: PLR0913  (tables and what was told before are seldom giv
     maps: Iterable[Resource] = (),
     factors: Iterable[Mapping[str, Any]] = (),
     told: Iterable[Told] = (),
+    situation: str = "",
 ) -> Resource:
     """One collection Bundle of all that the sources say about this patient.
 
@@ -43,6 +45,8 @@ def reconcile(  # noqa: PLR0913  (tables and what was told before are seldom giv
     codes = Codes(maps, policy.lists["unspecific"])
     facts = Facts(reading, codes, Units(codes, factors), spans, policy.lists)
     found = coherent(reading, facts, policy)
+    if situation:
+        found = relevant(found, facts, policy, question, situation)
     del facts
     reading.close()
     return emitting.bundle(reading, found, policy)

@@ -136,6 +136,7 @@ class Policy:
     version: str
     rules: tuple[Rule, ...]
     lists: Mapping[str, frozenset[str]]
+    situations: Mapping[str, Mapping[str, int]] = field(default_factory=dict)  # kind -> days
 
     def of(self, step: str) -> dict[str, tuple[Rule, ...]]:
         """The rules of a step, by kind of statement."""

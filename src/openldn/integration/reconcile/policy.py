@@ -188,7 +188,10 @@ _MORE = (
     Rule("Z-PAT.person", "Z-PAT", "conflict", "person", "integration R22"),
 )
 
-DEFAULT = Policy(f"{CANON}/policy/reconciliation", "1", tuple(_rules()), LISTS)
+# what a situation has no use for once it is so many days old, by kind
+SITUATIONS: dict[str, dict[str, int]] = {"acute": {"Z-LAB": 365}}
+DEFAULT = Policy(f"{CANON}/policy/reconciliation", "1", tuple(_rules()), LISTS, SITUATIONS)
+_PARTS = frozenset({"uri", "version", "rules", "lists", "situations"})
 
 
 def without(policy: Policy, rule: str) -> Policy:
@@ -200,14 +203,15 @@ def changed(told: object, policy: Policy = DEFAULT) -> Policy:
     """The policy with the changes of an operator's file.
 
     `rules` maps the id of a rule to `false` or to options that replace its own, `lists` the name
-    of a list to its codes; `uri` and `version` name the outcome. Raises LdnError(invalid) for
-    what is not there: a policy that silently does less is worse than none.
+    of a list to its codes, `situations` that of a situation to days by kind; `uri` and `version`
+    name the outcome. Raises LdnError(invalid) for what is not there: a policy that silently does
+    less is worse than none.
     """
-    if not isinstance(told, Mapping) or set(told) - {"uri", "version", "rules", "lists"}:
-        raise LdnError(Issue.INVALID, "a policy holds uri, version, rules and lists only")
-    rows, lists = told.get("rules", {}), told.get("lists", {})
-    if not isinstance(rows, Mapping) or not isinstance(lists, Mapping):
-        raise LdnError(Issue.INVALID, "rules and lists of a policy are objects")
+    if not isinstance(told, Mapping) or set(told) - _PARTS:
+        raise LdnError(Issue.INVALID, f"a policy holds {', '.join(sorted(_PARTS))} only")
+    rows, lists, situations = (told.get(name, {}) for name in ("rules", "lists", "situations"))
+    if not all(isinstance(part, Mapping) for part in (rows, lists, situations)):
+        raise LdnError(Issue.INVALID, "rules, lists and situations of a policy are objects")
     unknown = [*(set(rows) - {r.id for r in policy.rules}), *(set(lists) - set(policy.lists))]
     if unknown:
         raise LdnError(Issue.INVALID, f"the policy knows no {', '.join(sorted(unknown))}")
@@ -216,6 +220,7 @@ def changed(told: object, policy: Policy = DEFAULT) -> Policy:
         version=str(told.get("version", f"{policy.version}+own" if told else policy.version)),
         rules=tuple(new for rule in policy.rules if (new := _row(rule, rows.get(rule.id, True)))),
         lists={**policy.lists, **{name: frozenset(map(str, v)) for name, v in lists.items()}},
+        situations={**policy.situations, **situations},
     )
 
 
