@@ -44,6 +44,10 @@ class Delivery:
         self.outbox.kinds = kinds
         return [Delivering(self.outbox, SystemRandom().random).run(), self._keep_small()]
 
+    async def undelivered(self) -> int:
+        """How many messages were given up; raises LdnError while the store is away."""
+        return (await self.outbox.counts()).dead
+
     def routes(self, log: Log, directory: DirectoryClient) -> list[BaseRoute]:
         """What the organization's operator may see of it and do with it."""
         return outbox_routes(Desk(self.outbox, log, directory.known, directory.forget))

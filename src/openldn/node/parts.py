@@ -290,6 +290,7 @@ def trust_state(parts: NodeParts) -> TrustState:
         revocations=_own_revocation(parts),
         profile=lambda road: of_infrastructure(road).name,
         waiting=parts.emergencies.reviewing.store.waiting,
+        undelivered=parts.delivery.undelivered,
     )
 
 

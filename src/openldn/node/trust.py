@@ -94,6 +94,7 @@ class TrustState:
     revocations: Revocations | None = None
     profile: Callable[[str], str] = lambda road: ""  # road -> name of the peer profile
     waiting: Callable[[], Awaitable[int]] | None = None  # broken glass that nobody reviewed yet
+    undelivered: Callable[[], Awaitable[int]] | None = None  # messages that were given up
     more: Mapping[str, Any] = field(default_factory=lambda: OWN)  # rules of the node itself
 
     async def whole(self) -> dict[str, Any]:
@@ -109,8 +110,12 @@ class TrustState:
             "refusals": await self._part(reasons, "refusals", self._latest),
             "documents": await self._part(reasons, "documents", self._documents),
         }
-        waiting = await self.waiting() if self.waiting else 0
-        return {**state, "lost": self.dealings.lost, "waiting": waiting, "reasons": reasons}
+        counts = {
+            "lost": self.dealings.lost,
+            "waiting": await _counted(self.waiting),
+            "undelivered": await _counted(self.undelivered),
+        }
+        return {**state, **counts, "reasons": reasons}
 
     async def _part(
         self,
@@ -217,6 +222,14 @@ class TrustState:
             "turn": turn_of(advice, refusal.direction),
             "advice": {"key": advice.key, "text": advice.text},
         }
+
+
+async def _counted(count: Callable[[], Awaitable[int]] | None) -> int:
+    """How many; 0 while the store is away, which the parts with a reason tell."""
+    try:
+        return await count() if count else 0
+    except LdnError:
+        return 0
 
 
 def trust_routes(state: TrustState) -> list[BaseRoute]:

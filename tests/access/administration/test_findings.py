@@ -80,6 +80,15 @@ def test_broken_glass_that_nobody_reviewed_is_work_of_ours() -> None:
     )
 
 
+def test_what_was_given_up_is_work_of_ours() -> None:
+    [found] = findings(well() | {"undelivered": 3}, [])
+
+    assert (found.level, found.what, found.turn, found.page) == (
+        *(CAUTION, "undelivered", US),
+        "outbox",
+    )
+
+
 def test_whatever_a_node_of_another_version_tells_gives_findings_and_no_crash() -> None:
     odd: dict[str, object] = {
         "keys": "none",

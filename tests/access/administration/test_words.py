@@ -40,7 +40,7 @@ def test_every_finding_and_its_next_step_has_words() -> None:
     source = (FOLDER / "findings.py").read_text()
     whats = set(re.findall(r'"((?:key|credential)\.(?:ended|soon|revoked))"', source))
     whats |= {f"key.{n}" for n in ("soon", "ended", "future", "unreadable", "revoked")}
-    whats |= {"lost", "waiting", "directory", "store", "refused.in", "refused.out"}
+    whats |= {"lost", "waiting", "undelivered", "directory", "store", "refused.in", "refused.out"}
     whats |= {f"document.{n}" for n in ("ended", "failed", "serving")}
 
     assert {f"what.{w}" for w in whats} <= set(DUTCH.texts)

@@ -117,6 +117,8 @@ def well() -> dict[str, Any]:
         "refusals": [],
         "documents": [],
         "lost": 0,
+        "waiting": 0,
+        "undelivered": 0,
         "reasons": {
             "credentials": "no wallet is connected to this node",
             "documents": "this node rests on no documents of other parties",

@@ -38,6 +38,9 @@ def findings(trust: Row, lately: Sequence[Row]) -> list[Finding]:
     ]
     if trust.get("waiting"):
         found.append(Finding(CAUTION, "waiting", US, "review", "", {"count": trust["waiting"]}))
+    if trust.get("undelivered"):
+        values = {"count": trust["undelivered"]}
+        found.append(Finding(CAUTION, "undelivered", US, "undelivered", "outbox", values))
     if trust.get("lost"):
         values = {"count": trust["lost"]}
         found.append(Finding(CAUTION, "lost", US, "store", "refusals", values))
