@@ -48,7 +48,13 @@ class App:
         return await self.json("GET", f"/{id}")
 
     async def act(self, id: str, event: str, **word: object) -> dict[str, Any]:
-        return await self.json("POST", f"/{id}/${event}", word)
+        """The offer after this act, once the placer has it, however busy the machine is."""
+        shown = await self.json("POST", f"/{id}/${event}", word)
+        async with asyncio.timeout(15):
+            while shown["pending"] and shown["pending"]["state"] == "waiting":
+                await asyncio.sleep(0.05)
+                shown = await self.show(id)
+        return shown
 
     async def pull(self, id: str, **more: object) -> dict[str, Any]:
         return await self.json("POST", f"/{id}/$pull", {"practitioner": NURSE, **more})

@@ -100,7 +100,7 @@ def test_an_offer_is_made_moved_accepted_fetched_and_completed_by_command(
             for act in ("start", "complete"):
                 await clinic.said(act, copy)
             shown = await hospital.said("show", made["id"])
-            assert "completed" in shown and "delivery        delivered" in shown
+            assert "completed" in shown and "delivery            delivered" in shown
             assert [line.split()[2] for line in shown.splitlines()[-6:]] == [
                 *("offer", "propose", "agree", "accept", "start", "complete")
             ]

@@ -46,6 +46,7 @@ _WORDS = {
     "reason": ("reden", "reason"),
     "note": ("opmerking", "note"),
     "proposed": ("voorgesteld", "proposed"),
+    "stop": ("verzoek te stoppen", "asked to stop"),
     "expires": ("geldt tot", "stands until"),
     "delivery": ("bezorging", "delivery"),
     "delivered": ("bezorgd", "delivered"),
@@ -103,7 +104,7 @@ def details(offer: Shown, lang: Language) -> Iterator[str]:
     yield ""
     for name, text in _facts(offer, lang):
         if text:
-            yield f"{word(name, lang):<16}{text}"
+            yield f"{word(name, lang):<20}{text}"
     yield ""
     for row in offer["history"]:
         who = row["person"] or row["organization"]
@@ -121,6 +122,10 @@ def _facts(offer: Shown, lang: Language) -> Iterator[tuple[str, str]]:
     yield "note", offer["note"]
     proposed = offer["proposed"]
     yield "proposed", _moment(proposed["start"]) if proposed else ""
+    stop = offer.get("stop") or {}
+    words = (stop.get("reason", ""), stop.get("answer", ""))
+    said = ": ".join((word(stop.get("state", ""), lang), *filter(None, words)))
+    yield "stop", said if stop else ""
     yield "expires", _moment(offer["expires"])
     delivery = offer["delivery"]
     yield "delivery", word(delivery["state"], lang) if delivery else ""

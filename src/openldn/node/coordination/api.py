@@ -17,17 +17,21 @@ from openldn.base.errors import Issue, LdnError
 from openldn.fhir.api.pairs import LARGEST_FORM, split
 from openldn.fhir.codec import check, decode, parse
 from openldn.fhir.http import media_type, read_body, respond
+from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.model import SERVED, Access, Audit
 from openldn.node.coordination.admission import Admission, doer_of
-from openldn.node.coordination.model import TASKS, TELLING, Kept
+from openldn.node.coordination.model import TASKS, TELLING, Doer, Kept
+from openldn.node.coordination.placing import Edit
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.requests import patient_of, service_request_of
 from openldn.node.coordination.searching import sought
 from openldn.node.coordination.service import Coordination
+from openldn.node.coordination.stopping import Stopping, task_of_stop
 from openldn.node.evidence import outcome_code
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.notified_pull.changes import patched
+from openldn.patterns.notified_pull.reading import moment
 from openldn.patterns.notified_pull.shapes import NOTHING, Heading, Shape, heading
 from openldn.patterns.notified_pull.task import task_of
 from openldn.trust.tokens.model import Grant
@@ -58,6 +62,7 @@ class Doors:
 
     coordination: Coordination
     receiving: Receiving
+    stopping: Stopping
     admit: Admission
     audit: Audit
     base: str  # our own R4 base (URL)
@@ -75,9 +80,7 @@ def _task_routes(doors: Doors) -> list[BaseRoute]:
         grant = await doors.admit(request, TASKS)
 
         async def found() -> tuple[Kept, Resource]:
-            task = request.path_params["id"]
-            kept = await doors.coordination.seen(grant.requester.organization, task)
-            return kept, task_of(kept.offer)
+            return await _seen(doors, grant.requester.organization, request.path_params["id"])
 
         return await _told(doors, request, grant, found)
 
@@ -86,15 +89,8 @@ def _task_routes(doors: Doors) -> list[BaseRoute]:
         grant = await doors.admit(request, TASKS)
         version = _version(request)
         edit = await _edit(request)
-        act = doors.coordination.placing.edit(
-            request.path_params["id"],
-            grant.requester.organization,
-            version,
-            edit,
-            doer_of(grant, request),
-        )
-        outcome = await doors.coordination.ledger.act(act)
-        return _task(request, outcome.changes[0].kept)
+        given = (grant.requester.organization, version, edit, doer_of(grant, request))
+        return _task(request, await _edited(doors, request.path_params["id"], given))
 
     async def search(request: Request) -> Response:
         """GET or POST _search: the Tasks that are the caller's."""
@@ -116,6 +112,24 @@ def _task_routes(doors: Doors) -> list[BaseRoute]:
         Route("/fhir/R4/ServiceRequest/{id}", service_request, methods=["GET"]),
         Route("/fhir/R4/Patient/{id}", patient, methods=["GET"]),
     ]
+
+
+async def _seen(doors: Doors, caller: Ura, task: str) -> tuple[Kept, Resource]:
+    """An offer as a Task, or a request to stop one; raises LdnError(not-found) for others."""
+    if (stop := await doors.stopping.seen(caller, task)) is not None:
+        return stop[0], task_of_stop(*stop)
+    kept = await doors.coordination.seen(caller, task)
+    return kept, task_of(kept.offer)
+
+
+async def _edited(doors: Doors, task: str, given: tuple[Ura, int, Edit, Doer]) -> Resource:
+    """The same after what its fulfiller made of it; raises LdnError as the decision does."""
+    ledger = doors.coordination.ledger
+    if (found := await doors.stopping.seen(given[0], task)) is not None:
+        outcome = await ledger.act(doors.stopping.edit(found[1], *given))
+        return task_of_stop(found[0], outcome.stops[0])
+    act = doors.coordination.placing.edit(task, *given)
+    return task_of((await ledger.act(act)).changes[0].kept.offer)
 
 
 async def _searched(doors: Doors, request: Request) -> Response:
@@ -164,7 +178,7 @@ async def _told(
         raise
     await doors.audit.record([_access(doors, request, grant, started, kept, None)])
     if resource["resourceType"] == "Task":
-        return _task(request, kept)
+        return _task(request, resource)
     return respond(request, resource, FhirVersion.R4)
 
 
@@ -201,9 +215,10 @@ def _access(  # noqa: PLR0913  (one line of evidence)
     )
 
 
-def _task(request: Request, kept: Kept) -> Response:
-    etag = {"etag": f'W/"{kept.offer.version}"', "last-modified": _http_date(kept.offer.changed)}
-    return respond(request, task_of(kept.offer), FhirVersion.R4, headers=etag)
+def _task(request: Request, task: Resource) -> Response:
+    version, at = task["meta"]["versionId"], moment(task["lastModified"])
+    stamped = {"etag": f'W/"{version}"', "last-modified": _http_date(at)}
+    return respond(request, task, FhirVersion.R4, headers=stamped)
 
 
 def _http_date(moment: datetime) -> str:

@@ -35,6 +35,7 @@ from openldn.node.coordination.model import (
 )
 from openldn.node.coordination.peers import Peers
 from openldn.node.coordination.receiving import Receiving
+from openldn.node.coordination.stopping import Stopping, is_stop
 from openldn.node.coordination.tables import read_offer
 from openldn.node.outbox.model import Delivered, Kind, Message
 from openldn.patterns.notified_pull.model import Offer
@@ -54,6 +55,7 @@ class Carrying:
     peers: Peers
     fulfilling: Fulfilling
     receiving: Receiving
+    stopping: Stopping
     base: str  # our own FHIR base (URL)
 
     def kinds(self) -> Mapping[str, Kind]:
@@ -103,7 +105,11 @@ class Carrying:
             await self.ledger.act(_settled(seen))
             return Delivered()
         try:
-            await self._copied(placer, task, kept, seen=seen)
+            found = await self.peers.read(placer, "Task", task)
+            if is_stop(found):
+                await self.ledger.act(self.stopping.heard(placer, found, seen))
+            else:
+                await self._kept(placer, found, kept, seen=seen)
         except LdnError as error:
             if error.status not in _FINAL:
                 raise
@@ -154,11 +160,15 @@ class Carrying:
         await self.ledger.act(self.fulfilling.copy(read, None, answer.doer, ended=done))
         return True
 
-    async def _copied(
-        self, placer: Ura, task: str, kept: Kept | None, *, seen: Read | None = None
-    ) -> Kept:
+    async def _copied(self, placer: Ura, task: str, kept: Kept | None) -> Kept:
         """Our copy, as the Task stands at its placer now, with its patient once that is told."""
-        read = self._read(await self.peers.read(placer, "Task", task), placer, task)
+        return await self._kept(placer, await self.peers.read(placer, "Task", task), kept)
+
+    async def _kept(
+        self, placer: Ura, found: Resource, kept: Kept | None, *, seen: Read | None = None
+    ) -> Kept:
+        task = str(found.get("id", ""))
+        read = self._read(found, placer, seen.task if seen else task)
         known = kept.patient if kept else None
         patient = known or await self._patient(read)
         doer = Doer(placer)

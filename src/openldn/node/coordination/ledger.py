@@ -8,7 +8,7 @@ are locked in one order, so that two processes on one database do the same.
 import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Protocol
 
@@ -20,12 +20,30 @@ from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Ura
 from openldn.functions.audit.model import Event
-from openldn.node.coordination.model import EVENT, Answer, Change, Kept, Side, Standing
-from openldn.node.coordination.store import Answers, Events, Heard, Offers, Subscription, Told
+from openldn.node.coordination.model import (
+    EVENT,
+    Answer,
+    Change,
+    Doer,
+    Kept,
+    Side,
+    Standing,
+    Stop,
+)
+from openldn.node.coordination.store import (
+    Answers,
+    Events,
+    Heard,
+    Offers,
+    Stops,
+    Subscription,
+    Told,
+)
 from openldn.node.coordination.store.stirring import stir
 from openldn.node.coordination.witness import changed
 from openldn.node.evidence import Log
 from openldn.node.outbox.model import Message
+from openldn.patterns.moves import Actor
 from openldn.patterns.notified_pull.notification import MOST
 
 _MOST = 100  # acts that share one commit
@@ -39,6 +57,7 @@ class Found:
 
     kept: Mapping[str, Kept]
     waiting: frozenset[str] = frozenset()
+    stops: Mapping[str, Stop] = field(default_factory=dict)  # the last about each, where asked for
 
     def one(self, handle: str) -> Kept:
         """This offer; raises LdnError(not-found)."""
@@ -80,6 +99,7 @@ class Outcome:
     ended: tuple[Ended, ...] = ()
     read: tuple[Read, ...] = ()
     messages: tuple[Message, ...] = ()
+    stops: tuple[Stop, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -89,6 +109,7 @@ class Act:
     decide: Callable[[Found], Outcome]  # pure; raises LdnError to refuse
     handles: tuple[str, ...] = ()
     family: str = ""  # all candidates that share this
+    stops: bool = False  # whether it is about requests to stop
 
 
 class Post(Protocol):
@@ -123,6 +144,7 @@ class Ledger:
     answers: Answers
     events: Events
     heard: Heard
+    stops: Stops
     outbox: Post
     log: Log
     clock: Clock
@@ -200,15 +222,18 @@ class Ledger:
         families = {c.act.family for c in batch if c.act.family}
         kept = {k.handle: k for k in await self.offers.lock(db, handles, families)}
         waiting = await self.answers.waiting(db, list(kept)) if kept else set()
+        asked = any(c.act.stops for c in batch)
+        stops = {s.offer: s for s in await self.stops.last(db, kept)} if asked else {}
         outcomes = []
         for call in batch:
             try:
-                outcome = call.act.decide(Found(kept, frozenset(waiting)))
+                outcome = call.act.decide(Found(kept, frozenset(waiting), stops))
             except LdnError as error:
                 call.refusal = error  # told after the commit: it may rest on what is decided here
                 continue
             kept |= {c.kept.handle: c.kept for c in outcome.changes}
             waiting |= {a.handle for a in outcome.answers}
+            stops |= {s.offer: s for s in outcome.stops}
             outcomes.append((call, outcome))
         return outcomes
 
@@ -219,15 +244,21 @@ class Ledger:
             await self.answers.add(db, answer)
         for end in (e for o in outcomes for e in o.ended):
             await self.answers.end(db, end.id, end.standing, end.issue, end.message)
+        told = [c for c in changes if _ours(c)]
         if changes:
             await self.offers.write(db, changes)
-            messages += await self._announced(db, [c for c in changes if _ours(c)])
+        for stop in (s for o in outcomes for s in o.stops):
+            await self.stops.write(db, stop)
+            if (kept := await self.offers.read(db, stop.offer)) and kept.side is Side.SENT:
+                told.append(_stopping(kept, stop))
+        messages += await self._announced(db, told)
         for read in (r for o in outcomes for r in o.read):
             await self.heard.done(db, read.placer, read.task, read.told)
         if messages:
             await self.outbox.enqueue(db, messages)
         moved = {c.kept.handle: c.kept.offer.version for c in changes}
         settled = {e.handle: 0 for o in outcomes for e in o.ended}
+        settled |= {s.offer: 0 for o in outcomes for s in o.stops}
         await stir(db, self.holder, list((settled | moved).items()))
 
     async def _announced(self, db: Connection, changes: Sequence[Change]) -> list[Message]:
@@ -310,6 +341,13 @@ def _first(told: Sequence[tuple[Ura, Told]]) -> list[tuple[Ura, Told]]:
             found.append((peer, event))
         place[event.subscription] += 1
     return found
+
+
+def _stopping(kept: Kept, stop: Stop) -> Change:
+    """A request to stop of ours as an event is told of it."""
+    task = replace(kept.offer, version=stop.version, changed=stop.changed)
+    told = replace(kept, handle=stop.id, offer=task)
+    return Change(told, "stop", Actor.PLACER, Doer(kept.offer.placer), kept.offer.state)
 
 
 def _ours(change: Change) -> bool:

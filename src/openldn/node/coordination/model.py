@@ -100,6 +100,19 @@ class Answer:
             raise LdnError(Issue.CONFLICT, self.message)
 
 
+@dataclass(frozen=True)
+class Stop:
+    """A request that work be stopped."""
+
+    id: str  # Task.id at the placer
+    offer: str  # handle of the offer that it is about
+    state: str
+    version: int
+    changed: datetime
+    reason: str = field(default="", repr=False)
+    answer: str = field(default="", repr=False)  # why not
+
+
 def handle_of(placer: Ura, task: str) -> str:
     """Under which name we keep a Task of another placer: two of them may use the same id."""
     return hashlib.sha256(f"{placer}|{task}".encode()).hexdigest()[:32]

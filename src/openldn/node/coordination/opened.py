@@ -29,6 +29,7 @@ from openldn.node.coordination.pulling import Pulling
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.register import Register
 from openldn.node.coordination.service import Coordination, Terms
+from openldn.node.coordination.stopping import Stopping
 from openldn.node.coordination.subscribing import Subscribing
 from openldn.node.coordination.subscription_api import subscription_routes
 from openldn.node.evidence import Log
@@ -78,11 +79,12 @@ class Offering:
 
     def own_routes(self, pulling: Pulling, guard: own.Guard) -> list[BaseRoute]:
         """For the organization's own applications."""
-        return own.offer_routes(self.coordination, pulling, guard)
+        return own.offer_routes(self.coordination, self.carrying.stopping, pulling, guard)
 
     def routes(self, admit: Admission, audit: Audit) -> list[BaseRoute]:
         """For other parties."""
-        doors = api.Doors(self.coordination, self.receiving, admit, audit, self.base, self.shapes)
+        known = (self.coordination, self.receiving, self.carrying.stopping)
+        doors = api.Doors(*known, admit, audit, self.base, self.shapes)
         others = self.other_routes(admit, audit) if self.other_routes else []
         return [*others, *api.routes(doors), *subscription_routes(self.subscribing, doors)]
 
@@ -127,6 +129,7 @@ def offering(
         store.Answers(holder, sealing),
         store.Events(holder),
         heard,
+        store.Stops(holder, sealing),
         ground.outbox,
         ground.log,
         ground.clock,
@@ -138,7 +141,8 @@ def offering(
     coordination = Coordination(
         ledger, Placing(ledger.moment), fulfilling, directory, names, Hub(), ground.new_id, terms
     )
-    carrying = Carrying(ledger, peers, fulfilling, receiving, base)
+    stopping = Stopping(ledger, peers)
+    carrying = Carrying(ledger, peers, fulfilling, receiving, stopping, base)
     subscribing = Subscribing(ledger, peers, base)
     register = Register(ground.pool, ledger.offers, ground.clock, terms.grace)
     return Offering(ground, coordination, receiving, carrying, subscribing, register, base)

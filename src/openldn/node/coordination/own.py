@@ -16,7 +16,8 @@ from openldn.node.coordination import wishes
 from openldn.node.coordination.model import Doer, Side
 from openldn.node.coordination.pulling import By, Fetch, Pulling
 from openldn.node.coordination.service import Coordination
-from openldn.node.coordination.shown import line
+from openldn.node.coordination.shown import Shown, asked_to_stop, line
+from openldn.node.coordination.stopping import ACTS, Stopping
 from openldn.node.coordination.store import Wanted
 from openldn.node.evidence import trace_of
 from openldn.patterns.notified_pull.states import OFFER, TABLES
@@ -39,12 +40,20 @@ _ACTING = "TREAT"  # what an offer is made and answered for
 _QUIET = 15.0  # seconds after which a silent stream says that it is alive
 
 
-def offer_routes(coordination: Coordination, pulling: Pulling, own: Guard) -> list[BaseRoute]:
+def offer_routes(
+    coordination: Coordination, stopping: Stopping, pulling: Pulling, own: Guard
+) -> list[BaseRoute]:
     """Making offers, following them, and answering those of others."""
-    return [*_looking(coordination, own), *_acting(coordination, pulling, own)]
+    looking = _looking(coordination, stopping, own)
+    return [*looking, *_acting(coordination, stopping, pulling, own)]
 
 
-def _looking(coordination: Coordination, own: Guard) -> list[BaseRoute]:
+async def _whole(coordination: Coordination, stopping: Stopping, handle: str) -> Shown:
+    """One offer, with the last request to stop it."""
+    return {**await coordination.show(handle), "stop": asked_to_stop(await stopping.of(handle))}
+
+
+def _looking(coordination: Coordination, stopping: Stopping, own: Guard) -> list[BaseRoute]:
     async def find(request: Request) -> Response:
         """GET ?side=sent|received&status=…: the offers, last changed first."""
         own(request)
@@ -53,7 +62,8 @@ def _looking(coordination: Coordination, own: Guard) -> list[BaseRoute]:
     async def show(request: Request) -> Response:
         """GET: one offer with its history and delivery."""
         own(request)
-        return respond_json(await coordination.show(request.path_params["id"]))
+        handle = request.path_params["id"]
+        return respond_json(await _whole(coordination, stopping, handle))
 
     async def stream(request: Request) -> Response:
         """GET: every change from now on, as Server-Sent Events."""
@@ -67,7 +77,9 @@ def _looking(coordination: Coordination, own: Guard) -> list[BaseRoute]:
     ]
 
 
-def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[BaseRoute]:
+def _acting(
+    coordination: Coordination, stopping: Stopping, pulling: Pulling, own: Guard
+) -> list[BaseRoute]:
     async def create(request: Request) -> Response:
         """POST: the offers that were made, one for each receiver."""
         own(request)
@@ -80,14 +92,15 @@ def _acting(coordination: Coordination, pulling: Pulling, own: Guard) -> list[Ba
         """POST: the offer after this act; 202 while the placer does not have it yet."""
         own(request)
         event = request.path_params["event"]
-        if event not in EVENTS:
-            text = f"no such act; choose from {', '.join(sorted(EVENTS))}"
+        if event not in EVENTS | ACTS:
+            text = f"no such act; choose from {', '.join(sorted(EVENTS | ACTS))}"
             raise LdnError(Issue.NOT_FOUND, text)
         word: wishes.Word = wishes.read(wishes.Word, await _body(request), _WORD)
         doer = await _doer(pulling.asker, request, word)
         handle = request.path_params["id"]
-        await coordination.act(handle, event, wishes.given_of(word), doer)
-        shown = await coordination.show(handle)
+        by = stopping if event in ACTS else coordination
+        await by.act(handle, event, wishes.given_of(word), doer)
+        shown = await _whole(coordination, stopping, handle)
         return respond_json(shown, status=202 if shown["pending"] else 200)
 
     async def pull(request: Request) -> Response:

@@ -53,7 +53,7 @@ class Placing:
         """What we decide about an offer of ours."""
 
         def decide(found: Found) -> Outcome:
-            kept = _sent(found, handle)
+            kept = sent(found, handle)
             now = self.moment(kept.offer.changed)
             after = move(kept.offer, event, Actor.PLACER, now, given)
             return Outcome((_change(kept, after, event, Actor.PLACER, doer),))
@@ -67,7 +67,7 @@ class Placing:
         """
 
         def decide(found: Found) -> Outcome:
-            chosen, kept = _sent(found, handle), found.family(family)
+            chosen, kept = sent(found, handle), found.family(family)
             now = self.moment(max(k.offer.changed for k in kept))
             patient = f"Patient/{chosen.subject}"
             after = select([k.offer for k in kept], handle, now, patient)
@@ -130,7 +130,8 @@ def seen_by(caller: Ura, kept: Kept | None) -> Kept:
     return kept
 
 
-def _sent(found: Found, handle: str) -> Kept:
+def sent(found: Found, handle: str) -> Kept:
+    """The offer that we sent; raises LdnError: not-found, forbidden for one we received."""
     kept = found.one(handle)
     if kept.side is not Side.SENT:
         text = "this offer was received, not sent; its placer decides about that"

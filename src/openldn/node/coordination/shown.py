@@ -6,7 +6,7 @@ from typing import Any
 
 from openldn.base.runtime import instant
 from openldn.fhir.identifiers import Ura
-from openldn.node.coordination.model import Answer, Kept, Side, Standing
+from openldn.node.coordination.model import Answer, Kept, Side, Standing, Stop
 from openldn.node.coordination.store import Happened, Told
 from openldn.patterns.moves import Move
 from openldn.patterns.notified_pull.model import Label, Offer, Period, Pointer, Reason
@@ -55,6 +55,14 @@ def told(kept: Kept, history: Sequence[Happened], events: Sequence[Told]) -> Sho
         "history": [_happened(h) for h in history],
         "delivery": _delivery(kept, events),
     }
+
+
+def asked_to_stop(stop: Stop | None) -> Shown | None:
+    """The last request that the work be stopped."""
+    if stop is None:
+        return None
+    said = {"task": stop.id, "state": stop.state, "changed": instant(stop.changed)}
+    return {**said, "reason": stop.reason, "answer": stop.answer}
 
 
 def _party(ura: Ura, names: Names) -> Shown:

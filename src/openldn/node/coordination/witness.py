@@ -5,9 +5,26 @@ Source: specification of audit events §8.6, rows task-offered and task-changed.
 
 from openldn.fhir.identifiers import URA_SYSTEM
 from openldn.functions.audit.model import Event, Party, Thing
-from openldn.node.coordination.model import Change, Side
+from openldn.node.coordination.model import Change, Doer, Kept, Side, Stop
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.moves import START
+
+
+def stopped(kept: Kept, stop: Stop, doer: Doer) -> Event:
+    """The audit event of a request to stop, or of the answer to it."""
+    return Event(
+        code="task-offered" if stop.version == 1 else "task-changed",
+        started=stop.changed,
+        server=Party(str(kept.peer), URA_SYSTEM, ""),
+        person=doer.person,
+        organization=doer.organization,
+        patient=kept.patient,
+        things=(Thing(reference=f"Task/{stop.id}", description=f"stop>{stop.state}"),),
+        correlation=doer.correlation,
+        exchange=kept.offer.exchange,
+        pattern=Pattern.NOTIFIED_PULL,
+        once=f"{kept.side}|{stop.id}|{stop.version}|stop",
+    )
 
 
 def changed(change: Change) -> Event:

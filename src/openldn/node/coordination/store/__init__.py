@@ -4,6 +4,7 @@ from openldn.node.coordination.store.answers import Answers
 from openldn.node.coordination.store.events import Events, Subscription, Told
 from openldn.node.coordination.store.heard import Heard, HeardEvent
 from openldn.node.coordination.store.offers import Happened, Offers, Wanted, prepare
+from openldn.node.coordination.store.stops import Stops
 
 __all__ = [
     "Answers",
@@ -12,6 +13,7 @@ __all__ = [
     "Heard",
     "HeardEvent",
     "Offers",
+    "Stops",
     "Subscription",
     "Told",
     "Wanted",
