@@ -90,6 +90,24 @@ def test_pu16_both_sides_have_one_event_of_it_with_patient_person_and_ground(tol
     told(story)
 
 
+def test_r81_no_number_and_no_name_stands_in_a_log(
+    told: Tell, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async def story(two: Pair) -> None:
+        await two.sender.pushed(transaction(patient(), observation(15)))
+        wrong = observation(16, encounter={"reference": "Encounter/1"})
+        await two.sender.send("POST", "", wish(transaction(patient(), wrong)))
+        await Stranger(two).post(dump(transaction(patient(OTHER))), numbered(15))
+        await Stranger(two).post(dump(patient())[:-1], numbered(16))
+
+    capfd.readouterr()
+    told(story)
+    lines = "".join(capfd.readouterr())
+
+    assert "route=push" in lines
+    assert not any(word in lines for word in (JANSEN, OTHER, "Jansen", "Pleeg", "900012345"))
+
+
 def test_pu13_the_same_message_twice_has_one_effect_and_one_receipt(told: Tell) -> None:
     async def story(two: Pair) -> None:
         content = dump(transaction(patient(), observation(20)))

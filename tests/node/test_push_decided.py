@@ -104,6 +104,23 @@ def test_pu19_a_repeat_of_what_waits_changes_nothing(told: Tell) -> None:
     told(story)
 
 
+def test_pu21_at_rest_nothing_of_it_is_in_the_clear(told: Tell) -> None:
+    async def story(two: Pair) -> None:
+        await waiting(two, 9)
+
+        for node in (two.sender.node, two.receiver.node):
+            async with node.parts.records.pool.acquire() as db:
+                kept = await db.fetch("SELECT * FROM push")
+                parts = await db.fetch("SELECT * FROM push_part")
+            assert kept and parts
+            for row in (*kept, *parts):
+                for value in row.values():
+                    text = value if isinstance(value, bytes) else str(value).encode()
+                    assert not any(w in text for w in (b"999911120", b"Jansen", b"measured"))
+
+    told(story)
+
+
 def test_pu20_nothing_is_taken_from_who_is_not_among_the_senders(told: Tell) -> None:
     async def story(two: Pair) -> None:
         bundle = transaction(patient(), observation(4))

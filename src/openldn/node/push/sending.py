@@ -15,7 +15,7 @@ from openldn.node.push.kinds import kind_of
 from openldn.node.push.loading import Bounds, Loading
 from openldn.node.push.model import KIND, Behalf, Kept, Kind, Side
 from openldn.node.push.store import Pushes, Wanted
-from openldn.patterns.moves import START, Actor
+from openldn.patterns.moves import Actor
 from openldn.patterns.push.model import Push, move
 from openldn.patterns.push.rules import Finding, Terms, findings
 from openldn.patterns.push.states import LOAD, PREPARE, WITHDRAW
@@ -89,7 +89,7 @@ class Sending:
         kind = kind_of(kept.push.exchange, kept.push.use_case)
         loaded = await self.loading.load(stream, kind.fhir, LARGEST)
         try:
-            if kept.push.state != START and kept.push.content.digest == loaded.wire.digest:
+            if kept.push.content.digest == loaded.wire.digest:
                 await self.loading.drop(loaded.load)
                 return kept
             bounds = (LARGEST.entries, LARGEST.size, LARGEST.entry_size)

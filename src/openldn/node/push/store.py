@@ -168,16 +168,20 @@ class Pushes:
         )
 
     async def retire(self, db: Connection, lost: datetime, ended: datetime) -> int:
-        """Forget loads from before `lost` that no push names, and what ended before `ended`."""
+        """Forget loads from before `lost` that no push names, what ended before `ended`, and what
+        was prepared before `lost` and never got content.
+        """
         parts = await db.execute(
             """DELETE FROM push_part p WHERE holder = $1 AND created < $2 AND NOT EXISTS (
                  SELECT FROM push WHERE push.holder = $1 AND push.load = p.load)""",
             *(self.holder.value, lost),
         )
         pushes = await db.execute(
-            """DELETE FROM push WHERE holder = $1 AND changed < $2 AND audited
-                 AND state IN ('accepted', 'partly-accepted', 'refused', 'withdrawn')""",
-            *(self.holder.value, ended),
+            """DELETE FROM push WHERE holder = $1 AND (
+                 (changed < $2 AND audited AND state IN ('accepted', 'partly-accepted', 'refused'))
+                 OR (changed < $2 AND state = 'withdrawn')
+                 OR (changed < $3 AND state = 'prepared'))""",
+            *(self.holder.value, ended, lost),
         )
         return int(parts.rpartition(" ")[2]) + int(pushes.rpartition(" ")[2])
 

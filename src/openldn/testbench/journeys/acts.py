@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 from openldn.access.frame.network import Network, Node, Nodes, object_of
 from openldn.base.errors import Issue, LdnError
 from openldn.base.http import Reply
+from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM
+from openldn.testbench.journeys.contents import CONTENTS
 from openldn.testbench.journeys.model import Facts
 from openldn.testbench.journeys.simulated import SIMULATED
 from openldn.testbench.synth.story import JANSEN
@@ -233,6 +235,36 @@ def _told(dialect: Mapping[str, Any]) -> dict[str, Any]:
     return {"dialect": dialect.get("wire", "H"), "lost": lost}
 
 
+async def _push(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Send one party a Bundle about one patient."""
+    patient = PATIENTS[given.get("patient", "jansen")]
+    wish = {
+        "to": stage.party(given["to"]).ura,
+        "exchange": given["exchange"],
+        "use_case": given["use_case"],
+        "bsn": patient.value,
+        "practitioner": DOCTOR,
+        "bundle": CONTENTS[given["content"]](patient, utc_now(), new_uuid),
+    }
+    reply = await stage.call(who, "POST", "/push", wish)
+    content = parse(reply.body)
+    if reply.status != 201:
+        return {"answer": reply.status, "reason": _reason(content)}
+    told = {name: content[name] for name in ("state", "correlation")}
+    return {"answer": 201, "push": content["id"], **told}
+
+
+async def _pushed(stage: Stage, who: str, given: Mapping[str, Any]) -> Facts:
+    """Look at what a push came to, and at its receipt."""
+    found = object_of(await stage.call(who, "GET", f"/push/{given['push']}"))
+    why = found["reason"] or {}
+    facts = {"state": found["state"], "entries": found["entries"], "reason": why.get("code", "")}
+    if found["state"] not in {"accepted", "partly-accepted", "refused"}:
+        return facts
+    receipt = object_of(await stage.call(who, "GET", f"/push/{given['push']}/receipt"))
+    return {**facts, "receipt": receipt.get("type", receipt["resourceType"])}
+
+
 def _asked(given: Mapping[str, Any]) -> dict[str, Any]:
     bsn = PATIENTS[given.get("patient", "jansen")]
     purpose = given.get("purpose", "TREAT")
@@ -273,6 +305,8 @@ ACTS: Mapping[str, Act] = {
     "look": _look,
     "messages": _messages,
     "offer": _offer,
+    "push": _push,
+    "pushed": _pushed,
     "record": _record,
     "review": _review,
 }

@@ -11,10 +11,11 @@ from openldn.testbench.journeys.handing import (
 )
 from openldn.testbench.journeys.model import Journey
 from openldn.testbench.journeys.offering import CN_4, CN_5, JANSEN
+from openldn.testbench.journeys.sending import PRESCRIPTION
 
 _EVERY = (
     *(PULL, PAIRS, CN_4, CN_5, JANSEN),
-    *(EOVERDRACHT, EOVERDRACHT_REQUEST, EMERGENCY, REFERRAL),
+    *(EOVERDRACHT, EOVERDRACHT_REQUEST, EMERGENCY, REFERRAL, PRESCRIPTION),
     *(PULL_SIMULATED, CN_4_SIMULATED, CN_5_SIMULATED, NURSING_HOMES),
 )
 JOURNEYS = {journey.name: journey for journey in _EVERY}
