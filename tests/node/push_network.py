@@ -124,10 +124,11 @@ async def pair(
     takes: PushSettings = TAKES,
     clock: Clock = utc_now,
     back: PushSettings | None = None,  # what the hospital takes
+    **more: Any,  # settings of the clinic
 ) -> AsyncIterator[Pair]:
     async with small_network(databases, pki, clock) as network:
         hospital = await network.node("hospital", push=back or PushSettings())
-        clinic = await network.node("clinic", push=takes)
+        clinic = await network.node("clinic", push=takes, **more)
         yield Pair(
             network,
             App(hospital, network.client("hospital")),

@@ -13,10 +13,9 @@ from pushes import observation, patient, transaction, urn
 
 from openldn.base.errors import Issue, LdnError
 from openldn.fhir.codec import dump, parse
-from openldn.fhir.model import FhirVersion, Resource
+from openldn.fhir.model import Resource
 from openldn.node.push.settings import PushSettings
 from openldn.node.push.signing import statement_of
-from openldn.node.settings import NodeSettings
 from openldn.patterns.push.receipt import apart
 
 ASKS = PushSettings(accept=("referral/send",), ask=("referral/send",), keep_days=0.0)
@@ -201,25 +200,14 @@ def test_what_is_signed_names_message_sender_and_receipt(told: Tell) -> None:
     told(story)
 
 
-def test_settings_that_name_what_cannot_be_taken_are_refused(told: Tell) -> None:
+def test_settings_that_name_what_nobody_pushes_are_refused(told: Tell) -> None:
     async def story(two: Pair) -> None:
-        settings = two.receiver.node.parts.settings
-        for accept, more in (
-            (("bgz/send",), {}),
-            (("referral/send",), {"r4": "https://ehr.example/fhir"}),
-        ):
+        for wrong in (PushSettings(accept=("bgz/send",)), PushSettings(ask=("referral",))):
             with pytest.raises(LdnError) as told_:
-                await two.network.node("broker", **changed(settings, accept, more))
+                await two.network.node("broker", push=wrong)
             assert "push.accept" in told_.value.message
 
     told(story)
-
-
-def changed(
-    settings: NodeSettings, accept: tuple[str, ...], more: dict[str, str]
-) -> dict[str, Any]:
-    assert settings.source(FhirVersion.R4) == "station"
-    return {"push": PushSettings(accept=accept), **more}
 
 
 def test_wrong_wishes_are_told_by_what_is_wrong(told: Tell) -> None:

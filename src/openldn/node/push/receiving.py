@@ -4,7 +4,8 @@ What was decided is written with the records, the inbox and the receipt in one t
 evidence stands before the sender hears of it. A repeat is answered as the first time.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -12,11 +13,12 @@ from openldn.base.errors import Issue, LdnError
 from openldn.base.runtime import Clock, NewId
 from openldn.base.sql import Connection, Pool, connection, transaction
 from openldn.fhir.identifiers import Ura
-from openldn.fhir.model import Resource
+from openldn.fhir.model import FhirVersion, Resource
 from openldn.fhir.records.model import Place
 from openldn.fhir.records.store import Records
 from openldn.node.evidence import Log
 from openldn.node.inbox.service import Inbox
+from openldn.node.push.forwarding import Forwarding
 from openldn.node.push.kinds import kind_of
 from openldn.node.push.loading import Bounds, Loading, judged
 from openldn.node.push.model import Behalf, Kept, Kind, Side
@@ -25,7 +27,7 @@ from openldn.node.push.signing import Seals
 from openldn.node.push.store import Pushes
 from openldn.node.push.taking import Taking
 from openldn.node.push.witness import came_to
-from openldn.patterns.moves import Actor
+from openldn.patterns.moves import START, Actor
 from openldn.patterns.push.facts import Parcel
 from openldn.patterns.push.model import Push, move
 from openldn.patterns.push.receipt import (
@@ -83,6 +85,7 @@ class Receiving:
     log: Log
     seals: Seals
     terms: PushSettings
+    sources: Mapping[FhirVersion, Forwarding] = field(default_factory=dict)  # in place of records
 
     @property
     def holder(self) -> Ura:
@@ -218,6 +221,8 @@ class Receiving:
             return await self._settle(kept, [], (parcel, single))
         except LdnError as error:
             if error.status >= 500 or error.detail.startswith("push."):
+                if kept.push.state == START:  # its sender brings the content again
+                    await self.loading.drop(kept.load)
                 raise
             text, where = error.message, error.where
             return await self._settle(kept, [Finding("store", error.issue, text, where)])
@@ -257,7 +262,9 @@ class Receiving:
             return done
 
         count = len(content[0].facts) if content else 0
-        done = await self.records.committed(count, work)
+        source = self.sources.get(kept.push.fhir) if content else None
+        async with source.gate if source else nullcontext():
+            done = await self.records.committed(count, work)
         if kept.load:
             await self.loading.drop(kept.load)
         return await self._told(done)
@@ -268,6 +275,8 @@ class Receiving:
         place = Place(str(self.holder), kept.push.fhir)
         taking = Taking(db, place, kept.push.sender, _whole(self.clock), self.new_id)
         parts = self.pushes.parts(self.pool, kept.load, db)
+        if (source := self.sources.get(kept.push.fhir)) is not None:
+            return await source.take(content[0], parts, content[1])
         return await taking.take(content[0], parts, content[1])
 
     def _decided(self, kept: Kept, lines: list[Line], findings: Sequence[Finding]) -> Kept:

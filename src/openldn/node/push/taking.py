@@ -158,7 +158,7 @@ class Taking:
         return {**resource, "meta": meta}
 
     async def _document(self, parts: Parts) -> Line:
-        whole = parse(await _joined(parts))
+        whole = parse(await joined(parts))
         named = whole["identifier"]
         value = f"{named.get('system', '')}|{named['value']}"
         query = parse_query(self.place.fhir, "Bundle", [("identifier", value)])
@@ -167,7 +167,7 @@ class Taking:
         return Line(done.status, f"Bundle/{done.record.id}/_history/{done.record.version}")
 
 
-async def _joined(parts: Parts) -> bytes:
+async def joined(parts: Parts) -> bytes:
     """The whole of a small content: what stands around the entries, and commas between them."""
     pieces = [part async for part in parts]
     return pieces[0] + b",".join(pieces[1:-1]) + pieces[-1]

@@ -7,18 +7,20 @@ from typing import Any, Protocol
 
 from starlette.routing import BaseRoute
 
-from openldn.base.errors import Issue, LdnError
+from openldn.base.errors import LdnError
 from openldn.base.log import emit
 from openldn.fhir.model import FhirVersion
 from openldn.fhir.records.store import Records
 from openldn.functions.addressing.model import Directory, Endpoint
 from openldn.functions.consent.sealing import Sealing
 from openldn.node.ask import Asker
+from openldn.node.clients import Clients
 from openldn.node.delivering import Delivery
 from openldn.node.evidence import Log
 from openldn.node.outbox import model as outbox
 from openldn.node.push.api import Door, push_routes
 from openldn.node.push.carrying import Carrying
+from openldn.node.push.forwarding import Forwarding
 from openldn.node.push.kinds import SCOPES, accepted
 from openldn.node.push.loading import Loading
 from openldn.node.push.model import KIND
@@ -105,7 +107,7 @@ def pushing_of(  # noqa: PLR0913  (each is another part of the node)
     cannot be taken here.
     """
     pool, clock = records.pool, records.clock
-    _require_station(settings)
+    accepted(settings.push.accept), accepted(settings.push.ask)
     key = keyfile.secret(settings.signing_key.with_name("push.key"), "what is pushed")
     pushes = Pushes(settings.holder, Sealing(key))
     loading = Loading(pool, pushes, clock, records.new_id)
@@ -117,6 +119,7 @@ def pushing_of(  # noqa: PLR0913  (each is another part of the node)
         Receiving(
             *(pool, pushes, loading, delivery.inbox, records, log, seals),
             settings.push,
+            _sources(settings, means.clients),
         ),
         Carrying(
             *(pool, pushes, loading, directory, road.tokens, road.forget, road.clients),
@@ -125,14 +128,15 @@ def pushing_of(  # noqa: PLR0913  (each is another part of the node)
     )
 
 
-def _require_station(settings: NodeSettings) -> None:
-    """Raises LdnError(not-supported) where what is taken could not be kept."""
-    terms = settings.push
-    accepted(terms.ask)
-    for kind in accepted(terms.accept):
-        if settings.source(kind.fhir) != STATION:
-            text = f"push.accept: {kind.name} needs the node's own station for {kind.fhir}"
-            raise LdnError(Issue.NOT_SUPPORTED, text)
+def _sources(settings: NodeSettings, clients: Clients) -> dict[FhirVersion, Forwarding]:
+    """The source systems that take what is pushed, where records do not stand in our own."""
+    found = {}
+    for version in FhirVersion:
+        base = settings.source(version).rstrip("/")
+        if base != STATION and settings.push.accept:
+            patience = settings.source_patience
+            found[version] = Forwarding(clients.other(base), base, version, patience)
+    return found
 
 
 def published(settings: NodeSettings) -> list[Endpoint]:
