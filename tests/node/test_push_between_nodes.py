@@ -18,7 +18,7 @@ from pushes import OTHER, SYSTEM, document, observation, patient, transaction, u
 
 from openldn.base.errors import LdnError
 from openldn.base.http import Reply
-from openldn.fhir.codec import dump, parse
+from openldn.fhir.codec import Format, decode, dump, parse
 from openldn.fhir.identifiers import BSN_SYSTEM
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.node.push.settings import PushSettings
@@ -455,5 +455,20 @@ def test_the_network_map_knows_who_takes_pushes_and_tries_the_way(told: Tell) ->
         }
         assert pushes[str(CLINIC)] == ["eoverdracht", "referral"]
         assert pushes[str(HOSPITAL)] == []
+
+    told(story)
+
+
+def test_the_address_says_what_it_takes(told: Tell) -> None:
+    async def story(two: Pair) -> None:
+        for version, form in ((FhirVersion.R4, "transaction"), (FhirVersion.STU3, "")):
+            url = f"{two.receiver.node.url}/push/{version}/metadata"
+            reply = await two.sender.http.send("GET", url, deadline=20)
+
+            said = decode(reply.body, Format.JSON, version)
+            [rest] = said["rest"]
+            assert said["fhirVersion"] == version.number
+            assert [i["code"] for i in rest.get("interaction", ())][:1] == [form][: len(form)]
+            assert {"Patient", "Condition"} <= {r["type"] for r in rest["resource"]}
 
     told(story)

@@ -21,6 +21,7 @@ from openldn.functions.authorization.policy import CHEAP, denials, first_denial,
 from openldn.node.push.kinds import kinds
 from openldn.node.push.model import Behalf, Kind
 from openldn.node.push.receiving import Answer, Arrival, Receiving, answered
+from openldn.node.push.telling import push_statement
 from openldn.node.push.witness import turned_away
 from openldn.node.serve import RELATION, Holder
 from openldn.patterns.push.receipt import named
@@ -62,7 +63,19 @@ def push_routes(door: Door) -> list[BaseRoute]:
             answer = await receiving.receive(arrival, _stream(request))
         return _told(request, version, answer)
 
-    return [Route("/push/{version}", push, methods=["POST"])]
+    async def metadata(request: Request) -> Response:
+        """GET: what is taken here; for every party with a certificate we believe."""
+        holder = door.holder
+        require_party(peer_certificate(request.scope), holder.clock())
+        version = _version(request)
+        taken = [k for k in kinds() if k.fhir is version and k.name in door.accepts]
+        base = f"{holder.public}/push/{version}"
+        return respond(request, push_statement(version, base, taken, holder.clock()), version)
+
+    return [
+        Route("/push/{version}", push, methods=["POST"]),
+        Route("/push/{version}/metadata", metadata, methods=["GET"]),
+    ]
 
 
 def _version(request: Request) -> FhirVersion:
