@@ -504,3 +504,22 @@ def test_r03_of_many_at_once_one_makes_the_offer(nodes: Stage) -> None:
         assert len([o for o in await two.fulfiller.received() if o["task"] == group(task)]) == 1
 
     nodes.play(scene)
+
+
+def test_a_receiver_finds_its_tasks_by_their_code_and_nobody_elses(nodes: Stage) -> None:
+    async def scene(two: Both) -> None:
+        offer, hospital = await two.offer(**TRANSFER), two.placer.node
+        path = "/fhir/STU3/Task?code=http%3A%2F%2Fsnomed.info%2Fsct%7C308292007&status=requested"
+        found = json(await two.clinic.send("GET", hospital, path, scope=SENDER))
+        tasks_ = {e["resource"]["id"]: e["resource"] for e in found["entry"]}
+        assert tasks_[offer["id"]]["status"] == "requested"
+        assert {c["code"] for t in tasks_.values() for c in t["code"]["coding"]} == {"308292007"}
+
+        others = json(await two.hospital.send("GET", hospital, path, scope=SENDER))
+        assert others["total"] == 0
+        unfit = json(await two.clinic.send("GET", hospital, path, scope=BGZ))
+        assert unfit["total"] == 0
+        unknown = await two.clinic.send("GET", hospital, "/fhir/STU3/Task?x=1", scope=SENDER)
+        assert unknown.status == 400
+
+    nodes.play(scene, "N")

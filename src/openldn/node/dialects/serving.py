@@ -20,12 +20,13 @@ from openldn.fhir.identifiers import BSN_SYSTEM
 from openldn.fhir.model import FhirVersion, Resource
 from openldn.functions.audit.model import SERVED, Access, Audit
 from openldn.node.coordination.admission import Admission, doer_of
-from openldn.node.coordination.api import LARGEST, PATCH
+from openldn.node.coordination.api import LARGEST, PATCH, pairs_of
 from openldn.node.coordination.fulfilling import event_between, require_current
 from openldn.node.coordination.ledger import Act, Found, Outcome
 from openldn.node.coordination.model import Change, Doer, Kept
 from openldn.node.coordination.placing import seen_by
 from openldn.node.coordination.requests import service_request_of
+from openldn.node.coordination.searching import sought
 from openldn.node.coordination.service import Coordination
 from openldn.node.dialects.speech import case_of
 from openldn.node.dialects.store import Told
@@ -70,6 +71,14 @@ def routes(desk: Desk) -> list[BaseRoute]:
 
 
 def _routes(desk: Desk, base: Base) -> list[BaseRoute]:
+    return [*_tasks(desk, base), *_subjects(desk, base)]
+
+
+def _tasks(desk: Desk, base: Base) -> list[BaseRoute]:
+    async def search(request: Request) -> Response:
+        """GET or POST _search: the Tasks of the caller that are told in this form."""
+        return await _searched(desk, base, request)
+
     async def read(request: Request) -> Response:
         """GET: the Task as it stands, for its receiver."""
 
@@ -83,35 +92,59 @@ def _routes(desk: Desk, base: Base) -> list[BaseRoute]:
         """PUT the whole Task, or PATCH it: with what its receiver decided."""
         return await _changed(desk, base, request)
 
+    return [
+        Route(f"{base.path}/Task", search, methods=["GET"]),
+        Route(f"{base.path}/Task/_search", search, methods=["POST"]),
+        Route(f"{base.path}/Task/{{id}}", read, methods=["GET"]),
+        Route(f"{base.path}/Task/{{id}}", change, methods=["PUT", "PATCH"]),
+    ]
+
+
+def _subjects(desk: Desk, base: Base) -> list[BaseRoute]:
     async def patient(request: Request) -> Response:
         """GET: whom an offer is about."""
-
-        async def found(grant: Grant) -> tuple[Kept, Resource]:
-            caller, subject = grant.requester.organization, request.path_params["subject"]
-            kept = await desk.coordination.behind(caller, subject)
-            await _require(desk, base, kept, grant)
-            return kept, _patient(kept)
-
-        return await _answered(desk, base, request, found)
+        return await _behind(desk, base, request, _patient)
 
     async def behind(request: Request) -> Response:
         """GET: the request behind a Task, in R4."""
-
-        async def found(grant: Grant) -> tuple[Kept, Resource]:
-            caller, subject = grant.requester.organization, request.path_params["subject"]
-            kept = await desk.coordination.behind(caller, subject)
-            await _require(desk, base, kept, grant)
-            return kept, service_request_of(kept)
-
-        return await _answered(desk, base, request, found)
+        return await _behind(desk, base, request, service_request_of)
 
     below = [Route(f"{base.path}/ServiceRequest/{{subject}}", behind, methods=["GET"])]
     return [
-        Route(f"{base.path}/Task/{{id}}", read, methods=["GET"]),
-        Route(f"{base.path}/Task/{{id}}", change, methods=["PUT", "PATCH"]),
         Route(f"{base.path}/Patient/{PATIENT}{{subject}}", patient, methods=["GET"]),
         *(below if base.fhir is FhirVersion.R4 else []),
     ]
+
+
+async def _behind(
+    desk: Desk, base: Base, request: Request, made: Callable[[Kept], Resource]
+) -> Response:
+    async def found(grant: Grant) -> tuple[Kept, Resource]:
+        caller, subject = grant.requester.organization, request.path_params["subject"]
+        kept = await desk.coordination.behind(caller, subject)
+        await _require(desk, base, kept, grant)
+        return kept, made(kept)
+
+    return await _answered(desk, base, request, found)
+
+
+async def _searched(desk: Desk, base: Base, request: Request) -> Response:
+    """A searchset of what the token may read. Source: exchanges §5.3 (Task search by code)."""
+    grant, ours = await desk.admit(request, *desk.scopes), desk.coordination
+    asked = sought(await pairs_of(request), grant.requester.organization, ours.ura)
+    entries = []
+    for kept in await ours.offers(asked.wanted):
+        try:
+            task = _task(desk, await _require(desk, base, kept, grant), kept)
+        except LdnError as error:
+            if error.issue not in {Issue.NOT_FOUND, Issue.FORBIDDEN, Issue.NOT_SUPPORTED}:
+                raise
+            continue  # of another form, or of what this token is not for
+        if asked.fits(task):
+            url = f"{desk.admit.public}{base.path}/Task/{task['id']}"
+            entries.append({"fullUrl": url, "resource": task, "search": {"mode": "match"}})
+    bundle: Resource = {"resourceType": "Bundle", "type": "searchset", "total": len(entries)}
+    return respond(request, {**bundle, "entry": entries} if entries else bundle, base.fhir)
 
 
 async def _of_task(desk: Desk, base: Base, request: Request, grant: Grant) -> tuple[Told, Kept]:
