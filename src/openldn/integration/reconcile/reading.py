@@ -259,21 +259,23 @@ def _bsn(identifier: Any) -> str:
     return value.strip().zfill(9) if of_people and isinstance(value, str) else ""
 
 
-def _abouts(resource: Resource) -> list[dict[str, Any]]:
-    return [about for n in _ABOUT if n in resource and isinstance(about := resource[n], dict)]
+def _about(resource: Resource) -> dict[str, Any]:
+    """The reference to whom a resource is about; empty when it has none."""
+    for name in _ABOUT:
+        about = resource.get(name)
+        if type(about) is dict:
+            return about
+    return {}
 
 
 def _of_another(resource: Resource, bsn: Bsn) -> bool:
-    for about in _abouts(resource):
-        if "identifier" in about and _bsn(about["identifier"]) not in ("", bsn.value):
-            return True
-    return False
+    identifier = _about(resource).get("identifier")
+    return identifier is not None and _bsn(identifier) not in ("", bsn.value)
 
 
 def _stranger(resource: Resource, people: set[str]) -> bool:
     """Whether it is about a Patient that the source named by another id than any it gave."""
-    for about in _abouts(resource):
-        target = about.get("reference")
-        if isinstance(target, str) and "Patient/" in target:
-            return target.partition("Patient/")[2].partition("/")[0] not in people
-    return False
+    target = _about(resource).get("reference")
+    if type(target) is not str or "Patient/" not in target:
+        return False
+    return target.partition("Patient/")[2].partition("/")[0] not in people

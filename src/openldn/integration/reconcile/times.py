@@ -84,8 +84,10 @@ def same_minute(one: Span, other: Span) -> bool:
 
 def recorded(resource: Resource, read: Spans) -> int:
     """When a statement was last written down, in seconds; 0 when nothing tells."""
-    meta = resource.get("meta")
-    texts = [meta.get("lastUpdated")] if isinstance(meta, dict) else []
-    texts += [resource[name] for name in _RECORDED if name in resource]
-    found = [known.start for text in texts if (known := read(text))]
-    return max(found, default=0)
+    meta, last = resource.get("meta"), 0
+    if type(meta) is dict and (known := read(meta.get("lastUpdated"))):
+        last = known.start
+    for name in _RECORDED:
+        if name in resource and (known := read(resource[name])) and known.start > last:
+            last = known.start
+    return last
