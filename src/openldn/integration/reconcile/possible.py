@@ -207,12 +207,17 @@ def comparable(facts: Facts, one: Member, other: Member) -> bool:
 
 
 def _contacts(facts: Facts, member: Member, rule: Rule) -> Iterable[str]:
-    kind = member.resource.get("class")
+    """By day; and by half hours that overlap, so that those near midnight meet too."""
+    resource, start = member.resource, facts.start(member)
+    if start is None:
+        return ()
+    kind = resource.get("class")
     code = kind.get("code", "") if isinstance(kind, dict) else ""
-    reference = member.resource.get("serviceProvider") or member.resource.get(
-        "managingOrganization"
-    )
-    return [f"{member.type}|{facts.organization(member, reference) or member.ura}|{code}"]
+    reference = resource.get("serviceProvider") or resource.get("managingOrganization")
+    whose = f"{member.type}|{facts.organization(member, reference) or member.ura}|{code}"
+    wide = 2 * rule.options["minutes"] * 60
+    halves = (start.start // wide, f"+{(start.start + wide // 2) // wide}")
+    return [f"{whose}|{key}" for key in (f"d{start.day}", *halves)]
 
 
 def _contact(facts: Facts, one: Member, other: Member, rule: Rule) -> Tie | None:
