@@ -356,6 +356,26 @@ def test_a_review_is_kept_once_of_a_second_person_with_its_evidence(standing: St
     standing.run(check)
 
 
+def test_what_our_own_person_asked_of_ourselves_is_one_case_and_one_review(
+    standing: Standing,
+) -> None:
+    async def check(s: Standing) -> None:
+        client = s.network.client("hospital")
+        body = {**body_of(purpose="BTG", practitioner=FIRM, emergency=GLASS)}
+        reply = await ask(client, s.hospital, body)
+        number = number_of(parse(reply.body))
+        case = await s.case(s.hospital, number)
+
+        assert case["side"] == "asked"
+        assert [c["case"] for c in await s.cases(s.hospital)].count(number) == 1
+        told = {"outcome": "justified", "text": "seen with the ward", "reviewer": REVIEWER}
+        assert (await review(s, case["id"], told)).status == 200
+        seen = [m for m in await messages(s, client) if m["organization"] == "90000001"]
+        assert [m["outcome"] for m in seen] == ["justified"]
+
+    standing.run(check)
+
+
 async def review(s: Standing, id_: str, body: object) -> Reply:
     return await s.network.client("hospital").send(
         "POST",

@@ -11,6 +11,7 @@ from openldn.node.emergencies.model import Case, Found, Review, Reviewer, Side
 _COLUMNS = """id, side, asker, number, name, patient, person, role, code, reason, exchange, began,
               holders, opened, level, outcome, review, reviewer,
               reviewer_name, reviewed"""
+_ONCE = "NOT (side = 'held' AND asker = organization)"
 MOST = 500  # cases in one answer
 
 
@@ -84,13 +85,16 @@ class CaseStore:
         return found[0] if found else None
 
     async def listed(self, *, waiting: bool) -> list[Case]:
-        """The cases, newest first; only those that wait for a review, or all."""
-        return await self._cases("(outcome IS NULL OR NOT $2::boolean)", waiting)
+        """The cases, newest first; only those that wait for a review, or all.
+
+        What our own person asked of ourselves stands there once, as asked.
+        """
+        return await self._cases(f"(outcome IS NULL OR NOT $2::boolean) AND {_ONCE}", waiting)
 
     async def waiting(self) -> int:
         """How many cases wait for a review; raises LdnError(transient)."""
-        sql = """SELECT count(*) AS count FROM emergency_case
-                 WHERE organization = $1 AND outcome IS NULL"""
+        sql = f"""SELECT count(*) AS count FROM emergency_case
+                  WHERE organization = $1 AND outcome IS NULL AND {_ONCE}"""  # noqa: S608
         async with connection(self.pool) as db:
             row = await db.fetchrow(sql, *self._key)
         return int(row["count"]) if row else 0
@@ -111,10 +115,13 @@ class CaseStore:
             return [_case(row) for row in await db.fetch(sql, *self._key, *values)]
 
     async def review(self, id: str, review: Review) -> bool:
-        """Keep this review; false when the case has one already."""
+        """Keep this review, of both sides where both are ours; false when there is one already."""
         sql = """UPDATE emergency_case
                  SET outcome = $3, review = $4, reviewer = $5, reviewer_name = $6, reviewed = $7
-                 WHERE organization = $1 AND id = $2 AND outcome IS NULL RETURNING id"""
+                 WHERE organization = $1 AND outcome IS NULL AND (id = $2 OR (asker = $1
+                   AND number = (SELECT number FROM emergency_case
+                     WHERE organization = $1 AND id = $2 AND asker = $1)))
+                 RETURNING id"""
         who = review.reviewer
         told = (str(review.found), review.text, who.id, who.name, review.at)
         async with connection(self.pool) as db:
