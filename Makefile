@@ -16,7 +16,7 @@ up: $(STAMP) ## install and start the whole network here
 
 test: $(STAMP) ## run every test; sets up what they need
 	@$(PYTHON) tools/prepare_tests.py
-	@$(BIN)/pytest -q -n auto --dist loadfile $(ARGS)
+	@$(BIN)/pytest -q -n auto --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: $(STAMP) ## style, types, rooms, house rules, docs
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

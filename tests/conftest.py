@@ -115,6 +115,11 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the journeys: they take longest, and no worker should wait for the other's."""
+    items.sort(key=lambda item: "journeys" not in item.path.parts)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Name the tests that a missing program kept from running."""
     for reason in sorted(_not_run(terminalreporter)):

@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 import pytest
+
 from journeys.laptop import Laptop, clear, fresh
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def network() -> Iterator[Laptop]:
     """A network that stands, with the fictitious patients."""
     laptop = fresh()

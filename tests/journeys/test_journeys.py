@@ -5,8 +5,8 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from journeys.laptop import JANSEN, Laptop, clear, fresh, openldn, until
 
+from journeys.laptop import JANSEN, Laptop, clear, fresh, openldn, until
 from openldn.base.runtime import utc_now
 from openldn.testbench.journeys.known import JOURNEYS
 from openldn.testbench.journeys.model import Journey
