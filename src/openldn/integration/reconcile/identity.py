@@ -157,20 +157,15 @@ def _buckets(
         for zib, held in rules.items()
     }
     for place, member in enumerate(members):
-        for key, rule in _keys(facts, member, steps.get(member.zib, ())):
-            if (held := buckets.get(key)) is None:
-                buckets[key], by[key] = [place], rule
-            elif held[-1] != place:
-                held.append(place)
+        mark = f"{member.ura}!" if member.alone else ""
+        for keys, rule in steps.get(member.zib, ()):
+            for key in keys(facts, member, rule):
+                held = buckets.setdefault(mark + key, [])
+                if not held:
+                    by[mark + key] = rule
+                if not held or held[-1] != place:
+                    held.append(place)
     return buckets, by
-
-
-def _keys(
-    facts: Facts, member: Member, steps: Iterable[tuple[Keys, Rule]]
-) -> Iterator[tuple[str, Rule]]:
-    for keys, rule in steps:
-        for key in keys(facts, member, rule):
-            yield (f"{member.ura}!{key}" if member.alone else key), rule
 
 
 def _origins(

@@ -55,7 +55,8 @@ class Reading:
         self.told: list[Told] = []
         self.coverage: Counter[str] = Counter()
         self.versions = False  # whether a source gave several versions of one resource
-        self._places: dict[str, dict[str, Resource]] = {}
+        self._entries: dict[str, list[tuple[str, Resource]]] = {}
+        self._places: dict[str, dict[str, Resource]] = {}  # made when a reference is followed
 
     def take(self, source: Source) -> None:
         """Read one source: all of it, or none when it is of another patient or unintelligible."""
@@ -71,7 +72,7 @@ class Reading:
             return self._quarantine(source, "it is about another patient than was asked")
         if any(_of_another(r, self.question.bsn) for _, r in entries):
             return self._quarantine(source, "something in it is about another patient")
-        self._places[source.ura] = _places(entries)
+        self._entries.setdefault(source.ura, []).extend(entries)
         self._hold(source, entries, {str(person.get("id", "")) for person in known or people})
         return None
 
@@ -83,12 +84,15 @@ class Reading:
         if target.startswith("#"):
             held = member.resource.get("contained", ())
             return next((r for r in held if r.get("id") == target[1:]), None)
-        places = self._places[member.ura]
+        places = self._places.get(member.ura)
+        if places is None:
+            places = self._places[member.ura] = _places(self._entries[member.ura])
         return places.get(target) or places.get("/".join(target.split("/")[-2:]))
 
     def close(self) -> None:
         """Forget where references lead: nothing is read any more."""
         self._places.clear()
+        self._entries.clear()
 
     def _hold(self, source: Source, entries: list[tuple[str, Resource]], people: set[str]) -> None:
         seen: dict[tuple[str, str], list[Resource]] = {}

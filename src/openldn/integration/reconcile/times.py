@@ -37,9 +37,9 @@ def span(text: str) -> Span | None:
         if len(text) > 10:
             return _moment(datetime.fromisoformat(text))
         first = date.fromisoformat(text + "0000-01-01"[len(text) :])
-    except ValueError:
+        return _days(first, _after(first, len(text)), len(text))
+    except (ValueError, OverflowError):  # the latter for the first and the last days there are
         return None
-    return _days(first, _after(first, len(text)), len(text))
 
 
 def _moment(moment: datetime) -> Span | None:

@@ -72,8 +72,9 @@ _SHIFTED = {
     "[degF]": (Fraction(5, 9), Fraction("459.67") * Fraction(5, 9)),
 }
 _TERM = re.compile(
-    r"([./]?)(10[*^]-?\d+|\d+|[^./\d{}+\-\[\]]*(?:\[[^\]]*\])?)(-?\d+)?(?:\{[^}]*\})?"
+    r"([./]?)(10[*^]-?\d{1,2}|\d{1,9}|[^./\d{}+\-\[\]]*(?:\[[^\]]*\])?)(-?\d)?(?!\d)(?:\{[^}]*\})?"
 )
+_LONGEST = 64  # of a code; what is longer is no unit
 _POWER = re.compile(r"([A-Z0a-z]+?)(-?\d+)?")
 
 
@@ -94,6 +95,8 @@ def unit(code: str) -> Unit | None:
     if code in _SHIFTED:
         scale, shift = _SHIFTED[code]
         return Unit(scale, (("K", 1),), shift)
+    if len(code) > _LONGEST:
+        return None
     scale, powers, place = Fraction(1), dict[str, int](), 0
     while place < len(code):
         term = _TERM.match(code, place)
