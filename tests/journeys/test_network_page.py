@@ -18,7 +18,9 @@ PROVIDERS = (
     "Apotheek De Vijzel",
 )
 SILENT = "Apotheek De Vijzel"
-EACH = 5  # addresses of one provider: STU3, R4, Tasks, notifications, tokens
+# Addresses of one provider: STU3, R4, Tasks, tokens, notifications in both, care team, care plans,
+# pushes in both.
+EACH = 10
 EVERY = 2  # seconds between two tries in these tests
 
 

@@ -243,7 +243,7 @@ _TWIIN = (
 
 REFERRAL = Code(SCT, "3457005")
 _RECEIVER = "Twiin-TA-notification"
-CARE_TEAM = f"{CANON}/CapabilityStatement/care-plan-contributor"  # of Shared Care Planning
+CARE_TEAM = f"{CANON}/CapabilityStatement/care-plan-notification"  # of Shared Care Planning
 _SENT = Wire("ta-np-notification", "bgz-sender", _RECEIVER, REFERRAL)
 _REFER = UseCase(
     name="refer",

@@ -2,9 +2,14 @@
 
 from dataclasses import replace
 
-from starlette.routing import BaseRoute
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
+from openldn.base.http import peer_certificate
 from openldn.exchanges import by
+from openldn.fhir.http import respond
+from openldn.fhir.model import FhirVersion
 from openldn.functions.audit.model import Audit
 from openldn.functions.consent.sealing import Sealing
 from openldn.node.coordination.admission import Admission
@@ -22,6 +27,7 @@ from openldn.node.dialects.opening import Opening
 from openldn.node.dialects.reading import Reading
 from openldn.node.dialects.settings import PeerSettings
 from openldn.node.dialects.speech import Speech, checked
+from openldn.node.dialects.stating import care_plan_statement
 from openldn.node.dialects.store import Spoken, prepare
 from openldn.node.dialects.telling import PLANS, Telling, Writing
 from openldn.node.inbox.service import Inbox
@@ -32,6 +38,7 @@ from openldn.node.sources import Source
 from openldn.patterns.exchange import Pattern
 from openldn.patterns.notified_pull.shapes import Shape
 from openldn.trust import keyfile
+from openldn.trust.certificates import require_party
 
 __all__ = ["opens_of", "prepare", "with_dialects"]
 
@@ -80,8 +87,14 @@ def with_dialects(
     hearing = Hearing(ground.pool, spoken, inbox, ledger, speech)
     coordination = replace(offering.coordination, voices=telling)
 
+    async def metadata(request: Request) -> Response:
+        """GET: what is found at our base of care plans; for every party that we believe."""
+        require_party(peer_certificate(request.scope), ground.clock())
+        return respond(request, care_plan_statement(plans, ground.clock()), FhirVersion.R4)
+
     def routes(admit: Admission, audit: Audit) -> list[BaseRoute]:
-        return serving.routes(serving.Desk(coordination, telling, admit, audit, FETCH))
+        told = Route(f"{PLANS}/metadata", metadata, methods=["GET"])
+        return [told, *serving.routes(serving.Desk(coordination, telling, admit, audit, FETCH))]
 
     return replace(
         offering,
