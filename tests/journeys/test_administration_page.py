@@ -3,9 +3,9 @@
 from urllib.parse import urlencode
 
 import pytest
-from journeys.laptop import CLINIC, JANSEN, Laptop, whole
 from playwright.sync_api import Browser, Page, expect
 
+from journeys.laptop import CLINIC, JANSEN, Laptop, whole
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.trust.tokens.dialects import CLIENT_ASSERTION_TYPE, JWT_BEARER
 from openldn.trust.tokens.signer import Signer

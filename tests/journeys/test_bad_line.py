@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from journeys.laptop import free_base
 
+from journeys.laptop import free_base
 from openldn.testbench.faults.line import possible
 
 LONG = bool(os.environ.get("OPENLDN_LONG"))

@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from journeys.laptop import CLINIC, HOSPITAL, JANSEN, Laptop, whole
 from playwright.sync_api import Browser, Page, expect
+
+from journeys.laptop import CLINIC, HOSPITAL, JANSEN, Laptop, whole
 
 WITHIN = 5.0  # seconds after which a withdrawal counts everywhere
 

@@ -11,8 +11,8 @@ from pathlib import Path
 import asyncpg
 import psutil
 import pytest
-from journeys.laptop import HOSPITAL, Laptop, clear, fresh, openldn, reason, resources, until
 
+from journeys.laptop import HOSPITAL, Laptop, clear, fresh, openldn, reason, resources, until
 from openldn.base import postgres
 
 

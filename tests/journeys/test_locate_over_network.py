@@ -13,6 +13,7 @@ from datetime import date
 from typing import Any
 
 import pytest
+
 from journeys.laptop import (
     CLINIC,
     DOCTOR,
@@ -25,7 +26,6 @@ from journeys.laptop import (
     until,
     whole,
 )
-
 from openldn.base.http import Reply
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.codec import parse

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from journeys.laptop import OPENLDN, Laptop, openldn, until
 from playwright.sync_api import Browser, Locator, Page, expect
+
+from journeys.laptop import OPENLDN, Laptop, openldn, until
 
 PROVIDERS = (
     "Ziekenhuis De Brug",
@@ -102,7 +103,7 @@ def test_a_node_that_hangs_shows_as_failing_while_the_others_work(
 
     with stopped(laptop, "pharmacy"):
         failing = well | {SILENT: {"Werkt niet"}}
-        until(lambda: badges(laptop, own) == failing, "only the pharmacy fails", 20)
+        until(lambda: badges(laptop, own) == failing, "only the pharmacy fails", 60)
         section = addresses(laptop, own)
         expect(section).to_contain_text(f"Werkt niet: {EACH}.")
         expect(section.locator("tbody tr").first).to_contain_text(SILENT)

@@ -17,6 +17,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
+
 from journeys.laptop import (
     CLINIC,
     HOSPITAL,
@@ -30,7 +31,6 @@ from journeys.laptop import (
     resources,
     until,
 )
-
 from openldn.base.errors import LdnError
 from openldn.base.http import HttpClient, Identity, Reply, client_context
 from openldn.base.runtime import new_uuid, utc_now

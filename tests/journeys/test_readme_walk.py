@@ -3,8 +3,9 @@
 import re
 from pathlib import Path
 
-from journeys.laptop import Laptop
 from playwright.sync_api import Browser, Page, expect
+
+from journeys.laptop import Laptop
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 WALK = README[README.index("## Five minutes") : README.index("## Test")]

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from journeys.laptop import NOBODY, Laptop, clear, fresh, openldn, resources, until, whole
 
+from journeys.laptop import NOBODY, Laptop, clear, fresh, openldn, resources, until, whole
 from openldn.testbench.members import MEMBERS
 from openldn.testbench.synth.people import bsns
 

@@ -6,8 +6,8 @@ from itertools import product
 from typing import Any
 
 import pytest
-from journeys.laptop import DOCTOR, JANSEN, Laptop, openldn, told, whole
 
+from journeys.laptop import DOCTOR, JANSEN, Laptop, openldn, told, whole
 from openldn.base.http import HttpClient, client_context
 from openldn.base.runtime import new_uuid, utc_now
 from openldn.fhir.identifiers import Bsn, Ura

@@ -9,8 +9,9 @@ from collections.abc import Iterator
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from journeys.laptop import JANSEN, Laptop
 from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+from journeys.laptop import JANSEN, Laptop
 
 SOON = 20_000  # milliseconds in which what one did is seen by the other
 RECEIVER = "Revalidatiecentrum De Linde"
