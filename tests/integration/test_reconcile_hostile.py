@@ -1,0 +1,47 @@
+"""Whatever a source sends, reconciling answers, and says nothing of the patient's number."""
+
+import copy
+import random
+from typing import Any
+
+from integration.reconcile_cases import BSN, QUESTION
+from integration.test_reconcile_policy import MAPS, SCENARIOS
+
+from openldn.fhir.codec import check, dump
+from openldn.fhir.model import FhirVersion
+from openldn.integration.reconcile import Source, reconcile
+
+JUNK: list[Any] = [
+    *(None, 1, True, "", "x", [], {}, [{}], [None], "0001-01-01", {"coding": [{}]}),
+    {"value": "x"},
+]
+
+
+def spoil(value: Any, chance: random.Random) -> None:
+    """Put something odd somewhere in a value."""
+    keys: list[Any] = list(value) if isinstance(value, dict) else list(range(len(value)))
+    if not keys:
+        return
+    key = chance.choice(keys)
+    if isinstance(value[key], dict | list) and chance.random() < 0.7:
+        spoil(value[key], chance)
+    else:
+        value[key] = copy.deepcopy(chance.choice(JUNK))
+
+
+def test_odd_answers_break_nothing() -> None:
+    names = list(SCENARIOS)
+    for seed in range(400):
+        chance = random.Random(seed)
+        given = [
+            Source(each.ura, copy.deepcopy(each.bundle)) for each in SCENARIOS[chance.choice(names)]
+        ]
+        for each in given:
+            for _ in range(chance.randint(1, 3)):
+                spoil(each.bundle, chance)
+
+        made = reconcile(given, QUESTION, maps=MAPS)
+
+        outcome = made["entry"][-1]["resource"]
+        check(outcome, FhirVersion.R4)
+        assert BSN not in dump(outcome).decode()
