@@ -62,7 +62,7 @@ class Prober:
     http: HttpClient  # shows our certificate; `largest` bounds what it reads
     clock: Clock
     deadline: float = 5.0  # seconds for one address
-    at_once: int = 8
+    at_once: int = 16  # more than one party has addresses, so that one that hangs stops no other
     _room: asyncio.Semaphore = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
