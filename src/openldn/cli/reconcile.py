@@ -105,11 +105,18 @@ def _read(file: Path) -> bytes:
         raise LdnError(Issue.NOT_FOUND, f"cannot read {file}: {error.strerror}") from error
 
 
+def _text(body: bytes, file: Path) -> str:
+    try:
+        return body.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise LdnError(Issue.INVALID, f"{file} is no text in UTF-8; save it so") from error
+
+
 def _factors(file: Path) -> list[Resource]:
     """The rows of a table of factors: a JSON list, or CSV with a heading."""
     body = _read(file)
     if body.lstrip()[:1] not in (b"[", b"{"):
-        text = body.decode("utf-8-sig")
+        text = _text(body, file)
         mark = ";" if ";" in text.partition("\n")[0] else ","
         return list(csv.DictReader(io.StringIO(text), delimiter=mark))
     told = parse(body)

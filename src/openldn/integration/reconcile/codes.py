@@ -118,17 +118,35 @@ def differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
     return not {system_of(m) for m in one}.isdisjoint(system_of(m) for m in other)
 
 
-def _rows(resource: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+_NONE = "a table of codes is a FHIR ConceptMap; this is not one"
+
+
+def _rows(resource: object) -> Iterator[tuple[str, str, str]]:
+    if not isinstance(resource, dict):
+        raise LdnError(Issue.INVALID, _NONE)
     if resource.get("resourceType") == "Bundle":
-        for entry in resource.get("entry", []):
-            yield from _rows(entry.get("resource", {}))
+        for entry in _objects(resource, "entry"):
+            yield from _rows(entry.get("resource"))
         return
     if resource.get("resourceType") != "ConceptMap":
-        raise LdnError(Issue.INVALID, "a table of codes is a FHIR ConceptMap; this is not one")
-    for group in resource.get("group", []):
-        for element in group.get("element", []):
-            for target in element.get("target", []):
-                how = target.get("equivalence") or target.get("relationship") or ""
-                if "code" in element and "code" in target:
-                    one = named(str(group.get("source", "")), str(element["code"]))
-                    yield one, str(how), named(str(group.get("target", "")), str(target["code"]))
+        raise LdnError(Issue.INVALID, _NONE)
+    for group in _objects(resource, "group"):
+        yield from _pairs(group)
+
+
+def _pairs(group: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    source, aim = str(group.get("source", "")), str(group.get("target", ""))
+    for element in _objects(group, "element"):
+        for target in _objects(element, "target"):
+            how = target.get("equivalence") or target.get("relationship") or ""
+            if "code" in element and "code" in target:
+                one = named(source, str(element["code"]))
+                yield one, str(how), named(aim, str(target["code"]))
+
+
+def _objects(parent: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    found = parent.get(name, [])
+    if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+        text = f"the table of codes cannot be read: {name} is no list of objects"
+        raise LdnError(Issue.INVALID, text, where=f"ConceptMap.{name}")
+    return found
