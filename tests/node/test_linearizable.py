@@ -118,8 +118,9 @@ class Play:
         op = Op(next(self.ticks), 0, "event", event, FULFILLER, version=UNTOLD)
         handle = handle_of(HOSPITAL, task)
         try:
-            await ours.act(handle, event, ENOUGH, Doer(CLINIC))
-            while (last := await self.standing(ours, handle)) is Standing.WAITING:
+            act = ours.fulfilling.answer(handle, event, ENOUGH, Doer(CLINIC))
+            [answer] = (await ours.ledger.act(act)).answers
+            while (last := await self.standing(ours, answer.id)) is Standing.WAITING:
                 await asyncio.sleep(0.02)
         except LdnError as error:
             if "on its way" not in error.message:  # another answer of ours, not the table
@@ -128,10 +129,10 @@ class Play:
         refused = None if last is Standing.DONE else Issue.CONFLICT
         self.note(task, replace(op, refused=refused, stale=bool(refused)))
 
-    async def standing(self, ours: Coordination, handle: str) -> Standing | None:
+    async def standing(self, ours: Coordination, id_: str) -> Standing | None:
         async with connection(ours.ledger.pool) as db:
-            last = await ours.ledger.answers.last(db, handle)
-        return last.standing if last else None
+            answer = await ours.ledger.answers.read(db, id_)
+        return answer.standing if answer else None
 
     async def known(self, task: str) -> None:
         """Wait until the fulfiller has its copy."""
@@ -205,9 +206,12 @@ async def copies_agree(play: Play) -> None:
             assert versions == sorted(set(versions))
 
 
-def played(databases: Databases, folder: Path, operations: int, at_once: int) -> Play:
+def played(
+    databases: Databases, folder: Path, operations: int, at_once: int, lost: float = 0.0
+) -> Play:
     async def run() -> Play:
         async with wired(databases, folder, processes=2) as two:
+            two.wire.lost = lost
             play = Play(two, Random(20261125))
             await play.until(operations, at_once)
             await copies_agree(play)
@@ -225,6 +229,15 @@ def test_w01_whatever_many_clients_do_at_once_has_an_order_that_explains_it(
     assert play.faults() == []
     assert play.count >= 2000
     assert all(play.heard[f"{a} {r}"] > 100 for a in Actor for r in ("done", "refused"))
+
+
+def test_an_answer_whose_receipt_got_lost_counts_once_and_is_told_so(
+    databases: Databases, tmp_path: Path
+) -> None:
+    play = played(databases, tmp_path, 600, 20, lost=0.5)
+
+    assert play.faults() == []
+    assert play.heard[f"{FULFILLER} done"] > 30
 
 
 @pytest.mark.skipif(not os.environ.get("OPENLDN_LONG"), reason="minutes; set OPENLDN_LONG=1")

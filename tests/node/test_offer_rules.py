@@ -244,6 +244,32 @@ def test_w07_a_change_that_comes_twice_has_one_effect_and_one_number(
     asyncio.run(run())
 
 
+def test_w07_a_change_with_a_key_that_comes_again_is_told_to_have_been_made(
+    databases: Databases, pki: Path
+) -> None:
+    async def run() -> None:
+        async with pair(databases, pki) as two:
+            offer = await two.offer()
+            node, place = two.fulfiller.node, f"/Task/{offer['task']}"
+            keyed = {"content_type": PATCH, "idempotency_key": "an-answer-of-ours"}
+            first = await call(node, "PATCH", place, ACCEPT, **keyed, if_match='W/"1"')
+            await two.placer.act(offer["id"], "cancel", reason={"text": "she went home"})
+            again = await call(node, "PATCH", place, ACCEPT, **keyed, if_match='W/"1"')
+            assert (first.status, again.status, again.headers["etag"]) == (200, 200, 'W/"3"')
+            assert body(again)["status"] == "cancelled"
+
+            keyed["idempotency_key"] = "another-answer"
+            assert (
+                await call(node, "PATCH", place, ACCEPT, **keyed, if_match='W/"1"')
+            ).status == 412
+            keyed["idempotency_key"] = "no key"
+            assert (
+                await call(node, "PATCH", place, ACCEPT, **keyed, if_match='W/"3"')
+            ).status == 400
+
+    asyncio.run(run())
+
+
 def test_w08_another_date_is_proposed_agreed_with_and_accepted_or_withdrawn(
     databases: Databases, pki: Path
 ) -> None:

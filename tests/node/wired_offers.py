@@ -82,6 +82,7 @@ class Wire:
 
     parties: dict[Ura, Party] = field(default_factory=dict)
     chance: Random = field(default_factory=lambda: Random(7))
+    lost: float = 0.0  # part of the answers to a change that never arrive
 
     def at(self, ura: Ura) -> Offering:
         return self.chance.choice(self.parties[ura].processes)
@@ -113,19 +114,24 @@ class Direct(Peers):
         return {"resourceType": "Bundle", "type": "searchset"}
 
     async def patch(
-        self, peer: Ura, task: str, version: int, operations: list[Resource]
+        self, peer: Ura, task: str, version: int, operations: list[Resource], key: str = ""
     ) -> Resource:
-        return _over(await self.edited(peer, task, version, operations))
+        after = _over(await self.edited(peer, task, version, operations, key))
+        if self.wire.chance.random() < self.wire.lost:
+            raise LdnError(Issue.TIMEOUT, "the answer of the placer got lost")
+        return after
 
-    async def edited(self, peer: Ura, task: str, version: int, operations: list[Resource]) -> Any:
+    async def edited(
+        self, peer: Ura, task: str, version: int, operations: list[Resource], key: str = ""
+    ) -> Any:
         there = self.wire.at(peer).coordination
 
         def edit(before: Resource) -> Resource:
             return check(patched(before, operations), FhirVersion.R4)
 
-        act = there.placing.edit(task, self.ura, version, edit, Doer(self.ura))
-        outcome = await there.ledger.act(act)
-        return task_of(outcome.changes[0].kept.offer)
+        act = there.placing.edit(task, self.ura, version, edit, Doer(self.ura), key)
+        changes = (await there.ledger.act(act)).changes
+        return task_of((changes[0].kept if changes else await there.ledger.one(task)).offer)
 
 
 def _over(resource: Resource) -> Resource:

@@ -38,6 +38,7 @@ from openldn.trust.tokens.model import Grant
 
 LARGEST = 1024 * 1024  # bytes of a Task or a notification
 PATCH = "application/json-patch+json"
+_KEY = re.compile(r"[A-Za-z0-9._-]{8,64}")
 _ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
 
 
@@ -90,7 +91,8 @@ def _task_routes(doors: Doors) -> list[BaseRoute]:
         version = _version(request)
         edit = await _edit(request)
         given = (grant.requester.organization, version, edit, doer_of(grant, request))
-        return _task(request, await _edited(doors, request.path_params["id"], given))
+        task, key = request.path_params["id"], _key(request)
+        return _task(request, await _edited(doors, task, given, key))
 
     async def search(request: Request) -> Response:
         """GET or POST _search: the Tasks that are the caller's."""
@@ -122,14 +124,17 @@ async def _seen(doors: Doors, caller: Ura, task: str) -> tuple[Kept, Resource]:
     return kept, task_of(kept.offer)
 
 
-async def _edited(doors: Doors, task: str, given: tuple[Ura, int, Edit, Doer]) -> Resource:
+async def _edited(
+    doors: Doors, task: str, given: tuple[Ura, int, Edit, Doer], key: str
+) -> Resource:
     """The same after what its fulfiller made of it; raises LdnError as the decision does."""
     ledger = doors.coordination.ledger
     if (found := await doors.stopping.seen(given[0], task)) is not None:
         outcome = await ledger.act(doors.stopping.edit(found[1], *given))
         return task_of_stop(found[0], outcome.stops[0])
-    act = doors.coordination.placing.edit(task, *given)
-    return task_of((await ledger.act(act)).changes[0].kept.offer)
+    changes = (await ledger.act(doors.coordination.placing.edit(task, *given, key))).changes
+    kept = changes[0].kept if changes else await ledger.one(task)
+    return task_of(kept.offer)
 
 
 async def _searched(doors: Doors, request: Request) -> Response:
@@ -236,6 +241,15 @@ def _version(request: Request) -> int:
         text = 'If-Match is one version, as in W/"3"; read the Task again'
         raise LdnError(Issue.CONFLICT, text, status=412)
     return int(match[1])
+
+
+def _key(request: Request) -> str:
+    """The caller's own key of this change, by which it is made once; empty where it has none."""
+    given = request.headers.get("idempotency-key", "")
+    if given and not _KEY.fullmatch(given):
+        text = "Idempotency-Key is 8 to 64 letters, digits, dashes, dots or underscores"
+        raise LdnError(Issue.INVALID, text)
+    return given
 
 
 async def _edit(request: Request) -> Callable[[Resource], Resource]:

@@ -44,6 +44,7 @@ from openldn.patterns.notified_pull.notification import Kind as Told
 from openldn.patterns.notified_pull.profile import require
 
 _TRIES = 5  # at most so often the placer may be ahead of us before we leave it for later
+_NO_VERSION = 0  # that no Task ever has: nothing is changed by it
 _FINAL = frozenset({400, 403, 404, 409, 410, 413, 422})  # the placer understood and refused
 
 
@@ -139,12 +140,11 @@ class Carrying:
         try:
             after = target(kept, answer, self.ledger.moment())
         except LdnError:
-            await self.ledger.act(_ending(overtaken(answer, kept)))
-            return True
+            return await self._late(kept, answer)
         offer = kept.offer
         try:
             task = await self.peers.patch(
-                offer.placer, offer.id, offer.version, operations(offer, after)
+                *(offer.placer, offer.id, offer.version, operations(offer, after), answer.id)
             )
         except LdnError as error:
             if error.status == 412:
@@ -158,6 +158,21 @@ class Carrying:
         read = self._read(task, offer.placer, offer.id)
         done = Ended(answer.id, answer.handle, Standing.DONE)
         await self.ledger.act(self.fulfilling.copy(read, None, answer.doer, ended=done))
+        return True
+
+    async def _late(self, kept: Kept, answer: Answer) -> bool:
+        """The Task stands where our answer cannot be given: were we late, or is it in there?
+
+        An earlier try may have got there without our hearing of it. The placer knows by the key.
+        """
+        end = Ended(answer.id, answer.handle, Standing.DONE)
+        try:
+            await self.peers.patch(kept.offer.placer, kept.offer.id, _NO_VERSION, [], answer.id)
+        except LdnError as error:
+            if error.status != 412 and error.status not in _FINAL:
+                raise
+            end = overtaken(answer, kept)
+        await self.ledger.act(_ending(end))
         return True
 
     async def _copied(self, placer: Ura, task: str, kept: Kept | None) -> Kept:

@@ -49,6 +49,7 @@ class Kept:
     offer: Offer
     patient: Bsn | None = field(default=None, repr=False)  # None: not told to us yet
     subject: str = ""  # id of its Patient and its ServiceRequest, at the placer
+    brought: tuple[str, ...] = ()  # keys of what its fulfiller changed here, oldest first
 
     @property
     def peer(self) -> Ura:

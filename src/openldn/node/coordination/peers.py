@@ -82,13 +82,16 @@ class Peers:
         return await self._resource(await self.placer(peer), Ask("GET", path), "Bundle")
 
     async def patch(
-        self, peer: Ura, task: str, version: int, operations: list[Resource]
+        self, peer: Ura, task: str, version: int, operations: list[Resource], key: str = ""
     ) -> Resource:
         """The Task after these operations on this version of it.
 
+        A placer that knows the key made them before, and gives the Task as it stands now.
         Raises LdnError: conflict with status 412 when another version stands.
         """
         headers = {"content-type": "application/json-patch+json", "if-match": f'W/"{version}"'}
+        if key:
+            headers["idempotency-key"] = key
         ask = Ask("PATCH", f"/Task/{task}", dump(operations), headers)
         return await self._resource(await self.placer(peer), ask, "Task")
 

@@ -24,6 +24,8 @@ from openldn.patterns.notified_pull.task import task_of
 Moment = Callable[[datetime | None], datetime]  # the moment of a change after this one
 Edit = Callable[[Resource], Resource]  # the Task as it stands -> as it is asked to be
 
+_MOST_KEYS = 100  # of one offer that are remembered
+
 
 @dataclass(frozen=True)
 class Placing:
@@ -81,8 +83,10 @@ class Placing:
 
         return Act(decide, (handle,), family)
 
-    def edit(self, handle: str, caller: Ura, version: int, edit: Edit, doer: Doer) -> Act:
-        """What another party makes of a Task of ours.
+    def edit(  # noqa: PLR0913  (one request)
+        self, handle: str, caller: Ura, version: int, edit: Edit, doer: Doer, key: str = ""
+    ) -> Act:
+        """What another party makes of a Task of ours; nothing new where it did so by this key.
 
         The decision raises LdnError: not-found for who is no party to it, conflict with status
         412 for another version, business-rule for an element nobody may change, and what the
@@ -91,6 +95,8 @@ class Placing:
 
         def decide(found: Found) -> Outcome:
             kept = seen_by(caller, found.kept.get(handle))
+            if key in kept.brought:
+                return Outcome()
             if version != kept.offer.version:
                 text = "the Task was changed meanwhile; read it again and decide anew"
                 raise LdnError(Issue.CONFLICT, text, status=412)
@@ -103,6 +109,8 @@ class Placing:
             event = kept.offer.moves.between(kept.offer.state, state, Actor.FULFILLER).event
             require_current(kept.offer, event, now)
             reached = reach(kept.offer, state, Actor.FULFILLER, now, given)
+            if key:
+                kept = replace(kept, brought=(*kept.brought, key)[-_MOST_KEYS:])
             return Outcome((_change(kept, reached, event, Actor.FULFILLER, doer),))
 
         return Act(decide, (handle,))

@@ -18,6 +18,7 @@ from openldn.patterns.notified_pull.model import Offer, Reason
 class _Body(msgspec.Struct, frozen=True):
     offer: Offer
     patient: str = ""
+    brought: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return "_Body(•••)"
@@ -199,7 +200,7 @@ class Offers:
         offer = kept.offer
         base = digest_of(offer.authorization) if offer.authorization else None
         own = base if kept.side is Side.SENT else None
-        body = _Body(offer, kept.patient.value if kept.patient else "")
+        body = _Body(offer, kept.patient.value if kept.patient else "", kept.brought)
         return (
             *(kept.handle, kept.side.value, offer.id, kept.peer.value, offer.version, offer.state),
             *(offer.group if kept.side is Side.SENT else "", offer.exchange, kept.subject, own),
@@ -222,7 +223,8 @@ class Offers:
         opened = self.sealing.open(row["body"], handle.encode())
         body = msgspec.json.decode(opened, type=_Body)
         patient = Bsn(body.patient) if body.patient else None
-        return Kept(handle, Side(row["side"]), body.offer, patient, row["subject"])
+        side, subject = Side(row["side"]), row["subject"]
+        return Kept(handle, side, body.offer, patient, subject, body.brought)
 
     def _change(self, row: Row) -> Change:
         """The change again, with the offer as it was then as far as evidence tells of it."""
