@@ -99,7 +99,9 @@ def test_a_second_up_in_the_same_folder_is_refused_and_harms_nothing(standing: L
 
 def test_network_json_tells_exactly_where_everything_is(standing: Laptop) -> None:
     told = json.loads(standing.plan.network_file.read_text(encoding="utf-8"))
-    assert set(told) == {"version", "nodes", "services", "functions", "portals", "trust"}
+    parts = {"version", "nodes", "services", "functions", "portals", "trust", "simulators"}
+    assert set(told) == parts
+    assert told["simulators"] == []  # only with --with-simulators
     base, pki = standing.base, f"{standing.folder}/pki"
     assert told["version"] == 1
     assert told["services"] == {

@@ -26,6 +26,7 @@ def arrive(network: Laptop, context: BrowserContext, who: str) -> Page:
             page.get_by_role("main").get_by_role("button")
         ).first.click()
     page.locator(chosen).click()
+    page.wait_for_url("**/find")
     return page
 
 

@@ -26,6 +26,7 @@ from openldn.functions.authorization.question import Question
 from openldn.functions.consent.pcf import Referral, of_referral
 from openldn.infrastructures.direct import Direct
 from openldn.node.national import NationalSettings, RegistrySettings
+from openldn.node.roads import InEmergency
 from openldn.trust.tokens.client import TokenClient
 from openldn.trust.tokens.speaking import Plain
 
@@ -68,7 +69,8 @@ async def referred(visitor: Visitor, task: str) -> Visitor:
     """The clinic with a token that names this referral."""
     road = visitor.clinic.parts.pull.infrastructures["direct"]
     assert isinstance(road, Direct)
-    own = road.tokens
+    assert isinstance(road.tokens, InEmergency)
+    own = road.tokens.usual
     assert isinstance(own, TokenClient)
     speaking = {"D2": Plain(own.signer, new_uuid, task)}
     settings = visitor.hospital.parts.settings

@@ -213,7 +213,8 @@ async def _offers(client: HttpClient, api: str, side: str) -> list[dict[str, Any
 
 async def _tried(folder: Path, base: int, trial: Trial, there: Elsewhere) -> dict[str, Any]:
     here = plan(folder, base)
-    network = Far(Wish(here), Screen(Console(stderr=True)), utc_now, new_uuid, None, there)
+    screen = Screen(Console(stderr=True, emoji=False))
+    network = Far(Wish(here), screen, utc_now, new_uuid, None, there)
     running = asyncio.create_task(network.up())
     while not here.network_file.exists():
         if running.done():
