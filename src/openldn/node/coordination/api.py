@@ -19,27 +19,31 @@ from openldn.fhir.codec import check, decode, parse
 from openldn.fhir.http import media_type, read_body, respond
 from openldn.fhir.identifiers import Ura
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.functions.audit.model import Audit
 from openldn.node.coordination.admission import Admission, doer_of
 from openldn.node.coordination.model import TASKS, TELLING, Doer, Kept
 from openldn.node.coordination.placing import Edit
 from openldn.node.coordination.receiving import Receiving
 from openldn.node.coordination.requests import patient_of, service_request_of
 from openldn.node.coordination.searching import sought
+from openldn.node.coordination.served import (
+    LARGEST,
+    Find,
+    operations_of,
+    require_addressed,
+    require_task,
+    version_of,
+    witnessed,
+)
 from openldn.node.coordination.service import Coordination
 from openldn.node.coordination.stopping import Stopping, task_of_stop
-from openldn.node.evidence import outcome_code
-from openldn.patterns.exchange import Pattern
 from openldn.patterns.notified_pull.changes import patched
 from openldn.patterns.notified_pull.reading import moment
 from openldn.patterns.notified_pull.shapes import NOTHING, Heading, Shape, heading
 from openldn.patterns.notified_pull.task import task_of
 from openldn.trust.tokens.model import Grant
 
-LARGEST = 1024 * 1024  # bytes of a Task or a notification
-PATCH = "application/json-patch+json"
 _KEY = re.compile(r"[A-Za-z0-9._-]{8,64}")
-_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
 
 
 @dataclass(frozen=True)
@@ -172,52 +176,13 @@ async def _told(
     doors: Doors,
     request: Request,
     grant: Grant,
-    found: Callable[[], Awaitable[tuple[Kept, Resource]]],
+    found: Find,
 ) -> Response:
     """The resource, once its evidence is safe; a refusal leaves evidence too."""
-    started = doors.coordination.ledger.clock()
-    try:
-        kept, resource = await found()
-    except LdnError as error:
-        await doors.audit.record([_access(doors, request, grant, started, None, error)])
-        raise
-    await doors.audit.record([_access(doors, request, grant, started, kept, None)])
+    _, resource = await witnessed(doors.coordination, doors.audit, request, grant, found)
     if resource["resourceType"] == "Task":
         return _task(request, resource)
     return respond(request, resource, FhirVersion.R4)
-
-
-def _access(  # noqa: PLR0913  (one line of evidence)
-    doors: Doors,
-    request: Request,
-    grant: Grant,
-    started: datetime,
-    kept: Kept | None,
-    error: LdnError | None,
-) -> Access:
-    below = request.url.path.removeprefix("/fhir/R4/")
-    return Access(
-        code=SERVED,
-        started=started,
-        ended=doors.coordination.ledger.clock(),
-        outcome=outcome_code(error),
-        requester=grant.requester,
-        holder=doors.coordination.ura,
-        patient=kept.patient if kept and kept.offer.patient else None,
-        exchange=kept.offer.exchange if kept else "",
-        pattern=Pattern.NOTIFIED_PULL,
-        query=f"GET {below}",
-        correlation=request.state.correlation,
-        count=0 if error else 1,
-        reason=error.message if error else "",
-        token=grant.id,
-        peer=request.client.host if request.client else "",
-        checks="F---" if error else "T---",
-        legal_basis="implied-consent",
-        interaction="read",
-        dialect=grant.dialect,
-        act=grant.act,
-    )
 
 
 def _task(request: Request, task: Resource) -> Response:
@@ -232,15 +197,11 @@ def _http_date(moment: datetime) -> str:
 
 def _version(request: Request) -> int:
     """The version that the caller changes. Source: R33; W02."""
-    given = request.headers.get("if-match")
-    if given is None:
+    version = version_of(request)
+    if version is None:
         text = "a Task is changed with If-Match: read it and send the ETag along"
         raise LdnError(Issue.BUSINESS_RULE, text, status=428)
-    match = _ETAG.fullmatch(given.strip())
-    if match is None:
-        text = 'If-Match is one version, as in W/"3"; read the Task again'
-        raise LdnError(Issue.CONFLICT, text, status=412)
-    return int(match[1])
+    return version
 
 
 def _key(request: Request) -> str:
@@ -254,19 +215,12 @@ def _key(request: Request) -> str:
 
 async def _edit(request: Request) -> Callable[[Resource], Resource]:
     """What the body makes of the Task; raises LdnError for a body that cannot be read."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "PATCH":
-        if kind != PATCH:
-            raise LdnError(Issue.NOT_SUPPORTED, f"send the patch as {PATCH}", status=415)
-        operations = parse(await read_body(request, LARGEST))
-        if not isinstance(operations, list):
-            raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
+        operations = await operations_of(request)
         return lambda task: _changed(task, patched(task, operations))
     form = media_type(request)
     whole = decode(await read_body(request, LARGEST), form, FhirVersion.R4)
-    if whole.get("id") != request.path_params["id"]:
-        text = "the id in the Task is not the id in the address"
-        raise LdnError(Issue.INVALID, text, where="Task.id")
+    require_addressed(whole, request)
     return lambda _: _checked(whole)
 
 
@@ -281,10 +235,7 @@ def _changed(before: Resource, after: Resource) -> Resource:
 
 
 def _checked(task: Any) -> Resource:
-    found = check(task, FhirVersion.R4)
-    if found.get("resourceType") != "Task":
-        raise LdnError(Issue.STRUCTURE, "a Task is expected here", where="resourceType")
-    return found
+    return require_task(check(task, FhirVersion.R4))
 
 
 def _searchset(doors: Doors, tasks: list[Resource]) -> Resource:

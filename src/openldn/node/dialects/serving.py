@@ -3,7 +3,6 @@
 Source: exchange patterns §2.1 step 4, §2.2 step 5, §2.3 (§5.5 of NP); R18-R21, R33.
 """
 
-import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -14,32 +13,37 @@ from starlette.routing import BaseRoute, Route
 
 from openldn.base.errors import Issue, LdnError
 from openldn.base.sql import connection
-from openldn.fhir.codec import check, decode, parse
+from openldn.fhir.codec import check, decode
 from openldn.fhir.http import media_type, read_body, respond
 from openldn.fhir.identifiers import BSN_SYSTEM
 from openldn.fhir.model import FhirVersion, Resource
-from openldn.functions.audit.model import SERVED, Access, Audit
+from openldn.functions.audit.model import Audit
 from openldn.node.coordination.admission import Admission, doer_of
-from openldn.node.coordination.api import LARGEST, PATCH, pairs_of
+from openldn.node.coordination.api import pairs_of
 from openldn.node.coordination.fulfilling import event_between, require_current
 from openldn.node.coordination.ledger import Act, Found, Outcome
 from openldn.node.coordination.model import Change, Doer, Kept
 from openldn.node.coordination.placing import seen_by
 from openldn.node.coordination.requests import service_request_of
 from openldn.node.coordination.searching import sought
+from openldn.node.coordination.served import (
+    LARGEST,
+    operations_of,
+    require_addressed,
+    require_task,
+    version_of,
+    witnessed,
+)
 from openldn.node.coordination.service import Coordination
 from openldn.node.dialects.speech import case_of
 from openldn.node.dialects.store import Told
 from openldn.node.dialects.telling import PATIENT, PLANS, Telling
-from openldn.node.evidence import outcome_code
 from openldn.patterns.dialects.answers import take
 from openldn.patterns.dialects.model import Dialect
-from openldn.patterns.exchange import Pattern
 from openldn.patterns.moves import Actor
 from openldn.patterns.notified_pull.changes import patched
 from openldn.trust.tokens.model import Grant
 
-_ETAG = re.compile(r'(?:W/)?"([0-9]{1,9})"')
 STU3 = FhirVersion.STU3
 
 
@@ -226,25 +230,14 @@ def _change(  # noqa: PLR0913  (one change of one offer)
 
 def _version(request: Request) -> int | None:
     """The version that the caller changes; None where it says none, as its dialect allows (R33)."""
-    given = request.headers.get("if-match", "").strip()
-    if not given:
-        return None
-    match = _ETAG.fullmatch(given)
-    if match is None:
-        text = 'If-Match is one version, as in W/"3"; read the Task again'
-        raise LdnError(Issue.CONFLICT, text, status=412)
-    return int(match[1])
+    said = request.headers.get("if-match", "").strip()
+    return version_of(request) if said else None
 
 
 async def _edit(request: Request, fhir: FhirVersion) -> Callable[[Resource], Resource]:
     """What the body makes of the Task; raises LdnError for a body that cannot be read."""
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if request.method == "PATCH":
-        if kind != PATCH:
-            raise LdnError(Issue.NOT_SUPPORTED, f"send the patch as {PATCH}", status=415)
-        operations = parse(await read_body(request, LARGEST))
-        if not isinstance(operations, list):
-            raise LdnError(Issue.STRUCTURE, "a JSON Patch is an array of operations")
+        operations = await operations_of(request)
         return lambda task: _checked(request, check(patched(task, operations), fhir))
     form = media_type(request)
     whole = decode(await read_body(request, LARGEST), form, fhir)
@@ -252,12 +245,7 @@ async def _edit(request: Request, fhir: FhirVersion) -> Callable[[Resource], Res
 
 
 def _checked(request: Request, task: Resource) -> Resource:
-    if task.get("resourceType") != "Task":
-        raise LdnError(Issue.STRUCTURE, "a Task is expected here", where="resourceType")
-    if task.get("id") != request.path_params["id"]:
-        text = "the id in the Task is not the id in the address"
-        raise LdnError(Issue.INVALID, text, where="Task.id")
-    return task
+    return require_addressed(require_task(task), request)
 
 
 async def _answered(
@@ -268,49 +256,11 @@ async def _answered(
 ) -> Response:
     """The resource, once its evidence is safe; a refusal leaves evidence too."""
     grant = await desk.admit(request, *desk.scopes)
-    started = desk.coordination.ledger.clock()
-    try:
-        kept, resource = await found(grant)
-    except LdnError as error:
-        await desk.audit.record([_access(desk, request, grant, started, None, error)])
-        raise
-    await desk.audit.record([_access(desk, request, grant, started, kept, None)])
+    ours, audit = desk.coordination, desk.audit
+    kept, resource = await witnessed(ours, audit, request, grant, lambda: found(grant))
     return _respond(request, base, resource, kept)
 
 
 def _respond(request: Request, base: Base, resource: Resource, kept: Kept) -> Response:
     etag = {} if resource["resourceType"] != "Task" else {"etag": f'W/"{kept.offer.version}"'}
     return respond(request, resource, base.fhir, headers=etag)
-
-
-def _access(  # noqa: PLR0913  (one line of evidence)
-    desk: Desk,
-    request: Request,
-    grant: Grant,
-    started: datetime,
-    kept: Kept | None,
-    error: LdnError | None,
-) -> Access:
-    below = "/".join(request.url.path.rsplit("/", 2)[-2:])
-    return Access(
-        code=SERVED,
-        started=started,
-        ended=desk.coordination.ledger.clock(),
-        outcome=outcome_code(error),
-        requester=grant.requester,
-        holder=desk.coordination.ura,
-        patient=kept.patient if kept and kept.offer.patient else None,
-        exchange=kept.offer.exchange if kept else "",
-        pattern=Pattern.NOTIFIED_PULL,
-        query=f"GET {below}",
-        correlation=request.state.correlation,
-        count=0 if error else 1,
-        reason=error.message if error else "",
-        token=grant.id,
-        peer=request.client.host if request.client else "",
-        checks="F---" if error else "T---",
-        legal_basis="implied-consent",
-        interaction="read",
-        dialect=grant.dialect,
-        act=grant.act,
-    )
