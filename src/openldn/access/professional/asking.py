@@ -4,11 +4,10 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
-from openldn.access.frame.network import Node, object_of, read_object, refusal_of
+from openldn.access.frame.network import Node, object_of
 from openldn.access.professional.everyone import Collection
 from openldn.access.professional.gate import Gate, told
 from openldn.base.errors import Issue, LdnError
-from openldn.base.http import Reply
 from openldn.fhir.codec import dump
 from openldn.functions.authorization.emergency import BREAKING
 from openldn.node.emergencies.declaring import VIEW
@@ -17,25 +16,15 @@ _JSON = {"content-type": "application/json"}
 Row = dict[str, Any]
 
 
-async def collect(gate: Gate, asked: Collection) -> AsyncIterator[Mapping[str, Any]]:
+def collect(gate: Gate, asked: Collection) -> AsyncIterator[Mapping[str, Any]]:
     """What everyone answers, event by event; raises LdnError when the node refuses."""
-    node, glass = asked.provider, asked.glass
+    glass = asked.glass
     purpose = BREAKING if glass else "TREAT"
     body = told(asked.practitioner, asked.standing, asked.bsn, purpose)
     if glass:
         body["emergency"] = {"code": glass.code, "text": glass.text, "use": VIEW}
-    headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": asked.correlation}
-    url = f"{node.api}/exchanges/bgz/$collect"
-    call = gate.client(node).stream(
-        "POST", url, headers=headers, body=dump(body), deadline=gate.patience
-    )
-    async with call as reply:
-        if reply.status != 200:
-            text = b"\n".join([line async for line in reply.lines])
-            raise refusal_of(Reply(reply.status, reply.headers, text))
-        async for line in reply.lines:
-            if line.strip():
-                yield read_object(line)
+    path = "exchanges/bgz/$collect"
+    return gate.streamed(asked.provider, asked.correlation, path, body)
 
 
 async def cases(gate: Gate, node: Node, *, every: bool) -> Sequence[Row]:

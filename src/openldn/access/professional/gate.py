@@ -45,11 +45,15 @@ class Gate(Nodes):
         ]
         return sorted(holders, key=lambda h: h.name.casefold())
 
-    async def ask(self, question: Question) -> AsyncIterator[Mapping[str, Any]]:
+    def ask(self, question: Question) -> AsyncIterator[Mapping[str, Any]]:
         """The node's answer, line by line as it comes; raises LdnError when it refuses."""
-        node = question.provider
-        path, body = _asked(question)
-        headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": question.correlation}
+        return self.streamed(question.provider, question.correlation, *_asked(question))
+
+    async def streamed(
+        self, node: Node, correlation: str, path: str, body: Mapping[str, Any]
+    ) -> AsyncIterator[Mapping[str, Any]]:
+        """What a node answers line by line, as it comes; raises LdnError when it refuses."""
+        headers = _JSON | {"accept": "application/x-ndjson", "x-request-id": correlation}
         call = self.client(node).stream(
             "POST",
             f"{node.api}/{path}",
